@@ -1,0 +1,5 @@
+"""`python -m qmig` is the same as `qmig`."""
+
+from qmig.cli import main
+
+main()

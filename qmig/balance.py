@@ -1,0 +1,113 @@
+"""The books at the end: what was read, what was acknowledged, and what both ends hold now."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from qmig.ledger import ChunkRecord, MigrationRecord
+from qmig.migration import Routing
+from qmig.sources import Source
+from qmig.sources.qdrant import QdrantSource
+
+# Ranges that an error names; the rest is counted.
+SHOWN_RANGES = 10
+
+
+@dataclass
+class Balance:
+    """What the end's checks found. `errors` mean lost points; `notices` are told."""
+
+    read: int = 0
+    source_now: int = 0
+    target_now: int = 0
+    target_before: int = 0
+    errors: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+def balance(
+    record: MigrationRecord,
+    chunks: Sequence[ChunkRecord],
+    source: Source,
+    target: QdrantSource,
+    routing: Routing,
+) -> Balance:
+    """Compare counts chunk by chunk and end by end; where the target falls short, compare the ids.
+
+    `target` reads the target collection the way a source is read. Its parts are the shard keys that points
+    were routed to.
+    """
+    books = Balance()
+    _balance_chunks(books, chunks)
+    read = _sum_by_part(chunks)
+    books.read = sum(read.values())
+    _balance_source(books, read, source)
+    books.target_before = sum(record.before.values())
+    if routing == Routing() and set(read) <= set(target.parts()):
+        expected = {part: record.before.get(part or "", 0) + points for part, points in read.items()}
+        actual = {part: target.count(part, exact=True) for part in read}
+    else:
+        expected = {None: books.target_before + books.read}
+        actual = {None: target.count(None, exact=True)}
+    books.target_now = sum(actual.values())
+    short = {part for part in expected if actual[part] < expected[part]}
+    if short:
+        _compare_ids(books, [c for c in chunks if c.part in short or None in short], source, target)
+        if not books.errors:
+            missing = sum(expected.values()) - books.target_now
+            books.notices.append(
+                f"{missing:,} points fewer than {sum(expected.values()):,} are in the target, yet every id of the "
+                "source is there: they replaced points with the same ids, or were deleted from the source"
+            )
+    elif books.target_now > sum(expected.values()):
+        books.notices.append(
+            f"the target holds {books.target_now:,} points, {books.target_now - sum(expected.values()):,} more "
+            "than it had and was given: something else writes to it"
+        )
+    return books
+
+
+def _balance_chunks(books: Balance, chunks: Sequence[ChunkRecord]) -> None:
+    for chunk in chunks:
+        if chunk.read != chunk.acknowledged:
+            books.errors.append(
+                f"chunk {chunk.index}: {chunk.read:,} points read, {chunk.acknowledged:,} acknowledged"
+            )
+
+
+def _balance_source(books: Balance, read: dict[str | None, int], source: Source) -> None:
+    now = {part: source.count(part, exact=True) for part in source.parts()}
+    books.source_now = sum(now.values())
+    if now != read:
+        books.notices.append(
+            f"the source was written to meanwhile: {books.read:,} points were read, it holds "
+            f"{books.source_now:,} now; what was added or changed behind the copy is not in the target"
+        )
+
+
+def _sum_by_part(chunks: Sequence[ChunkRecord]) -> dict[str | None, int]:
+    sums: dict[str | None, int] = defaultdict(int)
+    for chunk in chunks:
+        sums[chunk.part] += chunk.acknowledged
+    return dict(sums)
+
+
+def _compare_ids(
+    books: Balance, chunks: Sequence[ChunkRecord], source: Source, target: QdrantSource
+) -> None:
+    """Name the ranges in which ids of the source are not in the target."""
+    target_parts = set(target.parts())
+    ranges: list[str] = []
+    missing = 0
+    for chunk in chunks:
+        part = chunk.part if chunk.part in target_parts else None
+        lacking = source.keys(chunk.part, chunk.start, chunk.end) - target.keys(part, chunk.start, chunk.end)
+        if lacking:
+            missing += len(lacking)
+            shard = f" of shard key {chunk.part}" if chunk.part is not None else ""
+            ranges.append(f"{len(lacking):,} in [{chunk.start or '…'}, {chunk.end or '…'}){shard}")
+    if missing:
+        more = f" and {len(ranges) - SHOWN_RANGES} more ranges" if len(ranges) > SHOWN_RANGES else ""
+        books.errors.append(
+            f"{missing:,} points of the source are not in the target: {'; '.join(ranges[:SHOWN_RANGES])}{more}"
+        )

@@ -1,0 +1,63 @@
+"""The command line. One file a command, loaded when it is called, so that `qmig --help` is quick."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from qmig.cli.options import global_options
+from qmig.errors import QmigError
+
+# command → module and attribute
+COMMANDS = {
+    "qdrant": ("qmig.cli.qdrant", "Copy a Qdrant collection into Qdrant."),
+    "worker": ("qmig.cli.worker", "Run workers on this host."),
+    "status": ("qmig.cli.status", "Say where a migration stands, from the ledger alone."),
+    "flower": ("qmig.cli.flower", "Start Flower for the fleet."),
+    "secret": ("qmig.cli.secret", "Print a new secret for a fleet."),
+    "demo": ("qmig.cli.demo", "Migrate a small real collection on this machine."),
+    "embedded": ("qmig.cli.embedded", "Run parts of the one-machine stack, to try qmig out and for tests."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and loads one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@global_options
+def qmig() -> None:
+    """Move very large vector collections into Qdrant with a fleet of Celery workers.
+
+    `qmig COMMAND --help` explains a command.
+    """
+
+
+def main() -> None:
+    """Run a command; an error is one line on stderr and a status, never a traceback."""
+    try:
+        qmig(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except QmigError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_status)

@@ -1,0 +1,37 @@
+"""`qmig worker`: workers on this host."""
+
+import os
+
+import click
+
+from qmig.cli.options import broker_option, global_options, is_set, option
+
+
+@click.command()
+@broker_option
+@option("--concurrency", type=click.IntRange(1), metavar="N", help="Worker processes; one a core by default.")
+@global_options
+def worker(broker_url: str | None, concurrency: int | None) -> None:
+    """Run workers on this host until Ctrl-C or SIGTERM; the batches in flight end, offsets are stored.
+
+    Workers may join and leave a fleet at any time, in the middle of a migration too.
+    """
+    if not broker_url:
+        raise click.UsageError("no broker: give --broker-url or set $QMIG_BROKER_URL")
+    from qmig.fleet import Fleet
+
+    Fleet(broker_url).check()
+    from workers import app
+
+    level = "DEBUG" if is_set("trace") else "INFO"
+    app.worker_main(
+        [
+            "worker",
+            f"--concurrency={concurrency or os.cpu_count() or 1}",
+            f"--hostname=qmig-{os.getpid()}@%h",
+            f"--loglevel={level}",
+            "--task-events",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )

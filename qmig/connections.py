@@ -1,0 +1,200 @@
+"""A channel to one Qdrant server: TLS, API key, no message limit, and every failure as an error of qmig's."""
+
+import os
+import ssl
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import grpc
+from cryptography import x509
+from qdrant_client import grpc as api
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from qmig.errors import NotFoundError, QmigError, TerminalError, TransientError
+from qmig.migration import Endpoint
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+# Seconds until a call that got no answer is given up; an exact count of a large collection takes long.
+CALL_TIMEOUT = 120.0
+COUNT_TIMEOUT = 1800
+# Seconds for which a transient error is tried again: by a command that a person waits for, and by a worker.
+RETRY_FOR = 30.0
+WORKER_RETRY_FOR = 3600.0
+
+TRANSIENT = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.CANCELLED,
+}
+
+CHANNEL_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # Each process has connections of its own, and a lost one is tried again within seconds.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+]
+
+
+class Server:
+    """One Qdrant server over gRPC. Make it after a fork, never before.
+
+    `role` is "source" or "target" and begins every error message. `raw_call` and the stubs take the API key
+    along by themselves.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        role: str,
+        api_key: str | None = None,
+        skip_tls_verification: bool = False,
+        retry_for: float = RETRY_FOR,
+    ) -> None:
+        self.endpoint = endpoint
+        self.retry_for = retry_for
+        self.role = role
+        self._metadata = (("api-key", api_key),) if api_key else ()
+        self._channel = _open_channel(endpoint, role, skip_tls_verification)
+        self.collections = api.CollectionsStub(self._channel)
+        self.points = api.PointsStub(self._channel)
+        self.health = api.QdrantStub(self._channel)
+
+    def call(
+        self,
+        method: Callable[..., Response],
+        request: Any,
+        timeout: float = CALL_TIMEOUT,
+        retry_for: float | None = None,
+    ) -> Response:
+        """Call a method of one of the stubs; transient errors are tried again for `retry_for` seconds."""
+
+        def attempt() -> Response:
+            try:
+                return method(request, timeout=timeout, metadata=self._metadata)
+            except grpc.RpcError as error:
+                raise self.error(error) from None
+
+        return retrying(self.retry_for if retry_for is None else retry_for)(attempt)
+
+    def start(self, method: Any, request: Any) -> "Call[Any]":
+        """Send a request and go on; the answer is in the call. Nothing is tried again."""
+        return Call(self, method.future(request, timeout=CALL_TIMEOUT, metadata=self._metadata))
+
+    def raw_method(self, path: str) -> Any:
+        """The method at `path` with serialized messages for request and answer."""
+        return self._channel.unary_unary(path)
+
+    def error(self, error: grpc.RpcError) -> QmigError:
+        """What a failed call means, in one line: transient or terminal by its status."""
+        status, details = error.code(), " ".join((error.details() or "").split())
+        message = f"{self.role} {self.endpoint.url}: {details or status.name}"
+        if status in TRANSIENT:
+            retry_after = dict(error.trailing_metadata() or ()).get("retry-after")
+            return TransientError(message, float(retry_after) if retry_after else None)
+        if status == grpc.StatusCode.NOT_FOUND:
+            return NotFoundError(message)
+        if status == grpc.StatusCode.UNAUTHENTICATED or status == grpc.StatusCode.PERMISSION_DENIED:
+            option = f"--{self.role}-api-key"
+            return TerminalError(f"{message}; check {option} or ${option.strip('-').replace('-', '_').upper()}")
+        return TerminalError(message)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Call(Generic[Response]):
+    """A request under way."""
+
+    def __init__(self, server: Server, future: Any) -> None:
+        self._server = server
+        self._future = future
+
+    def answered_within(self, seconds: float) -> bool:
+        """Wait for the answer, at most so long."""
+        try:
+            self._future.exception(timeout=seconds)
+        except grpc.FutureTimeoutError:
+            return False
+        except grpc.FutureCancelledError:
+            return True
+        return True
+
+    def result(self) -> Response:
+        """Wait for the answer; a failure is raised as an error of qmig's."""
+        try:
+            answer: Response = self._future.result()
+        except grpc.RpcError as error:
+            raise self._server.error(error) from None
+        except grpc.FutureCancelledError:
+            raise TransientError(f"{self._server.role} {self._server.endpoint.url}: cancelled") from None
+        return answer
+
+
+def retrying(retry_for: float, **hooks: Any) -> Retrying:
+    """Exponential backoff with jitter over transient errors, for `retry_for` seconds in all."""
+    backoff = wait_exponential_jitter(multiplier=0.1, max=10, jitter=0.5)
+
+    def wait(state: Any) -> float:
+        asked = getattr(state.outcome.exception(), "retry_after", None)
+        return float(asked) if asked is not None else backoff(state)
+
+    return Retrying(
+        retry=retry_if_exception_type(TransientError),
+        wait=wait,
+        stop=stop_after_delay(retry_for),
+        reraise=True,
+        **hooks,
+    )
+
+
+def trusted_roots() -> bytes | None:
+    """The certificates that this machine trusts: $SSL_CERT_FILE or OpenSSL's own file; None is gRPC's set."""
+    path = ssl.get_default_verify_paths().cafile
+    named = os.environ.get("SSL_CERT_FILE")
+    if named and path != named:
+        raise TerminalError(f"$SSL_CERT_FILE {named}: no such file; name a PEM file of certificates or unset it")
+    if path is None:
+        return None
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _open_channel(endpoint: Endpoint, role: str, skip_tls_verification: bool) -> grpc.Channel:
+    if not endpoint.tls:
+        return grpc.insecure_channel(endpoint.address, CHANNEL_OPTIONS)
+    options = list(CHANNEL_OPTIONS)
+    roots = trusted_roots()
+    if skip_tls_verification:
+        # gRPC has no switch for this: the server's own certificate is made the trusted root instead.
+        try:
+            pem = ssl.get_server_certificate((endpoint.host, endpoint.port), timeout=10)
+        except (OSError, ValueError) as error:
+            raise TransientError(f"{role} {endpoint.url}: no certificate could be fetched: {error}") from None
+        roots = pem.encode()
+        if name := _certificate_name(pem):
+            options.append(("grpc.ssl_target_name_override", name))
+    return grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials(roots), options)
+
+
+def _certificate_name(pem: str) -> str | None:
+    """A name that the certificate itself carries, for the check that cannot be switched off."""
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    # A wildcard matches a name below it, not itself.
+    dns = [name.replace("*", "any", 1) for name in names.get_values_for_type(x509.DNSName)]
+    addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+    return next(iter(dns + addresses), None)

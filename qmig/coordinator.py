@@ -1,0 +1,472 @@
+"""The steps of a migration, in order: check both ends, prepare the target, plan, queue, watch, balance, finish."""
+
+import base64
+import difflib
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from qdrant_client import grpc as api
+
+from qmig import target as target_collection
+from qmig.balance import Balance, balance
+from qmig.connections import Server
+from qmig.errors import Interrupted, NotFoundError, TerminalError, TransientError, UsageError
+from qmig.fleet import Fleet
+from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
+from qmig.migration import Migration, Routing
+from qmig.plan import Plan, make_plan
+from qmig.progress import Progress
+from qmig.reachability import server_version
+from qmig.sealing import Credentials, seal
+from qmig.sources.qdrant import QdrantSource
+from qmig.task import ChunkTask
+from qmig.watching import Watcher
+
+# Seconds between two looks at the ledger.
+LOOK_EVERY = 0.5
+# Seconds without any chunk at work until the fleet is asked who is there, and until it is asked again.
+NO_WORKER_AFTER = 4.0
+NO_WORKER_AGAIN = 15.0
+# Seconds that workers get to give their chunks back after an interruption.
+STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a command asks for beyond the migration itself."""
+
+    create_target: bool = False
+    ensure_indexes: bool = False
+    restart: bool = False
+    chunk_size: int | None = None
+
+
+class View(Protocol):
+    """Where a migration tells what happens."""
+
+    def say(self, text: str) -> None: ...
+
+    def warn(self, text: str) -> None: ...
+
+    def show(self, progress: Progress) -> None: ...
+
+
+@dataclass
+class Survey:
+    """Both ends as they were found; nothing has been written."""
+
+    source: QdrantSource
+    target: Server
+    ledger: Ledger
+    source_info: api.CollectionInfo
+    target_info: api.CollectionInfo | None
+    record: MigrationRecord | None
+    versions: tuple[str, str]
+    shard_keys: list[target_collection.ShardKeyPlacement]
+    missing_indexes: dict[str, api.PayloadSchemaInfo]
+    notices: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def custom_target(self) -> bool:
+        """Whether the target shards, or will shard, by key."""
+        info = self.target_info or self.source_info
+        return info.config.params.sharding_method == api.Custom
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a finished migration came to. `seconds` are this run's, `points` and `bytes` the migration's."""
+
+    progress: Progress
+    books: Balance
+    seconds: float
+    points_this_run: int
+
+
+class Coordinator:
+    """Runs one migration. Whatever it knows is in the ledger: killed, the same command goes on."""
+
+    def __init__(self, migration: Migration, credentials: Credentials, wishes: Wishes, view: View) -> None:
+        self.migration = migration
+        self.credentials = credentials
+        self.wishes = wishes
+        self.view = view
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Coordinator":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, fleet: Fleet, survey: Survey, interrupted: Callable[[], bool]) -> Summary:
+        """Migrate. TerminalError with the list where chunks failed or points are missing."""
+        began = time.monotonic()
+        record, chunks = self._prepare(survey)
+        record = self._begin(survey, record)
+        chunks = self._reopen(survey.ledger, chunks)
+        points_before = sum(chunk.acknowledged for chunk in chunks)
+        progress = self._watch(fleet, survey, record, chunks, interrupted)
+        if progress.failed:
+            survey.ledger.update_migration(record.migration, state=State.FAILED)
+            raise TerminalError(_failures(progress.failed))
+        books = self._balance(survey, record)
+        self._finish(survey, record, books)
+        return Summary(progress, books, time.monotonic() - began, progress.points - points_before)
+
+    # Checking: nothing is written
+
+    def survey(self) -> Survey:
+        """Look at both ends and refuse what cannot be done."""
+        options, credentials = self.migration.options, self.credentials
+        skip = options.skip_tls_verification
+        source = self._open(Server(self.migration.source.endpoint, "source", credentials.source_api_key, skip))
+        target = self._open(Server(self.migration.target.endpoint, "target", credentials.target_api_key, skip))
+        versions = (server_version(source), server_version(target))
+        version_warning = target_collection.check_versions(*versions)
+        seal(credentials)
+        reader = QdrantSource(source, self.migration.source.collection)
+        ledger = Ledger(target, self.migration.target.ledger)
+        source_info = self._source_info(reader)
+        ledger.check()
+        record = ledger.migration(self.migration.id)
+        target_info = self._target_info(target)
+        if record is not None and not self.wishes.restart:
+            self._check_resume(record, target_info)
+        elif target_info is None and not self.wishes.create_target:
+            self._refuse_missing_target(target)
+        survey = Survey(
+            source=reader,
+            target=target,
+            ledger=ledger,
+            source_info=source_info,
+            target_info=target_info,
+            record=record,
+            versions=versions,
+            shard_keys=target_collection.shard_keys(source, self.migration.source.collection),
+            missing_indexes=self._wanted_indexes(source_info, target_info, record),
+        )
+        if version_warning:
+            survey.warnings.append(version_warning)
+        if target_info is not None:
+            self._compare(survey, target_info)
+        self._check_sharding(survey)
+        return survey
+
+    def _open(self, server: Server) -> Server:
+        return self._stack.enter_context(server)
+
+    def _source_info(self, source: QdrantSource) -> api.CollectionInfo:
+        try:
+            return source.info()
+        except NotFoundError:
+            raise TerminalError(
+                f"source {source.server.endpoint.url} has no collection {source.collection!r}"
+                f"{_close_names(source.server, source.collection)}; check --source-collection"
+            ) from None
+
+    def _target_info(self, server: Server) -> api.CollectionInfo | None:
+        request = api.GetCollectionInfoRequest(collection_name=self.migration.target.collection)
+        try:
+            info: api.CollectionInfo = server.call(server.collections.Get, request).result
+        except NotFoundError:
+            return None
+        return info
+
+    def _refuse_missing_target(self, server: Server) -> None:
+        name = self.migration.target.collection
+        raise TerminalError(
+            f"target {server.endpoint.url} has no collection {name!r}{_close_names(server, name)}; "
+            "give --create-target-collection (-c) to create it as the source is"
+        )
+
+    def _check_resume(self, record: MigrationRecord, target: api.CollectionInfo | None) -> None:
+        """The plan is frozen: what would change it is refused."""
+        out = "or begin again with --restart-migration"
+        if record.state == State.PREPARING:
+            return
+        if target is None:
+            raise TerminalError(
+                f"migration {record.migration} was begun, but its target collection "
+                f"{self.migration.target.collection!r} is gone; restore it {out}"
+            )
+        if self.wishes.chunk_size not in (None, record.chunk_size):
+            raise UsageError(
+                f"--chunk-size {self.wishes.chunk_size}: this migration's plan has chunks of "
+                f"{record.chunk_size}; leave the option out {out}"
+            )
+        routing = Migration.from_json(record.definition).routing
+        if routing != self.migration.routing:
+            raise UsageError(
+                f"this migration's plan routes points {_described(routing)}, not "
+                f"{_described(self.migration.routing)}; give the same options {out}"
+            )
+
+    def _wanted_indexes(
+        self, source: api.CollectionInfo, target: api.CollectionInfo | None, record: MigrationRecord | None
+    ) -> dict[str, api.PayloadSchemaInfo]:
+        created = target is None or (record is not None and record.created_target)
+        if not created and not self.wishes.ensure_indexes:
+            return {}
+        return target_collection.missing_indexes(source, target or api.CollectionInfo())
+
+    def _compare(self, survey: Survey, target: api.CollectionInfo) -> None:
+        differences = target_collection.differences(survey.source_info, target)
+        if differences:
+            raise TerminalError(
+                f"the target collection {self.migration.target.collection!r} does not fit the source: "
+                f"{'; '.join(differences)}. Give another --target-collection, or create it with -c"
+            )
+        if survey.record is None or not survey.record.created_target:
+            survey.notices += target_collection.notices(survey.source_info, target)
+            survey.notices += target_collection.index_notices(survey.source_info, target)
+            survey.warnings += target_collection.throttles(target)
+
+    def _check_sharding(self, survey: Survey) -> None:
+        """Every point must have a shard to go to, and repeats of an id a shard key each."""
+        routing = self.migration.routing
+        if routing != Routing() and not survey.custom_target:
+            raise UsageError(
+                f"the target collection {self.migration.target.collection!r} does not shard by key; leave out "
+                "--target-shard-key and --target-shard-key-field"
+            )
+        if survey.custom_target:
+            if survey.target_info is None:
+                target_collection.check_shard_keys_possible(survey.target, self.migration.target.collection)
+            if routing == Routing() and not _is_custom(survey.source_info):
+                raise UsageError(
+                    f"the target collection {self.migration.target.collection!r} shards by key and the source "
+                    "does not; say where its points go with --target-shard-key or --target-shard-key-field"
+                )
+        merges = not survey.custom_target or routing.shard_key is not None
+        if merges and len(survey.shard_keys) > 1 and survey.record is None:
+            total = sum(survey.source.count(part, exact=True) for part in survey.source.parts())
+            repeats = total - survey.source.distinct_count()
+            if repeats > 0:
+                raise TerminalError(
+                    f"{repeats:,} of the source's {total:,} points repeat an id under another shard key, and the "
+                    "target could hold each id once; use a target that shards by the same keys"
+                )
+
+    # Writing
+
+    def plan(self, survey: Survey) -> Plan:
+        """Cut the source into chunks; nothing is written."""
+        return make_plan(survey.source, self.migration.id, self.wishes.chunk_size)
+
+    def _prepare(self, survey: Survey) -> tuple[MigrationRecord, list[ChunkRecord]]:
+        """Target and plan, from the ledger where they are there. Killed at any point, it is done again."""
+        ledger, record = survey.ledger, survey.record
+        kept: MigrationRecord | None = None
+        if record is not None and self.wishes.restart:
+            kept, record = record, None
+            ledger.forget(self.migration.id)
+        if record is None:
+            ledger.create()
+            record = self._new_record(survey, kept)
+            ledger.save_migration(record)
+        if record.state != State.PREPARING:
+            return record, ledger.chunks(record.migration, range(record.chunks))
+        record = self._prepare_target(survey, record)
+        began = time.monotonic()
+        plan = self.plan(survey)
+        ledger.save_chunks(plan.chunks)
+        self.view.say(f"planned {len(plan.chunks):,} chunks in {time.monotonic() - began:.1f} s")
+        record = replace(record, chunks=len(plan.chunks), chunk_size=plan.chunk_size, state=State.RUNNING)
+        ledger.save_migration(record)
+        return record, plan.chunks
+
+    def _new_record(self, survey: Survey, kept: MigrationRecord | None) -> MigrationRecord:
+        """`kept` is the record of a migration that begins again: what it owes the target is still owed."""
+        before: dict[str, int] = {}
+        if survey.target_info is not None:
+            target = QdrantSource(survey.target, self.migration.target.collection)
+            before = {part or "": target.count(part, exact=True) for part in target.parts()}
+        owed = kept if kept is not None and kept.state != State.DONE and survey.target_info is not None else None
+        return MigrationRecord(
+            migration=self.migration.id,
+            title=self.migration.title,
+            definition=self.migration.to_json(),
+            state=State.PREPARING,
+            created_target=survey.target_info is None or (owed is not None and owed.created_target),
+            before=before,
+            finish=owed.finish if owed is not None else None,
+            started=time.time(),
+        )
+
+    def _prepare_target(self, survey: Survey, record: MigrationRecord) -> MigrationRecord:
+        """Create the target, its shard keys and payload indexes; one that was created loads without an index."""
+        server, name = survey.target, self.migration.target.collection
+        if survey.target_info is None:
+            server.call(server.collections.Create, target_collection.create_request(survey.source_info, name))
+            later = target_collection.after_creation_request(survey.source_info, name)
+            if later is not None:
+                server.call(server.collections.Update, later)
+            self.view.say(f"created collection {name!r} at {server.endpoint.url}")
+        if record.created_target:
+            created = self._target_info(server)
+            if record.finish is None and created is not None:
+                finish = target_collection.finish_request(created, survey.source_info, name)
+                record = replace(record, finish=base64.b64encode(finish.SerializeToString()).decode())
+                survey.ledger.save_migration(record)
+            if created is not None:
+                server.call(server.collections.Update, target_collection.loading_request(name))
+        if survey.custom_target:
+            self._create_shard_keys(survey)
+        for field_name, info in survey.missing_indexes.items():
+            target_collection.create_index(server, name, field_name, info)
+        return record
+
+    def _create_shard_keys(self, survey: Survey) -> None:
+        server, name, routing = survey.target, self.migration.target.collection, self.migration.routing
+        wanted = survey.shard_keys
+        if routing.shard_key is not None:
+            wanted = [target_collection.ShardKeyPlacement(routing.shard_key)]
+        elif routing.shard_key_field is not None:
+            # Workers create these when they meet them.
+            return
+        there = {placement.key for placement in target_collection.shard_keys(server, name)}
+        for placement in wanted:
+            if placement.key not in there:
+                target_collection.create_shard_key(server, name, placement)
+        for notice in target_collection.placement_notices(server, name, wanted):
+            self.view.say(notice)
+
+    def _begin(self, survey: Survey, record: MigrationRecord) -> MigrationRecord:
+        """A new run: options may have changed since the last, tasks of the last may still be queued."""
+        record = replace(
+            record, state=State.RUNNING, definition=self.migration.to_json(), run=uuid.uuid4().hex, finished=None
+        )
+        survey.ledger.save_migration(record)
+        return record
+
+    def _reopen(self, ledger: Ledger, chunks: list[ChunkRecord]) -> list[ChunkRecord]:
+        """Chunks that failed are tried again."""
+        failed = [chunk for chunk in chunks if chunk.state == State.FAILED]
+        ledger.reopen(failed)
+        return [replace(c, state=State.PENDING, error=None) if c.state == State.FAILED else c for c in chunks]
+
+    # Watching
+
+    def _watch(
+        self,
+        fleet: Fleet,
+        survey: Survey,
+        record: MigrationRecord,
+        chunks: list[ChunkRecord],
+        interrupted: Callable[[], bool],
+    ) -> Progress:
+        watcher = Watcher(survey.ledger, fleet, record, chunks, self._task())
+        idle_since = asked = time.monotonic()
+        while True:
+            if interrupted():
+                self._stop(survey, watcher, record)
+            fleet.tend()
+            try:
+                progress = watcher.look()
+            except TransientError as error:
+                self.view.warn(f"{error}; trying again")
+                watcher.forgive()
+                continue
+            self.view.show(progress)
+            if watcher.finished:
+                return progress
+            now = time.monotonic()
+            if progress.running:
+                idle_since = now
+            elif now - idle_since >= NO_WORKER_AFTER and now - asked >= NO_WORKER_AFTER:
+                asked = now + NO_WORKER_AGAIN
+                self._ask_for_workers(fleet)
+            time.sleep(LOOK_EVERY)
+
+    def _task(self) -> ChunkTask:
+        return ChunkTask(
+            migration=self.migration.id,
+            chunk=0,
+            target=self.migration.target.endpoint.url,
+            ledger=self.migration.target.ledger,
+            credentials=seal(self.credentials),
+            skip_tls_verification=self.migration.options.skip_tls_verification,
+        )
+
+    def _ask_for_workers(self, fleet: Fleet) -> None:
+        try:
+            workers = fleet.workers()
+        except TransientError as error:
+            self.view.warn(f"{error}; trying again")
+            return
+        if not workers:
+            self.view.warn(
+                f"no worker answers on {fleet.shown_url}; start some with `qmig worker --broker-url …` on any "
+                "host; waiting"
+            )
+
+    def _stop(self, survey: Survey, watcher: Watcher, record: MigrationRecord) -> None:
+        """Let the batches in flight end and every chunk be given back."""
+        self.view.say("stopping: the batches in flight may end …")
+        survey.ledger.update_migration(record.migration, state=State.STOPPED)
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            progress = watcher.look(requeue=False)
+            self.view.show(progress)
+            if not progress.running:
+                break
+            time.sleep(LOOK_EVERY)
+        raise Interrupted(
+            f"stopped at {progress.points:,} points; everything acknowledged is in the ledger "
+            f"{self.migration.target.ledger!r}, and the same command goes on from there"
+        )
+
+    # The end
+
+    def _balance(self, survey: Survey, record: MigrationRecord) -> Balance:
+        chunks = survey.ledger.chunks(record.migration, range(record.chunks))
+        target = QdrantSource(survey.target, self.migration.target.collection)
+        books = balance(record, chunks, survey.source, target, self.migration.routing)
+        for notice in books.notices:
+            self.view.warn(notice)
+        if books.errors:
+            survey.ledger.update_migration(record.migration, state=State.FAILED)
+            raise TerminalError(
+                f"{'; '.join(books.errors)}. Copy it again with --restart-migration; the target keeps what it has"
+            )
+        return books
+
+    def _finish(self, survey: Survey, record: MigrationRecord, books: Balance) -> None:
+        """Put a created target into its final state: vector index on, strict mode as the source's."""
+        if record.finish is not None:
+            request = api.UpdateCollection.FromString(base64.b64decode(record.finish))
+            survey.target.call(survey.target.collections.Update, request)
+        survey.ledger.update_migration(
+            record.migration, state=State.DONE, finished=time.time(), points=books.read
+        )
+
+
+def _is_custom(info: api.CollectionInfo) -> bool:
+    return info.config.params.sharding_method == api.Custom
+
+
+def _described(routing: Routing) -> str:
+    if routing.shard_key is not None:
+        return f"to shard key {routing.shard_key!r}"
+    if routing.shard_key_field is not None:
+        return f"by payload field {routing.shard_key_field!r}"
+    return "to the shard keys of the source"
+
+
+def _close_names(server: Server, name: str) -> str:
+    request = api.ListCollectionsRequest()
+    names = [c.name for c in server.call(server.collections.List, request).collections]
+    close = difflib.get_close_matches(name, names, n=3)
+    return f" (close: {', '.join(map(repr, close))})" if close else ""
+
+
+def _failures(failed: list[ChunkRecord]) -> str:
+    shown = "; ".join(f"chunk {chunk.index}: {chunk.error}" for chunk in failed[:5])
+    more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
+    return f"{len(failed)} chunks failed, the others are done: {shown}{more}. The same command tries them again"

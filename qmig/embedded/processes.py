@@ -1,0 +1,137 @@
+"""Child processes that end with their parent: started, waited for until ready, stopped."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from qmig.errors import TerminalError
+
+PR_SET_PDEATHSIG = 1
+READY_SECONDS = 30.0
+STOP_SECONDS = 10.0
+POLL_SECONDS = 0.02
+STDERR_LINES = 5
+
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class ChildProcess:
+    """A process in a session of its own that gets SIGKILL when this process ends, however it ends (Linux)."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        name: str,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+    ) -> None:
+        """Start `command`; `name` is for messages, `env` goes on top of this process' environment."""
+        self.name = name
+        self._stdout = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()
+        with tempfile.TemporaryFile() as source:
+            source.write(stdin)
+            source.seek(0)
+            parent = os.getpid()
+            start = _starter(parent).submit(
+                subprocess.Popen,
+                command,
+                stdin=source,
+                stdout=self._stdout,
+                stderr=self._stderr,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+                preexec_fn=_end_with(parent) if _libc is not None else None,
+            )
+            self._process: subprocess.Popen[bytes] = start.result()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_for_line(self, mark: str, timeout: float = READY_SECONDS) -> str:
+        """Wait until the process has printed a line with `mark` in it; what follows it in that line.
+
+        Raises TerminalError where the process ends, or `timeout` seconds pass, before that.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            ended = not self.running
+            for line in self.read_stdout().splitlines(keepends=True):
+                if mark in line and line.endswith("\n"):
+                    return line.partition(mark)[2].strip()
+            if ended:
+                status = self._process.returncode
+                raise TerminalError(f"{self.name} ended with status {status} as it started{self._last_lines()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise TerminalError(f"{self.name} was not ready within {timeout:g} s{self._last_lines()}")
+            time.sleep(POLL_SECONDS)
+
+    def _last_lines(self) -> str:
+        lines = self.read_stderr().strip().splitlines()[-STDERR_LINES:]
+        return ": " + " | ".join(lines) if lines else ""
+
+    def read_stdout(self) -> str:
+        return _contents(self._stdout.fileno())
+
+    def read_stderr(self) -> str:
+        return _contents(self._stderr.fileno())
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; the exit status, negative for a signal."""
+        return self._process.wait(timeout)
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """SIGTERM, and SIGKILL to the whole session where the process has not ended within `timeout` seconds."""
+        if self.running:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to the process and whatever it has started in its session."""
+        if self.running:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+@cache
+def _starter(parent: int) -> ThreadPoolExecutor:
+    """The one thread that starts all children of a process.
+
+    The kernel sends the parent-death signal when the thread that forked ends, so that thread has to live as
+    long as the process; a fork of this process gets another one.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix=f"children-of-{parent}")
+
+
+def _end_with(parent: int) -> Callable[[], None]:
+    def in_child() -> None:
+        assert _libc is not None
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return in_child
+
+
+def _contents(descriptor: int) -> str:
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, size, 0).decode(errors="replace")

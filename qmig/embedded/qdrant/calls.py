@@ -1,0 +1,74 @@
+"""gRPC plumbing: one handler a call, refusals as statuses, UNIMPLEMENTED for the calls that are not served."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from qmig.embedded.qdrant.refusals import Refusal, require_served, unserved
+
+Handler = Callable[[Any], Message]
+
+
+def serves(*fields: str) -> Callable[[Callable[[Any, Any], Message]], Callable[[Any, Any], Message]]:
+    """Mark a method as the handler of the call of its name, for requests that set no other than these fields.
+
+    `timeout`, `ordering` and `read_consistency` mean nothing to one process and are always accepted.
+    """
+
+    def mark(method: Callable[[Any, Any], Message]) -> Callable[[Any, Any], Message]:
+        def handler(service: Any, request: Message) -> Message:
+            require_served(request, method.__name__, *fields, "timeout", "ordering", "read_consistency")
+            return method(service, request)
+
+        handler.__doc__ = method.__doc__
+        handler.served = True  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+def service_handler(descriptor: ServiceDescriptor, service: object | None) -> grpc.GenericRpcHandler:
+    """Handlers for every call of a service: the marked methods of `service`, a refusal for the others."""
+    handlers = {}
+    for method in descriptor.methods:
+        found = getattr(service, method.name, None)
+        handler = found if getattr(found, "served", False) else refuse(f"the call {method.name}")
+        handlers[method.name] = grpc.unary_unary_rpc_method_handler(
+            answer(handler),
+            request_deserializer=GetMessageClass(method.input_type).FromString,
+            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        )
+    return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)
+
+
+def refuse(what: str) -> Handler:
+    def handler(request: Message) -> Message:
+        raise unserved(what)
+
+    return handler
+
+
+def answer(handler: Handler) -> Callable[[Any, grpc.ServicerContext], Message]:
+    def call(request: Any, context: grpc.ServicerContext) -> Message:
+        started = time.perf_counter()
+        try:
+            response: Any = handler(request)
+        except Refusal as refusal:
+            context.abort(refusal.code, refusal.text)
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            context.abort(grpc.StatusCode.INTERNAL, f"Service internal error: {error}")
+        if "time" in response.DESCRIPTOR.fields_by_name:
+            response.time = time.perf_counter() - started
+        return response
+
+    return call

@@ -1,0 +1,151 @@
+"""The server process: services on a port, an API key, TLS, and a clean end."""
+
+from __future__ import annotations
+
+import hmac
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.message import Message
+from qdrant_client import grpc as api
+from qdrant_client.grpc import (
+    collections_service_pb2,
+    points_service_pb2,
+    qdrant_pb2,
+    snapshots_service_pb2,
+)
+
+from qmig.embedded.qdrant.calls import serves, service_handler
+from qmig.embedded.qdrant.collections_service import CollectionsService
+from qmig.embedded.qdrant.points_service import PointsService
+from qmig.embedded.qdrant.storage import Storage
+from qmig.errors import TerminalError
+
+VERSION = "1.18.3"
+THREADS = 16
+SERVING = b"\x08\x01"
+"""grpc.health.v1.HealthCheckResponse with the status SERVING."""
+
+
+class HealthService:
+    """The calls of `qdrant.Qdrant`."""
+
+    @serves()
+    def HealthCheck(self, request: Message) -> Message:
+        return api.HealthCheckReply(title="qdrant - vector search engine", version=VERSION, commit="embedded")
+
+
+class KeyCheck(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Refuses calls without the API key, health checks excepted."""
+
+    OPEN = ("/qdrant.Qdrant/HealthCheck", "/grpc.health.v1.Health/Check")
+
+    def __init__(self, api_key: str) -> None:
+        self.api_key = api_key.encode()
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        if details.method in self.OPEN:
+            return continuation(details)
+        metadata = dict(details.invocation_metadata)
+        key = metadata.get("api-key")
+        if key is None and (bearer := metadata.get("authorization", "")).startswith("Bearer "):
+            key = bearer.removeprefix("Bearer ")
+        if key is None:
+            return denied("Must provide an API key or an Authorization bearer token")
+        if not hmac.compare_digest(key.encode(), self.api_key):
+            return denied("Invalid API key or JWT")
+        return continuation(details)
+
+
+def denied(text: str) -> grpc.RpcMethodHandler:
+    def call(request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, text)
+
+    return grpc.unary_unary_rpc_method_handler(call)
+
+
+def serve(
+    path: Path,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    api_key: str | None = None,
+    tls: tuple[Path, Path] | None = None,
+) -> None:
+    """Serve the collections in `path` until SIGTERM or SIGINT; `tls` is the certificate's and the key's file.
+
+    Prints `listening on URL` when ready. Raises TerminalError for what the user can put right.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    credentials = read_tls(*tls) if tls else None
+    storage = Storage(path)
+    server = grpc.server(
+        ThreadPoolExecutor(THREADS),
+        handlers=handlers(storage),
+        interceptors=[KeyCheck(api_key)] if api_key else [],
+        options=[
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        bound = bind(server, address, credentials)
+        server.start()
+        scheme = "https" if tls else "http"
+        print(f"listening on {scheme}://{address.rpartition(':')[0]}:{bound}", flush=True)
+        stop.wait()
+        server.stop(grace=2).wait()
+    finally:
+        storage.close()
+
+
+def bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    try:
+        if credentials is not None:
+            return int(server.add_secure_port(address, credentials))
+        return int(server.add_insecure_port(address))
+    except RuntimeError as error:
+        raise TerminalError(
+            f"cannot listen on {address}: the port is in use or the address is not this machine's; "
+            "give another --port (0 picks a free one) or --host"
+        ) from error
+
+
+def read_tls(certificate: Path, key: Path) -> grpc.ServerCredentials:
+    contents = []
+    for option, path in (("--tls-cert", certificate), ("--tls-key", key)):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise TerminalError(f"cannot read {option} {path}: {error.strerror}; give a PEM file") from error
+        if b"-----BEGIN" not in content:
+            raise TerminalError(f"{option} {path} is not a PEM file; give one that is")
+        contents.append(content)
+    return grpc.ssl_server_credentials([(contents[1], contents[0])])
+
+
+def handlers(storage: Storage) -> list[grpc.GenericRpcHandler]:
+    """Every service of Qdrant's public API, served or refused, and gRPC's own health check."""
+    served: list[tuple[FileDescriptor, str, object | None]] = [
+        (qdrant_pb2.DESCRIPTOR, "Qdrant", HealthService()),
+        (collections_service_pb2.DESCRIPTOR, "Collections", CollectionsService(storage)),
+        (points_service_pb2.DESCRIPTOR, "Points", PointsService(storage)),
+        (snapshots_service_pb2.DESCRIPTOR, "Snapshots", None),
+    ]
+    health = {"Check": grpc.unary_unary_rpc_method_handler(lambda request, context: SERVING)}
+    return [
+        *(service_handler(file.services_by_name[name], service) for file, name, service in served),
+        grpc.method_handlers_generic_handler("grpc.health.v1.Health", health),
+    ]

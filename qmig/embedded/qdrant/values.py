@@ -1,0 +1,111 @@
+"""Payload values, point ids and shard keys: between Qdrant's messages and plain Python."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from qdrant_client import grpc as api
+
+from qmig.embedded.qdrant.refusals import invalid
+
+Id = int | UUID
+Key = str | int | None
+"""A shard key; `None` stands for the only shard of a collection without shard keys."""
+
+MAX_INT64 = 2**63 - 1
+
+
+def from_value(value: api.Value) -> Any:
+    """The JSON value in `value`; a whole double stays a float."""
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "integer_value":
+        return value.integer_value
+    if kind == "double_value":
+        if not math.isfinite(value.double_value):
+            raise invalid("cannot convert to json number")
+        return value.double_value
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "list_value":
+        return [from_value(item) for item in value.list_value.values]
+    if kind == "struct_value":
+        return from_payload(value.struct_value.fields)
+    return None
+
+
+def from_payload(fields: Mapping[str, api.Value]) -> dict[str, Any]:
+    return {key: from_value(value) for key, value in fields.items()}
+
+
+def fill_value(message: api.Value, value: Any) -> None:
+    """Write a JSON value into `message`."""
+    if value is None:
+        message.null_value = api.NULL_VALUE
+    elif isinstance(value, str):
+        message.string_value = value
+    elif isinstance(value, bool):
+        message.bool_value = value
+    elif isinstance(value, int):
+        if value <= MAX_INT64:
+            message.integer_value = value
+        else:
+            message.double_value = value
+    elif isinstance(value, float):
+        message.double_value = value
+    elif isinstance(value, list):
+        message.list_value.SetInParent()
+        for item in value:
+            fill_value(message.list_value.values.add(), item)
+    else:
+        message.struct_value.SetInParent()
+        for key, item in value.items():
+            fill_value(message.struct_value.fields[key], item)
+
+
+def from_point_id(message: api.PointId) -> Id:
+    kind = message.WhichOneof("point_id_options")
+    if kind == "num":
+        return message.num
+    if kind == "uuid":
+        try:
+            return UUID(message.uuid)
+        except ValueError as error:
+            raise invalid(f"Unable to parse UUID: {message.uuid}") from error
+    raise invalid("Empty PointId is provided")
+
+
+def fill_point_id(message: api.PointId, point_id: Id) -> None:
+    if isinstance(point_id, int):
+        message.num = point_id
+    else:
+        message.uuid = str(point_id)
+
+
+def scroll_order(point_id: Id) -> tuple[bool, int]:
+    """The order of a scroll: unsigned integers first, then UUIDs by their bytes."""
+    if isinstance(point_id, int):
+        return False, point_id
+    return True, point_id.int
+
+
+def from_shard_key(message: api.ShardKey) -> str | int:
+    kind = message.WhichOneof("key")
+    if kind == "keyword":
+        return message.keyword
+    if kind == "number":
+        return message.number
+    raise invalid("Shard key cannot be empty")
+
+
+def to_shard_key(key: str | int) -> api.ShardKey:
+    return api.ShardKey(keyword=key) if isinstance(key, str) else api.ShardKey(number=key)
+
+
+def quoted(key: str | int) -> str:
+    """A shard key as the server's messages write it."""
+    return f'"{key}"' if isinstance(key, str) else str(key)

@@ -1,0 +1,131 @@
+"""The writing half of the Points service."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import qdrant_edge as edge
+from google.protobuf.message import Message
+from qdrant_client import grpc as api
+
+from qmig.embedded.qdrant.calls import serves
+from qmig.embedded.qdrant.filters import optional_filter, to_filter
+from qmig.embedded.qdrant.indexes import index_info
+from qmig.embedded.qdrant.refusals import Refusal, invalid, unserved
+from qmig.embedded.qdrant.storage import Storage
+from qmig.embedded.qdrant.values import Id, from_payload, from_point_id
+from qmig.embedded.qdrant.vectors import from_vectors
+
+UPDATE_MODES = {
+    api.Upsert: edge.UpdateMode.Upsert,
+    api.InsertOnly: edge.UpdateMode.InsertOnly,
+    api.UpdateOnly: edge.UpdateMode.UpdateOnly,
+}
+
+
+class Writing:
+    """Every write is applied before it is answered, and by then it is in the engine's log on disk."""
+
+    storage: Storage
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    @serves("collection_name", "wait", "points", "shard_key_selector", "update_filter", "update_mode")
+    def Upsert(self, request: Any) -> Message:
+        points = [
+            edge.Point(from_point_id(point.id), from_vectors(point.vectors), from_payload(point.payload))
+            for point in request.points
+        ]
+        if not points:
+            raise invalid("Validation error in body: [points: must not be empty]")
+        if request.update_mode not in UPDATE_MODES:
+            raise unserved(f"`update_mode` {request.update_mode} in Upsert")
+        condition = optional_filter(request, "update_filter")
+        mode = UPDATE_MODES[request.update_mode]
+        return self.write(request, edge.UpdateOperation.upsert_points(points, condition, mode))
+
+    @serves("collection_name", "wait", "points", "shard_key_selector")
+    def Delete(self, request: Any) -> Message:
+        ids, condition = selected_points(request, "points")
+        if condition is not None:
+            return self.write(request, edge.UpdateOperation.delete_points_by_filter(condition))
+        return self.write(request, edge.UpdateOperation.delete_points(ids))
+
+    @serves("collection_name", "wait", "payload", "points_selector", "shard_key_selector", "key")
+    def SetPayload(self, request: Any) -> Message:
+        ids, condition = selected_points(request, "points_selector")
+        payload = from_payload(request.payload)
+        key = request.key if request.HasField("key") else None
+        if condition is not None:
+            operation = edge.UpdateOperation.set_payload_by_filter(condition, payload, key)
+        else:
+            operation = edge.UpdateOperation.set_payload(ids, payload, key)
+        return self.write(request, operation)
+
+    @serves("collection_name", "wait", "payload", "points_selector", "shard_key_selector")
+    def OverwritePayload(self, request: Any) -> Message:
+        ids, condition = selected_points(request, "points_selector")
+        payload = from_payload(request.payload)
+        if condition is not None:
+            operation = edge.UpdateOperation.overwrite_payload_by_filter(condition, payload)
+        else:
+            operation = edge.UpdateOperation.overwrite_payload(ids, payload)
+        return self.write(request, operation)
+
+    @serves("collection_name", "wait", "keys", "points_selector", "shard_key_selector")
+    def DeletePayload(self, request: Any) -> Message:
+        ids, condition = selected_points(request, "points_selector")
+        keys = list(request.keys)
+        if condition is not None:
+            return self.write(request, edge.UpdateOperation.delete_payload_by_filter(condition, keys))
+        return self.write(request, edge.UpdateOperation.delete_payload(ids, keys))
+
+    @serves("collection_name", "wait", "points", "shard_key_selector")
+    def ClearPayload(self, request: Any) -> Message:
+        ids, condition = selected_points(request, "points")
+        if condition is not None:
+            return self.write(request, edge.UpdateOperation.clear_payload_by_filter(condition))
+        return self.write(request, edge.UpdateOperation.clear_payload(ids))
+
+    @serves("collection_name", "wait", "field_name", "field_type", "field_index_params")
+    def CreateFieldIndex(self, request: Any) -> Message:
+        collection = self.storage.find(request.collection_name)
+        collection.create_index(request.field_name, index_info(request))
+        return done(request)
+
+    @serves("collection_name", "wait", "field_name")
+    def DeleteFieldIndex(self, request: Any) -> Message:
+        self.storage.find(request.collection_name).delete_index(request.field_name)
+        return done(request)
+
+    def write(self, request: Any, operation: edge.UpdateOperation) -> Message:
+        collection = self.storage.find(request.collection_name)
+        selector = shard_selector(request)
+        collection.write(operation, selector)
+        return done(request)
+
+
+def done(request: Any) -> Message:
+    status = api.UpdateStatus.Completed if request.wait else api.UpdateStatus.Acknowledged
+    return api.PointsOperationResponse(result=api.UpdateResult(status=status))
+
+
+def shard_selector(request: Any) -> api.ShardKeySelector | None:
+    if not request.HasField("shard_key_selector"):
+        return None
+    if request.shard_key_selector.HasField("fallback"):
+        raise unserved("`fallback` in a shard key selector")
+    return request.shard_key_selector
+
+
+def selected_points(request: Any, field: str) -> tuple[list[Id], edge.Filter | None]:
+    """The ids or the filter that a request names its points by."""
+    selector = getattr(request, field)
+    kind = selector.WhichOneof("points_selector_one_of")
+    if kind is None:
+        raise invalid("PointSelector is missing")
+    if kind == "filter":
+        return [], to_filter(selector.filter)
+    return [from_point_id(point_id) for point_id in selector.points.ids], None

@@ -1,0 +1,46 @@
+"""What can go wrong. The class of an error says whether trying again helps, and nothing else decides it."""
+
+
+class QmigError(Exception):
+    """An error with one line for the user; a traceback of it is a bug."""
+
+    exit_status = 1
+
+
+class UsageError(QmigError):
+    """What was asked cannot be done as it was asked."""
+
+    exit_status = 2
+
+
+class TerminalError(QmigError):
+    """Trying again would fail again."""
+
+
+class TransientError(QmigError):
+    """Trying again may succeed; `retry_after` is the wait in seconds that the server asked for, if it did."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type["TransientError"], tuple[str, float | None]]:
+        return (type(self), (str(self), self.retry_after))
+
+
+class NotFoundError(TerminalError):
+    """The server has no such collection, shard key or call."""
+
+
+class ChunkLostError(QmigError):
+    """The chunk belongs to another worker by now."""
+
+
+class MigrationStoppedError(QmigError):
+    """The migration was asked to stop; everything acknowledged so far is in the ledger."""
+
+
+class Interrupted(QmigError):
+    """The user pressed Ctrl-C or the process got SIGTERM."""
+
+    exit_status = 130

@@ -1,0 +1,339 @@
+"""The offsets collection in the target: plans, offsets and states of all migrations. The only durable truth.
+
+One point a migration (its id is the migration's id) and one a chunk (UUIDv5 of migration and index). A change
+to a chunk is a `set_payload` under a filter on the owner, which the server applies as one step: a worker that
+lost its chunk changes nothing any more.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+from qdrant_client import grpc as api
+from qdrant_client.conversions.conversion import grpc_to_payload, payload_to_grpc
+
+from qmig.connections import Call, Server
+from qmig.errors import TerminalError, TransientError
+
+# Written into every migration's record; a ledger with a higher one was made by a newer qmig.
+VERSION = 1
+NOBODY = ""
+PAGE = 1000
+
+Record = TypeVar("Record", "MigrationRecord", "ChunkRecord")
+
+
+class State:
+    """States of a chunk, and of a migration."""
+
+    PREPARING = "preparing"
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class ChunkRecord:
+    """One chunk: its range `[start, end)` within a shard key, and how far it is.
+
+    Keys are texts (see `qmig.wire.keys`), None an open end. `offset` is the next key to read. `beat` counts the
+    owner's signs of life. `read` and `acknowledged` count points, `bytes` those of the upserts.
+    """
+
+    migration: str
+    index: int
+    part: str | None
+    start: str | None
+    end: str | None
+    aim: int = 0
+    state: str = State.PENDING
+    offset: str | None = None
+    read: int = 0
+    acknowledged: int = 0
+    bytes: int = 0
+    owner: str = NOBODY
+    beat: int = 0
+    claims: int = 0
+    retries: int = 0
+    waiting: str | None = None
+    error: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def id(self) -> str:
+        return chunk_id(self.migration, self.index)
+
+    @property
+    def finished(self) -> bool:
+        return self.state in (State.DONE, State.FAILED)
+
+
+@dataclass(frozen=True)
+class MigrationRecord:
+    """One migration: what it is, its plan's outline, and what has to be put back at its end.
+
+    `definition` is the migration as JSON. `before` holds the target's points by shard key at the start.
+    `finish` is the serialized request (base64) that takes the target into its final state.
+    """
+
+    migration: str
+    title: str
+    definition: str
+    state: str = State.RUNNING
+    version: int = VERSION
+    chunks: int = 0
+    chunk_size: int = 0
+    run: str = ""
+    created_target: bool = False
+    before: dict[str, int] = field(default_factory=dict)
+    finish: str | None = None
+    started: float = 0.0
+    finished: float | None = None
+    points: int = 0
+
+
+def chunk_id(migration: str, index: int) -> str:
+    return str(uuid.uuid5(uuid.UUID(migration), f"chunk/{index}"))
+
+
+class Ledger:
+    """The ledger collection `name` on the target server."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.server = server
+        self.name = name
+
+    def exists(self) -> bool:
+        request = api.CollectionExistsRequest(collection_name=self.name)
+        return self.server.call(self.server.collections.CollectionExists, request).result.exists
+
+    def check(self) -> bool:
+        """Whether the ledger is there; TerminalError where the name belongs to a collection of vectors."""
+        if not self.exists():
+            return False
+        request = api.GetCollectionInfoRequest(collection_name=self.name)
+        params = self.server.call(self.server.collections.Get, request).result.config.params
+        vectors = params.vectors_config
+        if vectors.HasField("params") or vectors.params_map.map or params.sparse_vectors_config.map:
+            raise TerminalError(
+                f"{self.name!r} at {self.server.endpoint.url} is a collection of vectors, not a ledger; "
+                "give another --migration-offsets-collection-name"
+            )
+        return True
+
+    def create(self) -> None:
+        """Make the ledger where it is missing, and the two indexes that its filters use."""
+        if not self.check():
+            request = api.CreateCollection(
+                collection_name=self.name, vectors_config=api.VectorsConfig(params_map=api.VectorParamsMap())
+            )
+            try:
+                self.server.call(self.server.collections.Create, request)
+            except TerminalError:
+                # Two migrations may begin at once, and one of them is first.
+                if not self.check():
+                    raise
+        for key in ("migration", "owner"):
+            index = api.CreateFieldIndexCollection(
+                collection_name=self.name, wait=True, field_name=key, field_type=api.FieldTypeKeyword
+            )
+            self.server.call(self.server.points.CreateFieldIndex, index)
+
+    # The migrations
+
+    def migration(self, migration: str) -> MigrationRecord | None:
+        """The record, or None; TerminalError where a newer qmig wrote it."""
+        if not self.exists():
+            return None
+        return next((_migration(point) for point in self._get([migration])), None)
+
+    def migrations(self) -> list[MigrationRecord]:
+        """Every migration in this ledger, the oldest first."""
+        if not self.exists():
+            return []
+        is_migration = api.Filter(must=[_is("record", "migration")])
+        records: list[MigrationRecord] = []
+        offset: api.PointId | None = None
+        while True:
+            page = self.server.call(
+                self.server.points.Scroll,
+                api.ScrollPoints(
+                    collection_name=self.name,
+                    filter=is_migration,
+                    offset=offset,
+                    limit=PAGE,
+                    with_payload=api.WithPayloadSelector(enable=True),
+                ),
+            )
+            records += [_migration(point) for point in page.result]
+            if not page.HasField("next_page_offset"):
+                return sorted(records, key=lambda record: record.started)
+            offset = page.next_page_offset
+
+    def save_migration(self, record: MigrationRecord) -> None:
+        self._upsert([(record.migration, {"record": "migration", **asdict(record)})])
+
+    def update_migration(self, migration: str, **changes: Any) -> None:
+        ids = api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(uuid=migration)]))
+        self._set(ids, changes)
+
+    def forget(self, migration: str) -> None:
+        """Delete this migration's records; another migration's stay."""
+        request = api.DeletePoints(
+            collection_name=self.name,
+            wait=True,
+            points=api.PointsSelector(filter=api.Filter(must=[_is("migration", migration)])),
+        )
+        _completed(self.server.call(self.server.points.Delete, request), self.server)
+
+    # The chunks
+
+    def save_chunks(self, chunks: Sequence[ChunkRecord]) -> None:
+        for start in range(0, len(chunks), PAGE):
+            page = chunks[start : start + PAGE]
+            self._upsert([(chunk.id, {"record": "chunk", **asdict(chunk)}) for chunk in page])
+
+    def chunks(self, migration: str, indexes: Sequence[int]) -> list[ChunkRecord]:
+        """The chunks with these indexes, in their order; TerminalError where the plan has a hole."""
+        found: dict[int, ChunkRecord] = {}
+        for start in range(0, len(indexes), PAGE):
+            ids = [chunk_id(migration, index) for index in indexes[start : start + PAGE]]
+            for point in self._get(ids):
+                chunk = _record(ChunkRecord, point)
+                found[chunk.index] = chunk
+        missing = [index for index in indexes if index not in found]
+        if missing:
+            raise TerminalError(
+                f"the ledger {self.name!r} lacks {len(missing)} chunks of migration {migration}, chunk "
+                f"{missing[0]} first; begin again with --restart-migration"
+            )
+        return [found[index] for index in indexes]
+
+    def claim(self, seen: ChunkRecord, owner: str) -> ChunkRecord | None:
+        """Make the chunk the owner's if it still is as it was seen; None where another was faster."""
+        changes = {
+            "state": State.RUNNING,
+            "owner": owner,
+            "beat": seen.beat + 1,
+            "claims": seen.claims + 1,
+            "waiting": None,
+            "error": None,
+        }
+        self._set(_owned(seen), changes)
+        claimed = self.chunks(seen.migration, [seen.index])[0]
+        return claimed if claimed.owner == owner else None
+
+    def change(self, chunk: ChunkRecord, retry_for: float | None = None, **changes: Any) -> ChunkRecord | None:
+        """Change a chunk as its owner; None, and nothing changed, where it is another's by now."""
+        after = replace(chunk, **{"beat": chunk.beat + 1, **changes})
+        self._set(_owned(chunk), {**changes, "beat": after.beat}, retry_for)
+        now = self.chunks(chunk.migration, [chunk.index])[0]
+        return after if (now.owner, now.beat) == (after.owner, after.beat) else None
+
+    def start_change(self, chunk: ChunkRecord, **changes: Any) -> Call[api.PointsOperationResponse]:
+        """Send a change as the chunk's owner and go on."""
+        request = self._set_request(_owned(chunk), changes)
+        return self.server.start(self.server.points.SetPayload, request)
+
+    def start_look(self, chunk: ChunkRecord) -> Call[api.GetResponse]:
+        """Ask for a chunk and its migration; `seen` reads the answer."""
+        return self.server.start(self.server.points.Get, self._get_request([chunk.id, chunk.migration]))
+
+    def seen(self, answer: api.GetResponse) -> tuple[ChunkRecord | None, MigrationRecord | None]:
+        """Chunk and migration out of the answer to `start_look`; None is one that is not there any more."""
+        chunk = migration = None
+        for point in answer.result:
+            if "index" in point.payload:
+                chunk = _record(ChunkRecord, point)
+            else:
+                migration = _migration(point)
+        return chunk, migration
+
+    def reopen(self, chunks: Iterable[ChunkRecord]) -> None:
+        """Failed chunks wait for a worker again, from the offset that they had reached."""
+        ids = [api.PointId(uuid=chunk.id) for chunk in chunks]
+        if ids:
+            changes = {"state": State.PENDING, "owner": NOBODY, "error": None}
+            self._set(api.PointsSelector(points=api.PointsIdsList(ids=ids)), changes)
+
+    # The calls
+
+    def _upsert(self, records: list[tuple[str, dict[str, Any]]]) -> None:
+        points = [
+            api.PointStruct(id=api.PointId(uuid=point), payload=payload_to_grpc(payload), vectors=NO_VECTORS)
+            for point, payload in records
+        ]
+        request = api.UpsertPoints(collection_name=self.name, wait=True, points=points, ordering=_STRONG)
+        _completed(self.server.call(self.server.points.Upsert, request), self.server)
+
+    def _set(
+        self, selector: api.PointsSelector, changes: dict[str, Any], retry_for: float | None = None
+    ) -> None:
+        request = self._set_request(selector, changes)
+        answer = self.server.call(self.server.points.SetPayload, request, retry_for=retry_for)
+        _completed(answer, self.server)
+
+    def _set_request(self, selector: api.PointsSelector, changes: dict[str, Any]) -> api.SetPayloadPoints:
+        return api.SetPayloadPoints(
+            collection_name=self.name,
+            wait=True,
+            payload=payload_to_grpc(changes),
+            points_selector=selector,
+            ordering=_STRONG,
+        )
+
+    def _get(self, ids: Sequence[str]) -> Iterator[api.RetrievedPoint]:
+        yield from self.server.call(self.server.points.Get, self._get_request(ids)).result
+
+    def _get_request(self, ids: Sequence[str]) -> api.GetPoints:
+        return api.GetPoints(
+            collection_name=self.name,
+            ids=[api.PointId(uuid=point) for point in ids],
+            with_payload=api.WithPayloadSelector(enable=True),
+        )
+
+
+# On a cluster every change of a record goes through its shard's leader, so that two claims have an order.
+# A point of a collection without vectors must say that it has none.
+NO_VECTORS = api.Vectors(vectors=api.NamedVectors())
+
+_STRONG = api.WriteOrdering(type=api.Strong)
+
+
+def completed(answer: api.PointsOperationResponse) -> bool:
+    """Whether the update is applied; merely `Acknowledged`, it may still be lost."""
+    return answer.result.status == api.Completed
+
+
+def _completed(answer: api.PointsOperationResponse, server: Server) -> None:
+    if not completed(answer):
+        status = api.UpdateStatus.Name(answer.result.status)
+        raise TransientError(f"{server.role} {server.endpoint.url}: the ledger's update ended as {status}")
+
+
+def _is(key: str, value: str) -> api.Condition:
+    return api.Condition(field=api.FieldCondition(key=key, match=api.Match(keyword=value)))
+
+
+def _owned(chunk: ChunkRecord) -> api.PointsSelector:
+    """The chunk's point, if it still has the owner that it has here."""
+    is_chunk = api.Condition(has_id=api.HasIdCondition(has_id=[api.PointId(uuid=chunk.id)]))
+    return api.PointsSelector(filter=api.Filter(must=[is_chunk, _is("owner", chunk.owner)]))
+
+
+def _migration(point: api.RetrievedPoint) -> MigrationRecord:
+    version = point.payload["version"].integer_value
+    if version > VERSION:
+        raise TerminalError(
+            f"the ledger's record of migration {point.id.uuid} has version {version}, this qmig reads up to "
+            f"{VERSION}; use the newer qmig that wrote it"
+        )
+    return _record(MigrationRecord, point)
+
+
+def _record(kind: type[Record], point: api.RetrievedPoint) -> Record:
+    payload = grpc_to_payload(point.payload)
+    return kind(**{one.name: payload[one.name] for one in fields(kind) if one.name in payload})

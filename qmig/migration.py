@@ -1,0 +1,183 @@
+"""What is copied where: both ends, the options of the copy, and the fingerprint that names it."""
+
+import ipaddress
+import json
+import uuid
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from qmig.errors import UsageError
+
+# Namespace of every fingerprint; changing it would orphan every ledger.
+NAMESPACE = uuid.UUID("6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1")
+GRPC_PORT = 6334
+DEFAULT_LEDGER = "_migration_offsets"
+MAX_BATCH_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One server, as its gRPC URL names it."""
+
+    host: str
+    port: int
+    tls: bool = False
+
+    @classmethod
+    def parse(cls, url: str, option: str) -> "Endpoint":
+        """Read `http://host:6334` or `https://…`; `option` is the name that an error blames."""
+        hint = "give a gRPC URL such as http://host:6334 or https://host:6334"
+        try:
+            parts = urlsplit(url.strip())
+            port = parts.port
+        except ValueError as error:
+            raise UsageError(f"{option} {redacted(url)}: {error}; {hint}") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{option} {redacted(url)}: not a URL with a scheme and a host; {hint}")
+        if parts.username or parts.password:
+            raise UsageError(f"{option} {redacted(url)}: a URL carries no credentials; use the API key option")
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise UsageError(f"{option} {redacted(url)}: a path or query has no meaning for gRPC; {hint}")
+        if port == 0:
+            raise UsageError(f"{option} {redacted(url)}: port 0 cannot be reached; {hint}")
+        return cls(parts.hostname, port or GRPC_PORT, parts.scheme == "https")
+
+    @property
+    def address(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.address}"
+
+    @property
+    def is_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def is_same_server(self, other: "Endpoint") -> bool:
+        """Whether both name one server, as far as the names tell: every loopback name is one host."""
+        same_host = self.host == other.host or (self.is_loopback and other.is_loopback)
+        return same_host and self.port == other.port
+
+
+def redacted(url: str) -> str:
+    """`url` without the credentials that somebody may have put into it."""
+    head, at, tail = url.rpartition("@")
+    if not at:
+        return url
+    scheme, separator, _ = head.partition("://")
+    return f"{scheme}://***@{tail}" if separator else f"***@{tail}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The collection to read: its kind names the module in `qmig.sources` that reads it."""
+
+    kind: str
+    endpoint: Endpoint
+    collection: str
+    database: str = ""
+    partitions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """The collection to write, and the ledger beside it."""
+
+    endpoint: Endpoint
+    collection: str
+    ledger: str = DEFAULT_LEDGER
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a migration copies. Workers read it from the ledger; a resume may change it."""
+
+    batch_size: int | None = None
+    batch_bytes: int = 512 * 1024
+    batch_delay_ms: int = 0
+    skip_tls_verification: bool = False
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Which shard key of the target a point goes to; part of the plan, so that a resume keeps it.
+
+    With neither set a point keeps the shard key that it has in the source.
+    """
+
+    shard_key: str | None = None
+    shard_key_field: str | None = None
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One copy of one source collection into one target collection."""
+
+    source: Source
+    target: Target
+    options: Options = field(default_factory=Options)
+    routing: Routing = field(default_factory=Routing)
+
+    def __post_init__(self) -> None:
+        same = self.source.kind == "qdrant" and self.source.endpoint.is_same_server(self.target.endpoint)
+        if same and self.source.collection == self.target.collection:
+            raise UsageError(
+                "source and target collections must be different: both are "
+                f"{self.source.collection!r} at {self.target.endpoint.url}"
+            )
+        if self.target.ledger == self.target.collection or (
+            same and self.target.ledger == self.source.collection
+        ):
+            raise UsageError(
+                f"the ledger {self.target.ledger!r} cannot be the collection that is copied; "
+                "give another --migration-offsets-collection-name"
+            )
+        if self.routing.shard_key is not None and self.routing.shard_key_field is not None:
+            raise UsageError("--target-shard-key and --target-shard-key-field exclude each other; give one")
+
+    @property
+    def id(self) -> str:
+        """The fingerprint: the same for the same ends, whatever the options."""
+        source = self.source
+        ends = {
+            "kind": source.kind,
+            "host": source.endpoint.host,
+            "port": source.endpoint.port,
+            "database": source.database,
+            "collection": source.collection,
+            "partitions": sorted(source.partitions),
+            "filter": None,
+            "target_collection": self.target.collection,
+        }
+        canonical = json.dumps(ends, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return str(uuid.uuid5(NAMESPACE, canonical))
+
+    @property
+    def title(self) -> str:
+        return f"{self.source.collection} → {self.target.collection}"
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Migration":
+        data: dict[str, Any] = json.loads(text)
+        source, target = data["source"], data["target"]
+        return cls(
+            source=Source(
+                **{
+                    **source,
+                    "endpoint": Endpoint(**source["endpoint"]),
+                    "partitions": tuple(source["partitions"]),
+                }
+            ),
+            target=Target(**{**target, "endpoint": Endpoint(**target["endpoint"])}),
+            options=Options(**data["options"]),
+            routing=Routing(**data["routing"]),
+        )

@@ -1,0 +1,91 @@
+"""Whether a server answers at all, and if not, which of the usual mistakes it is."""
+
+import http.client
+import socket
+import ssl
+
+from qdrant_client import grpc as api
+
+from qmig.connections import Server, trusted_roots
+from qmig.errors import QmigError, TerminalError
+from qmig.migration import Endpoint
+
+# Seconds for each question that is put to a server.
+TIMEOUT = 5.0
+
+
+def server_version(server: Server) -> str:
+    """The server's version; TerminalError with the likely mistake where no Qdrant answers gRPC."""
+    try:
+        answer = server.call(
+            server.health.HealthCheck, api.HealthCheckRequest(), timeout=TIMEOUT, retry_for=0
+        )
+    except QmigError as error:
+        raise TerminalError(explain(server.endpoint, server.role, error)) from None
+    return answer.version
+
+
+def explain(endpoint: Endpoint, role: str, error: QmigError) -> str:
+    """One line on why `endpoint` does not answer, and what to do about it."""
+    option, where = f"--{role}-url", f"{role} {endpoint.url}"
+    try:
+        socket.create_connection((endpoint.host, endpoint.port), TIMEOUT).close()
+    except socket.gaierror:
+        return f"{where}: no host named {endpoint.host!r} is known; check {option}"
+    except ConnectionRefusedError:
+        return f"{where}: nothing listens there; start the server or check {option}"
+    except OSError as refused:
+        return f"{where}: cannot be reached: {refused}; check {option} and the network"
+    if endpoint.tls:
+        return _explain_tls(endpoint, where, error)
+    if _speaks_http1(endpoint):
+        return f"{where}: this is an HTTP port, not gRPC; give Qdrant's gRPC port (6334 by default) in {option}"
+    if _handshake(endpoint, _unverified()) is None:
+        return f"{where}: the server speaks TLS; give {option} as https://{endpoint.address}"
+    return f"{where}: does not answer gRPC: {error}; check that it is Qdrant's gRPC port"
+
+
+def _explain_tls(endpoint: Endpoint, where: str, error: QmigError) -> str:
+    trusting = ssl.create_default_context()
+    if roots := trusted_roots():
+        trusting.load_verify_locations(cadata=roots.decode())
+    failure = _handshake(endpoint, trusting)
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        return (
+            f"{where}: its certificate is not trusted: {failure.verify_message}; set $SSL_CERT_FILE to the "
+            "certificate of its authority, or give --skip-tls-verification"
+        )
+    if failure is not None:
+        return f"{where}: no TLS there; give the URL as http://{endpoint.address}"
+    return f"{where}: {error}"
+
+
+def _handshake(endpoint: Endpoint, context: ssl.SSLContext) -> Exception | None:
+    context.set_alpn_protocols(["h2"])
+    try:
+        with (
+            socket.create_connection((endpoint.host, endpoint.port), TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname=endpoint.host),
+        ):
+            return None
+    except OSError as error:
+        return error
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _speaks_http1(endpoint: Endpoint) -> bool:
+    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True

@@ -1,0 +1,154 @@
+"""A Qdrant collection as the source: scrolled by id, each shard key of custom sharding by itself."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from qdrant_client import grpc as api
+
+from qmig.connections import Call, Server
+from qmig.migration import Migration
+from qmig.sealing import Credentials
+from qmig.sources import Batch
+from qmig.target import exact_count, shard_keys
+from qmig.wire.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
+from qmig.wire.passthrough import point_id, read_scroll
+
+# Sampled ids for each chunk: its size then varies by 1/sqrt(50), about a seventh.
+SAMPLES_A_CHUNK = 50
+MAX_SAMPLES = 100_000
+# Ids in one page of an id-only scroll.
+ID_PAGE = 20_000
+SCROLL = "/qdrant.Points/Scroll"
+
+
+def open_source(migration: Migration, credentials: Credentials) -> "QdrantSource":
+    """Connect to the migration's source."""
+    server = Server(
+        migration.source.endpoint,
+        "source",
+        credentials.source_api_key,
+        migration.options.skip_tls_verification,
+    )
+    return QdrantSource(server, migration.source.collection)
+
+
+class QdrantSource:
+    """Reads `collection` of `server`; serves as the other side of an id comparison too."""
+
+    def __init__(self, server: Server, collection: str) -> None:
+        self.server = server
+        self.collection = collection
+        self._scroll = server.raw_method(SCROLL)
+
+    def info(self) -> api.CollectionInfo:
+        """The collection's settings; NotFoundError where it is not there."""
+        request = api.GetCollectionInfoRequest(collection_name=self.collection)
+        return self.server.call(self.server.collections.Get, request).result
+
+    def parts(self) -> Sequence[str | None]:
+        """Every shard key, or [None] without custom sharding.
+
+        A scroll without a shard key drops ids that repeat across keys, so each key is read by itself.
+        """
+        if self.info().config.params.sharding_method != api.Custom:
+            return [None]
+        return [shard_key_text(placement.shard_key) for placement in shard_keys(self.server, self.collection)]
+
+    def count(self, part: str | None, exact: bool) -> int:
+        if exact:
+            return exact_count(self.server, self.collection, shard_key_of(part))
+        request = api.CountPoints(
+            collection_name=self.collection, exact=False, shard_key_selector=shard_key_selector(part)
+        )
+        return self.server.call(self.server.points.Count, request).result.count
+
+    def boundaries(self, part: str | None, pieces: int) -> list[str]:
+        if pieces < 2:
+            return []
+        samples = self.server.call(
+            self.server.points.Query,
+            api.QueryPoints(
+                collection_name=self.collection,
+                query=api.Query(sample=api.Random),
+                limit=min(MAX_SAMPLES, pieces * SAMPLES_A_CHUNK),
+                with_payload=api.WithPayloadSelector(enable=False),
+                with_vectors=api.WithVectorsSelector(enable=False),
+                shard_key_selector=shard_key_selector(part),
+            ),
+        ).result
+        keys = sorted(PointKey.of(point.id) for point in samples)
+        cuts = {keys[len(keys) * piece // pieces] for piece in range(1, pieces)} if keys else set()
+        return [key.text for key in sorted(cuts)]
+
+    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> "ScrollRead":
+        request = self._scroll_request(part, start, limit)
+        request.with_payload.enable = True
+        request.with_vectors.enable = True
+        return ScrollRead(self.server.start(self._scroll, request.SerializeToString()), end)
+
+    def key_of(self, point: bytes) -> str:
+        return PointKey.of(point_id(point)).text
+
+    def keys(self, part: str | None, start: str | None, end: str | None) -> set[str]:
+        found: set[str] = set()
+        while True:
+            request = self._scroll_request(part, start, ID_PAGE)
+            request.with_payload.enable = False
+            page = self.server.call(self._scroll, request.SerializeToString())
+            batch = cut_off(page, end)
+            found.update(self.key_of(point) for point in batch.points)
+            if batch.next_key is None:
+                return found
+            start = batch.next_key
+
+    def distinct_count(self) -> int:
+        """Ids in the whole collection, one that repeats across shard keys counted once.
+
+        A scroll without a shard key merges the shards and drops repeats (measured on 1.18).
+        """
+        total, offset = 0, None
+        while True:
+            request = self._scroll_request(None, offset, ID_PAGE)
+            request.with_payload.enable = False
+            points, following = read_scroll(self.server.call(self._scroll, request.SerializeToString()))
+            total += len(points)
+            if following is None:
+                return total
+            offset = PointKey.of(following).text
+
+    def close(self) -> None:
+        self.server.close()
+
+    def _scroll_request(self, part: str | None, start: str | None, limit: int) -> api.ScrollPoints:
+        return api.ScrollPoints(
+            collection_name=self.collection,
+            limit=limit,
+            offset=None if start is None else PointKey(start).to_message(),
+            shard_key_selector=shard_key_selector(part),
+        )
+
+
+class ScrollRead:
+    """A scroll under way, cut at the chunk's end."""
+
+    def __init__(self, call: Call[bytes], end: str | None) -> None:
+        self._call = call
+        self._end = end
+
+    def answered_within(self, seconds: float) -> bool:
+        return self._call.answered_within(seconds)
+
+    def result(self) -> Batch:
+        return cut_off(self._call.result(), self._end)
+
+
+def cut_off(response: bytes, end: str | None) -> Batch:
+    """The points of a scroll response below `end`: a scroll knows where to begin, not where to stop."""
+    points, following = read_scroll(response)
+    next_key = None if following is None else PointKey.of(following)
+    if end is not None:
+        stop = PointKey(end)
+        if next_key is None or next_key >= stop:
+            next_key = None
+            del points[bisect_left(points, stop, key=lambda point: PointKey.of(point_id(point))) :]
+    return Batch(points, None if next_key is None else next_key.text)

@@ -1,0 +1,41 @@
+"""Where migrations stand, told from the ledger alone."""
+
+from qmig.errors import TerminalError, UsageError
+from qmig.ledger import Ledger, MigrationRecord
+from qmig.progress import Progress
+
+SHOWN_FAILURES = 10
+
+
+def describe_status(ledger: Ledger, wanted: str | None) -> str:
+    """A few lines a migration; `wanted` is an id or a unique beginning of one, None is all of them."""
+    where = f"the ledger {ledger.name!r} at {ledger.server.endpoint.url}"
+    if not ledger.check():
+        raise TerminalError(f"there is no ledger {ledger.name!r} at {ledger.server.endpoint.url}; check the options")
+    records = ledger.migrations()
+    if wanted is not None:
+        found = [record for record in records if record.migration.startswith(wanted)]
+        if len(found) != 1:
+            known = ", ".join(record.migration for record in found or records) or "none"
+            what = "is not unique" if found else "is unknown"
+            raise UsageError(f"migration {wanted!r} {what} in {where}; it has: {known}")
+        records = found
+    if not records:
+        return f"no migrations in {where}"
+    return "\n".join(_lines(ledger, record) for record in records)
+
+
+def _lines(ledger: Ledger, record: MigrationRecord) -> str:
+    progress = Progress.of(ledger.chunks(record.migration, range(record.chunks)))
+    states = ", ".join(f"{count:,} {state}" for state, count in sorted(progress.states.items()))
+    lines = [
+        f"{record.migration}  {record.title}  {record.state}  {progress.share:.0%}",
+        f"  {progress.points:,}/~{progress.total:,} points, {progress.bytes / 1e6:,.1f} MB, "
+        f"{progress.retries:,} retries; {progress.chunks:,} chunks: {states or 'not planned yet'}",
+    ]
+    for chunk in progress.running:
+        host, process, *_ = chunk.owner.split("/")
+        waiting = f", waiting: {chunk.waiting}" if chunk.waiting else ""
+        lines.append(f"  chunk {chunk.index} at {host}/{process}: {chunk.acknowledged:,} points{waiting}")
+    lines += [f"  chunk {chunk.index} failed: {chunk.error}" for chunk in progress.failed[:SHOWN_FAILURES]]
+    return "\n".join(lines)

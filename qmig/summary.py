@@ -1,0 +1,72 @@
+"""The closing lines of a migration, and what a dry run prints."""
+
+from qdrant_client import grpc as api
+
+from qmig.coordinator import Summary, Survey
+from qmig.migration import Migration
+from qmig.plan import Plan
+from qmig.target.comparison import Vectors
+
+SHOWN_CHUNKS = 10
+
+
+def describe_summary(migration: Migration, summary: Summary) -> str:
+    """What a finished migration came to."""
+    progress, books, seconds = summary.progress, summary.books, summary.seconds
+    rate = summary.points_this_run / seconds if seconds else 0.0
+    return "\n".join(
+        [
+            f"{migration.title}: all {books.read:,} points are in the target",
+            f"  {summary.points_this_run:,} points in {seconds:.1f} s in this run, {rate:,.0f} points/s, "
+            f"{progress.bytes / 1e6:,.1f} MB in all",
+            f"  {progress.chunks:,} chunks, {progress.resumed:,} of them resumed, {progress.retries:,} retries",
+            f"  read {books.read:,}, acknowledged {progress.points:,}; source holds {books.source_now:,}, "
+            f"target {books.target_now:,} (before: {books.target_before:,})",
+            f"  migration {migration.id}, ledger {migration.target.ledger!r}",
+        ]
+    )
+
+
+def describe_survey(migration: Migration, survey: Survey, plan: Plan) -> str:
+    """What would be done; nothing has been written."""
+    source, target = migration.source, migration.target
+    if survey.target_info is None:
+        fate = "would be created"
+    else:
+        fate = f"exists with {survey.target_info.points_count:,} points"
+    lines = [
+        f"source  {source.endpoint.url}  {source.collection!r}  Qdrant {survey.versions[0]}",
+        f"        {survey.source_info.points_count:,} points; {_vectors(survey.source_info)}",
+        f"target  {target.endpoint.url}  {target.collection!r}  Qdrant {survey.versions[1]}; {fate}",
+    ]
+    if survey.shard_keys:
+        lines.append(f"shard keys  {', '.join(repr(placement.key) for placement in survey.shard_keys)}")
+    indexes = ", ".join(
+        f"{name} ({api.PayloadSchemaType.Name(info.data_type).lower()})"
+        for name, info in survey.missing_indexes.items()
+    )
+    lines.append(f"payload indexes to create  {indexes or 'none'}")
+    if survey.record is not None:
+        lines.append(
+            f"ledger  {target.ledger!r} has this migration, {survey.record.state}, with "
+            f"{survey.record.chunks:,} chunks; it would go on from there"
+        )
+    lines.append(f"chunks  {len(plan.chunks):,} of about {plan.chunk_size:,} points")
+    for chunk in plan.chunks[:SHOWN_CHUNKS]:
+        part = f"shard key {chunk.part}  " if chunk.part is not None else ""
+        lines.append(f"  {chunk.index:>5}  {part}[{chunk.start or '…'}, {chunk.end or '…'})  ~{chunk.aim:,} points")
+    if len(plan.chunks) > SHOWN_CHUNKS:
+        lines.append(f"  … and {len(plan.chunks) - SHOWN_CHUNKS:,} more")
+    lines.append("nothing was written")
+    return "\n".join(lines)
+
+
+def _vectors(info: api.CollectionInfo) -> str:
+    vectors = Vectors.of(info)
+    described = [
+        f"{name or 'unnamed'} {params.size}-d {api.Distance.Name(params.distance)}"
+        f"{' multi' if params.HasField('multivector_config') else ''}"
+        for name, params in sorted(vectors.dense.items())
+    ]
+    described += [f"{name} sparse" for name in sorted(vectors.sparse)]
+    return ", ".join(described) or "no vectors"

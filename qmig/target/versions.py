@@ -1,0 +1,33 @@
+"""Which versions of Qdrant a migration goes between."""
+
+import re
+
+from qmig.errors import TerminalError
+
+
+def check_versions(source: str, target: str) -> str | None:
+    """A warning if minor versions differ or a version cannot be read; TerminalError if major versions do."""
+    ours, theirs = _parse(source), _parse(target)
+    if ours is None or theirs is None:
+        return (
+            f"source is Qdrant {source or '(version unknown)'}, target is Qdrant "
+            f"{target or '(version unknown)'}: the versions cannot be compared"
+        )
+    if ours[0] != theirs[0]:
+        raise TerminalError(
+            f"source is Qdrant {source}, target is Qdrant {target}: the major versions differ; "
+            "upgrade the older one"
+        )
+    if ours != theirs:
+        older = "target" if theirs < ours else "source"
+        return (
+            f"source is Qdrant {source}, target is Qdrant {target}: "
+            f"settings that the {older}, the older one, does not know are left out"
+        )
+    return None
+
+
+def _parse(version: str) -> tuple[int, int] | None:
+    """Major and minor version of `1.18.3`, `v1.18` or `1.18.0-dev`."""
+    match = re.match(r"v?(\d+)\.(\d+)(?![\d])", version.strip())
+    return (int(match[1]), int(match[2])) if match else None

@@ -1,0 +1,66 @@
+"""What a task says, and what it shows of itself in Flower. A task is JSON and holds no secret in the clear."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qmig.errors import TerminalError
+from qmig.ledger import ChunkRecord, MigrationRecord
+
+# Raised when a task's fields change their meaning; a worker refuses what it does not know.
+VERSION = 1
+MIGRATE_CHUNK = "migrate_chunk"
+
+
+@dataclass(frozen=True)
+class ChunkTask:
+    """Copy one chunk. `abandoned` is the owner whose lease was seen to lapse, with its last beat."""
+
+    migration: str
+    chunk: int
+    target: str
+    ledger: str
+    credentials: str | None = None
+    skip_tls_verification: bool = False
+    abandoned: tuple[str, int] | None = None
+
+    def to_kwargs(self) -> dict[str, Any]:
+        return {"version": VERSION, **asdict(self)}
+
+    @classmethod
+    def from_kwargs(cls, kwargs: dict[str, Any]) -> "ChunkTask":
+        """TerminalError where the task was made by another version of qmig, or by something else."""
+        fields = dict(kwargs)
+        version = fields.pop("version", None)
+        if version != VERSION:
+            raise TerminalError(f"a task of version {version!r} was refused: this worker knows version {VERSION}")
+        if fields.get("abandoned") is not None:
+            owner, beat = fields["abandoned"]
+            fields["abandoned"] = (str(owner), int(beat))
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise TerminalError(f"a malformed task was refused: {error}") from None
+
+
+def chunk_title(chunk: ChunkRecord, chunks: int) -> str:
+    """A chunk for a person: which of how many, its shard key and its range."""
+    part = f" · shard key {chunk.part}" if chunk.part is not None else ""
+    return f"chunk {chunk.index + 1}/{chunks}{part} · ids {chunk.start or '…'} – {chunk.end or '…'}"
+
+
+def shown_as(record: MigrationRecord, chunk: ChunkRecord) -> dict[str, str]:
+    """The representations of a task's arguments that Flower shows."""
+    return {"argsrepr": record.title, "kwargsrepr": chunk_title(chunk, record.chunks)}
+
+
+def progress_text(chunk: ChunkRecord, points_before: int, seconds: float) -> str:
+    """How far a running chunk is, for Flower."""
+    rate = (chunk.acknowledged - points_before) / seconds if seconds > 0 else 0.0
+    share = f"{min(100, 100 * chunk.acknowledged // chunk.aim)} %  " if chunk.aim else ""
+    waiting = f"  waiting: {chunk.waiting}" if chunk.waiting else ""
+    return f"{share}{chunk.acknowledged:,}/~{chunk.aim:,} points  {rate:,.0f}/s{waiting}"
+
+
+def result_text(chunk: ChunkRecord) -> str:
+    """What a finished chunk came to, for Flower."""
+    return f"{chunk.acknowledged:,} points, {chunk.seconds:.1f} s, {chunk.bytes / 1e6:,.1f} MB"

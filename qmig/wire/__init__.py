@@ -1,0 +1,1 @@
+"""Messages and keys as they stand on the wire, so that a worker decodes no vector and no payload."""

@@ -1,0 +1,119 @@
+"""What a worker does with a task: open both ends, claim the chunk, copy it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from qdrant_client import grpc as api
+
+from qmig.connections import WORKER_RETRY_FOR, Server
+from qmig.copying import ChunkCopy
+from qmig.errors import QmigError, TerminalError
+from qmig.lease import Lease, new_owner, owner_is_dead
+from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
+from qmig.migration import Endpoint, Migration
+from qmig.sealing import Credentials, unseal
+from qmig.sources import Source, open_source
+from qmig.task import ChunkTask, progress_text, result_text
+from qmig.writing import Writer
+
+# Migrations whose connections a worker keeps open.
+KEPT_OPEN = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Ends:
+    """Both ends of a migration, open."""
+
+    credentials: Credentials
+    ledger: Ledger
+    definition: str | None = None
+    source: Source | None = None
+    writer: Writer | None = None
+
+    def close(self) -> None:
+        if self.source is not None:
+            self.source.close()
+        self.ledger.server.close()
+
+
+@dataclass
+class Worker:
+    """One process that copies chunks, its connections kept from task to task. Made after the fork."""
+
+    stop_requested: Callable[[], bool] = lambda: False
+    _open: dict[tuple[str | bool | None, ...], _Ends] = field(default_factory=dict)
+
+    def copy(self, task: ChunkTask, report: Callable[[str], None]) -> str:
+        """Copy the task's chunk and say what it came to; `report` gets its progress once a second.
+
+        MigrationStoppedError: to be queued again. Any other error is the chunk's failure, in one line.
+        """
+        ends = self._ends(task)
+        record = ends.ledger.migration(task.migration)
+        if record is None:
+            raise TerminalError(f"migration {task.migration} is not in the ledger {task.ledger!r}; nothing was done")
+        if record.state != State.RUNNING:
+            return f"nothing to do: the migration is {record.state}"
+        seen = ends.ledger.chunks(task.migration, [task.chunk])[0]
+        if seen.finished:
+            return f"nothing to do: the chunk is {seen.state}"
+        if not _claimable(seen, task):
+            return f"nothing to do: {seen.owner.split('/')[0]} is at it"
+        chunk = ends.ledger.claim(seen, new_owner())
+        if chunk is None:
+            return "nothing to do: another worker was faster"
+        before = chunk.acknowledged
+        lease = Lease(
+            ends.ledger,
+            chunk,
+            self.stop_requested,
+            lambda now, seconds: report(progress_text(now, before, seconds)),
+        )
+        try:
+            source, writer, migration = self._connect(ends, record)
+        except QmigError as error:
+            lease.fail(error)
+            raise
+        return result_text(ChunkCopy(lease, source, writer, migration.options).run())
+
+    def _ends(self, task: ChunkTask) -> _Ends:
+        key = (task.target, task.ledger, task.migration, task.credentials, task.skip_tls_verification)
+        if key not in self._open:
+            while len(self._open) >= KEPT_OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            credentials = unseal(task.credentials)
+            server = Server(
+                Endpoint.parse(task.target, "target"),
+                "target",
+                credentials.target_api_key,
+                task.skip_tls_verification,
+                WORKER_RETRY_FOR,
+            )
+            self._open[key] = _Ends(credentials, Ledger(server, task.ledger))
+        return self._open[key]
+
+    def _connect(self, ends: _Ends, record: MigrationRecord) -> tuple[Source, Writer, Migration]:
+        """Source and writer as the ledger defines them now: a resume may have changed the options."""
+        migration = Migration.from_json(record.definition)
+        if ends.source is None or ends.writer is None or ends.definition != record.definition:
+            if ends.source is not None:
+                ends.source.close()
+            ends.source = open_source(migration, ends.credentials)
+            server, collection = ends.ledger.server, migration.target.collection
+            info = server.call(
+                server.collections.Get, api.GetCollectionInfoRequest(collection_name=collection)
+            ).result
+            custom = info.config.params.sharding_method == api.Custom
+            ends.writer = Writer(server, collection, migration.routing, custom)
+            ends.definition = record.definition
+        return ends.source, ends.writer, migration
+
+
+def _claimable(seen: ChunkRecord, task: ChunkTask) -> bool:
+    """Whether nobody is at the chunk: no owner, one known to be dead, or one whose lease was seen to lapse."""
+    return (
+        not seen.owner or owner_is_dead(seen.owner) or (seen.owner, seen.beat) == task.abandoned
+    )

@@ -1,0 +1,181 @@
+"""Servers that run: Qdrant endpoints, a Redis and workers as processes, and qmig as its users call it.
+
+$QMIG_TEST_SOURCE_QDRANT and $QMIG_TEST_TARGET_QDRANT hold gRPC URLs of real servers; without them the embedded
+endpoint is used. $QMIG_TEST_REDIS likewise.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from qdrant_client import grpc as api
+
+from qmig.connections import Server
+from qmig.embedded.processes import ChildProcess
+from qmig.embedded.qdrant.process import EmbeddedQdrant
+from qmig.embedded.redis import EmbeddedRedis
+from qmig.errors import QmigError
+from qmig.migration import Endpoint
+from qmig.reachability import server_version
+from tests.contents import create, create_shard_key, delete, dense_params, new_name
+
+SOURCE_VARIABLE = "QMIG_TEST_SOURCE_QDRANT"
+TARGET_VARIABLE = "QMIG_TEST_TARGET_QDRANT"
+
+_used: dict[str, str] = {}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _environment() -> None:
+    """The user's own settings are none of the tests' business."""
+    for name in ("QMIG_BROKER_URL", "QMIG_SECRET_KEY", "SOURCE_API_KEY", "TARGET_API_KEY"):
+        os.environ.pop(name, None)
+
+
+def _url(role: str, variable: str, directory: Path, stack: ExitStack) -> str:
+    url = os.environ.get(variable)
+    if url is None:
+        url = stack.enter_context(EmbeddedQdrant(directory)).url
+    with Server(Endpoint.parse(url, variable), role) as server:
+        kind = "real" if variable in os.environ else "embedded"
+        _used[role] = f"{kind} Qdrant {server_version(server)} at {url}"
+    return url
+
+
+@pytest.fixture(scope="session")
+def source_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with ExitStack() as stack:
+        yield _url("source", SOURCE_VARIABLE, tmp_path_factory.mktemp("source"), stack)
+
+
+@pytest.fixture(scope="session")
+def target_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with ExitStack() as stack:
+        yield _url("target", TARGET_VARIABLE, tmp_path_factory.mktemp("target"), stack)
+
+
+@pytest.fixture(scope="session")
+def source_server(source_url: str) -> Iterator[Server]:
+    with Server(Endpoint.parse(source_url, "source"), "source") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def target_server(target_url: str) -> Iterator[Server]:
+    with Server(Endpoint.parse(target_url, "target"), "target") as server:
+        yield server
+
+
+@dataclass(frozen=True)
+class Ends:
+    """A collection's name in the source, one in the target, and a ledger's: all gone after the test."""
+
+    source: Server
+    target: Server
+    source_name: str
+    target_name: str
+    ledger: str
+
+    @property
+    def arguments(self) -> list[str]:
+        """What every call of `qmig qdrant` between them says."""
+        return [
+            "--source-url", self.source.endpoint.url, "--source-collection", self.source_name,
+            "--target-url", self.target.endpoint.url, "--target-collection", self.target_name,
+            "--migration-offsets-collection-name", self.ledger,
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def ends(source_server: Server, target_server: Server) -> Iterator[Ends]:
+    made = Ends(source_server, target_server, new_name("source"), new_name("target"), new_name("ledger"))
+    yield made
+    delete(source_server, made.source_name)
+    delete(target_server, made.target_name)
+    delete(target_server, made.ledger)
+
+
+@pytest.fixture(scope="session")
+def custom_sharding(source_server: Server, target_server: Server) -> None:
+    """Skips where a server cannot shard by key, and says so."""
+    for server in (source_server, target_server):
+        name = new_name("custom")
+        try:
+            create(server, name, dense_params(), sharding_method=api.Custom)
+            create_shard_key(server, name, '"a"')
+        except QmigError as error:
+            pytest.skip(f"no custom sharding: {error}")
+        finally:
+            delete(server, name)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis() as server:
+        _used["broker"] = "Redis of its own"
+        yield server
+
+
+def start_workers(broker_url: str, concurrency: int = 2, **env: str) -> ChildProcess:
+    """`qmig worker`, ready."""
+    process = ChildProcess(
+        [sys.executable, "-m", "qmig", "worker", "--concurrency", str(concurrency)],
+        name="worker",
+        env={"QMIG_BROKER_URL": broker_url, **env},
+    )
+    process.wait_for_log("ready.")
+    return process
+
+
+@pytest.fixture(scope="session")
+def fleet(redis_server: EmbeddedRedis) -> Iterator[str]:
+    """A broker with two workers on it; its URL."""
+    workers = start_workers(redis_server.url)
+    yield redis_server.url
+    workers.stop()
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def qmig() -> Run:
+    """Calls `qmig` as a process: `qmig("qdrant", …, broker=url, env={…})`."""
+
+    def run(
+        *arguments: str, broker: str | None = None, env: dict[str, str] | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **(env or {})}
+        if broker is not None:
+            environment["QMIG_BROKER_URL"] = broker
+        return subprocess.run(
+            [sys.executable, "-m", "qmig", *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture
+def migrate(qmig: Run, fleet: str, ends: Ends) -> Run:
+    """`qmig qdrant` between the ends over the shared fleet, with further arguments."""
+
+    def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+        return qmig("qdrant", *ends.arguments, *arguments, **{"broker": fleet, **settings})
+
+    return run
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.section("servers used")
+    for role, server in sorted(_used.items()):
+        terminalreporter.line(f"{role}: {server}")

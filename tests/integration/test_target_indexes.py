@@ -1,0 +1,110 @@
+"""Payload indexes are made in the target with the parameters that they have in the source."""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from google.protobuf import text_format
+from qdrant_client import grpc as api
+
+from qmig.connections import Server
+from qmig.migration import Endpoint
+from qmig.target import create_index, index_notices, missing_indexes
+
+INDEXES = {
+    "keyword": "keyword_index_params { is_tenant: true on_disk: true }",
+    "integer": "integer_index_params { lookup: true range: false is_principal: false on_disk: true }",
+    "principal": "integer_index_params { lookup: true range: true is_principal: true }",
+    "float": "float_index_params { on_disk: true is_principal: true }",
+    "geo": "geo_index_params { on_disk: true }",
+    "text": """text_index_params {
+        tokenizer: Multilingual lowercase: true min_token_len: 2 max_token_len: 20 on_disk: true
+        stopwords { languages: "english" languages: "german" custom: "qdrant" }
+        phrase_matching: true stemmer { snowball { language: "english" } } ascii_folding: true
+    }""",
+    "prefix text": "text_index_params { tokenizer: Prefix lowercase: false }",
+    "bool": "bool_index_params { on_disk: true }",
+    "datetime": "datetime_index_params { on_disk: true is_principal: true }",
+    "uuid": "uuid_index_params { is_tenant: true on_disk: true }",
+}
+TYPES = {"principal": "integer", "prefix text": "text"}
+
+
+@pytest.fixture(name="server")
+def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    if url := os.environ.get("QMIG_TEST_TARGET_QDRANT"):
+        with Server(Endpoint.parse(url, "QMIG_TEST_TARGET_QDRANT"), "target") as server:
+            yield server
+    else:
+        yield request.getfixturevalue("target_server")
+
+
+@pytest.fixture
+def collections(server: Server) -> Iterator[tuple[str, str]]:
+    """Two collections of the same vectors."""
+    names = tuple(f"{role}-{uuid.uuid4()}" for role in ("source", "target"))
+    for name in names:
+        request = api.CreateCollection(collection_name=name)
+        request.vectors_config.params.size = 4
+        request.vectors_config.params.distance = api.Distance.Cosine
+        server.call(server.collections.Create, request)
+    yield names[0], names[1]
+    for name in names:
+        server.call(server.collections.Delete, api.DeleteCollection(collection_name=name))
+
+
+def collection_info(server: Server, name: str) -> api.CollectionInfo:
+    request = api.GetCollectionInfoRequest(collection_name=name)
+    info: api.CollectionInfo = server.call(server.collections.Get, request).result
+    return info
+
+
+def index(kind: str) -> api.PayloadSchemaInfo:
+    data_type = api.PayloadSchemaType.Value(TYPES.get(kind, kind).capitalize())
+    params = text_format.Parse(INDEXES[kind], api.PayloadIndexParams())
+    return api.PayloadSchemaInfo(data_type=data_type, params=params)
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_every_type_of_index_keeps_all_its_parameters(
+    server: Server, collections: tuple[str, str], kind: str
+) -> None:
+    source, target = collections
+    wanted = index(kind)
+    create_index(server, source, "nested[].field", wanted)
+    original = collection_info(server, source)
+    reported = original.payload_schema["nested[].field"]
+    which = wanted.params.WhichOneof("index_params")
+    assert which is not None
+    for field, value in getattr(wanted.params, which).ListFields():
+        assert getattr(getattr(reported.params, which), field.name) == value, field.name
+
+    for name, info in missing_indexes(original, collection_info(server, target)).items():
+        create_index(server, target, name, info)
+    created = collection_info(server, target)
+    assert created.payload_schema == original.payload_schema
+    assert missing_indexes(original, created) == {}
+    assert index_notices(original, created) == []
+
+
+@pytest.mark.parametrize("name", [name for name in api.PayloadSchemaType.keys() if name != "UnknownType"])  # noqa: SIM118
+def test_an_index_without_parameters_keeps_its_type(
+    server: Server, collections: tuple[str, str], name: str
+) -> None:
+    data_type = api.PayloadSchemaType.Value(name)
+    create_index(server, collections[1], "field", api.PayloadSchemaInfo(data_type=data_type))
+    create_index(server, collections[1], "field", api.PayloadSchemaInfo(data_type=data_type))
+    assert collection_info(server, collections[1]).payload_schema["field"].data_type == data_type
+
+
+def test_an_index_of_another_type_stays_and_is_noticed(server: Server, collections: tuple[str, str]) -> None:
+    source, target = collections
+    create_index(server, source, "field", index("keyword"))
+    create_index(server, target, "field", api.PayloadSchemaInfo(data_type=api.PayloadSchemaType.Integer))
+    infos = [collection_info(server, name) for name in collections]
+    assert missing_indexes(*infos) == {}
+    (notice,) = index_notices(*infos)
+    assert notice.startswith(
+        "payload index 'field': keyword (is_tenant: true on_disk: true) in the source, int"
+    )

@@ -1,0 +1,29 @@
+"""How Celery is set up: JSON only, a task is acknowledged when it is done, events for Flower."""
+
+import os
+
+from celery import Celery
+
+from qmig.fleet import BROKER_VARIABLE, QUEUE
+
+DEFAULT_BROKER = "redis://127.0.0.1:6379/0"
+
+app = Celery("qmig", broker=os.environ.get(BROKER_VARIABLE, DEFAULT_BROKER), include=["workers.tasks"])
+
+app.conf.update(
+    task_default_queue=QUEUE,
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    # A task whose process dies goes back to the queue; the chunk's lease keeps two workers apart.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=True,
+    task_send_sent_event=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    # Chunks of dead workers are queued again by whoever watches the ledger, long before this.
+    broker_transport_options={"visibility_timeout": 12 * 3600, "socket_keepalive": True},
+)

@@ -1,0 +1,48 @@
+"""The tasks. A worker's children share one flag that tells them to finish the batch in flight and leave."""
+
+import ctypes
+import logging
+import mmap
+import signal
+import sys
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Reject
+from celery.signals import worker_process_init, worker_shutting_down
+
+from qmig.errors import MigrationStoppedError, QmigError
+from qmig.task import MIGRATE_CHUNK, ChunkTask
+from qmig.worker import Worker
+from workers.application import app
+
+log = logging.getLogger(__name__)
+
+# Anonymous shared memory, inherited by the fork: the parent writes it, the children read it between batches.
+_stop = mmap.mmap(-1, 1)
+_worker = Worker(stop_requested=lambda: _stop[0] != 0)
+
+
+@worker_shutting_down.connect
+def _leave_after_the_batch(**_: Any) -> None:
+    _stop[0] = 1
+
+
+@worker_process_init.connect
+def _die_with_the_parent(**_: Any) -> None:
+    """A child whose parent was killed would copy on unseen; Linux can end it with the parent."""
+    if sys.platform == "linux":
+        parent_death_signal = 1
+        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+
+
+@app.task(bind=True, name=MIGRATE_CHUNK, throws=(QmigError,))
+def migrate_chunk(self: Task, **kwargs: Any) -> str:
+    """Copy one chunk of a migration; Flower shows its progress and what it came to."""
+    task = ChunkTask.from_kwargs(kwargs)
+    try:
+        return _worker.copy(task, lambda text: self.send_event("task-progress", result=text))
+    except MigrationStoppedError as stopped:
+        if _stop[0]:
+            raise Reject(str(stopped), requeue=True) from None
+        return str(stopped)
