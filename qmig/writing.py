@@ -39,10 +39,14 @@ class Writer:
         self._headers: dict[str | None, bytes] = {}
 
     def start(self, points: Sequence[bytes], part: str | None) -> list[Upsert]:
-        """Send serialized `PointStruct`s that were read from `part`; one request a shard key."""
+        """Send serialized `PointStruct`s that were read from `part`; one request a shard key.
+
+        An empty range has nothing to send: a Qdrant refuses an upsert without points.
+        """
         return [
             self._send(upsert_request(self._header(key), group), len(group))
             for key, group in self._routed(points, part)
+            if group
         ]
 
     def send_again(self, upsert: Upsert) -> Upsert:

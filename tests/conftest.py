@@ -92,12 +92,25 @@ class Ends:
 
 
 @pytest.fixture
-def ends(source_server: Server, target_server: Server) -> Iterator[Ends]:
-    made = Ends(source_server, target_server, new_name("source"), new_name("target"), new_name("ledger"))
-    yield made
-    delete(source_server, made.source_name)
-    delete(target_server, made.target_name)
-    delete(target_server, made.ledger)
+def make_ends(source_server: Server, target_server: Server) -> Iterator[Callable[[], Ends]]:
+    """Makes as many ends as a test needs."""
+    every: list[Ends] = []
+
+    def make() -> Ends:
+        names = (new_name("source"), new_name("target"), new_name("ledger"))
+        every.append(Ends(source_server, target_server, *names))
+        return every[-1]
+
+    yield make
+    for made in every:
+        delete(source_server, made.source_name)
+        delete(target_server, made.target_name)
+        delete(target_server, made.ledger)
+
+
+@pytest.fixture
+def ends(make_ends: Callable[[], Ends]) -> Ends:
+    return make_ends()
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +153,13 @@ def fleet(redis_server: EmbeddedRedis) -> Iterator[str]:
     workers.stop()
 
 
+@pytest.fixture(scope="session")
+def idle_broker() -> Iterator[str]:
+    """A broker that no worker listens to; its URL."""
+    with EmbeddedRedis() as server:
+        yield server.url
+
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -171,6 +191,23 @@ def migrate(qmig: Run, fleet: str, ends: Ends) -> Run:
 
     def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
         return qmig("qdrant", *ends.arguments, *arguments, **{"broker": fleet, **settings})
+
+    return run
+
+
+@pytest.fixture
+def plan_only(idle_broker: str, ends: Ends) -> Callable[..., None]:
+    """Begins a migration between the ends and stops it before its first point."""
+
+    def run(*arguments: str) -> None:
+        process = ChildProcess(
+            [sys.executable, "-m", "qmig", "qdrant", *ends.arguments, *arguments],
+            name="the migration",
+            env={"QMIG_BROKER_URL": idle_broker},
+        )
+        process.wait_for_log("planned")
+        process.stop(timeout=60)
+        assert process.wait() == 130, process.read_stderr()
 
     return run
 

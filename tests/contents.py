@@ -39,6 +39,25 @@ def dense(values: Sequence[float]) -> api.Vectors:
     return api.Vectors(vector=api.Vector(dense=api.DenseVector(data=values)))
 
 
+def dense_vector(*values: float) -> api.Vector:
+    return api.Vector(dense=api.DenseVector(data=values))
+
+
+def sparse_vector(values: dict[int, float]) -> api.Vector:
+    """A sparse vector by its indices."""
+    return api.Vector(sparse=api.SparseVector(indices=list(values), values=list(values.values())))
+
+
+def multi_vector(*rows: Sequence[float]) -> api.Vector:
+    vectors = [api.DenseVector(data=row) for row in rows]
+    return api.Vector(multi_dense=api.MultiDenseVector(vectors=vectors))
+
+
+def named(**vectors: api.Vector) -> api.Vectors:
+    """A point's vectors by their names."""
+    return api.Vectors(vectors=api.NamedVectors(vectors=vectors))
+
+
 def point(
     key: PointIds, vectors: api.Vectors | None = None, payload: dict[str, Any] | None = None
 ) -> api.PointStruct:

@@ -1,22 +1,18 @@
 """How every migrating command runs: survey, fleet, migration, and the closing lines."""
 
-import logging
 import os
 import signal
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from qmig.coordinator import Coordinator, Wishes
+from qmig.coordinator import Coordinator, Survey, Wishes
 from qmig.errors import Interrupted
 from qmig.fleet import Fleet
 from qmig.live import LiveView
 from qmig.migration import Migration
 from qmig.sealing import Credentials
 from qmig.summary import describe_survey, describe_summary
-
-log = logging.getLogger(__name__)
 
 
 class Interruption:
@@ -55,23 +51,48 @@ def run(
     dry_run: bool,
 ) -> None:
     """Run a migration, or with `dry_run` print what it would do."""
-    with interruption() as interrupted, LiveView(migration.title) as view:
-        fleet = Fleet(broker_url) if broker_url else _local_fleet(workers or os.cpu_count() or 1)
-        with fleet, Coordinator(migration, credentials, wishes, view) as coordinator:
-            survey = coordinator.survey()
-            for notice in survey.notices:
-                view.say(notice)
-            for warning in survey.warnings:
-                view.warn(warning)
-            if dry_run:
-                view.close()
-                print(describe_survey(migration, survey, coordinator.plan(survey)))
-                return
-            fleet.check()
-            summary = coordinator.run(fleet, survey, interrupted)
-            view.close()
-            print(describe_summary(migration, summary))
-            sys.stdout.flush()
+    with interruption() as interrupted:
+        if dry_run:
+            look(migration, credentials, wishes)
+        else:
+            migrate(migration, credentials, wishes, broker_url, workers, interrupted)
+
+
+def look(migration: Migration, credentials: Credentials, wishes: Wishes) -> None:
+    """Print what the migration would do; nothing is written."""
+    with LiveView(migration.title) as view, Coordinator(migration, credentials, wishes, view) as coordinator:
+        survey = _survey(coordinator, view)
+        print(describe_survey(migration, survey, coordinator.plan(survey)))
+
+
+def migrate(
+    migration: Migration,
+    credentials: Credentials,
+    wishes: Wishes,
+    broker_url: str | None,
+    workers: int | None,
+    interrupted: Callable[[], bool],
+) -> None:
+    """Migrate over the broker's fleet, or over one of this machine's own, and print the summary."""
+    with (
+        LiveView(migration.title) as view,
+        Fleet(broker_url) if broker_url else _local_fleet(workers or os.cpu_count() or 1) as fleet,
+        Coordinator(migration, credentials, wishes, view) as coordinator,
+    ):
+        survey = _survey(coordinator, view)
+        fleet.check()
+        summary = coordinator.run(fleet, survey, interrupted)
+        view.close()
+        print(describe_summary(migration, summary), flush=True)
+
+
+def _survey(coordinator: Coordinator, view: LiveView) -> Survey:
+    survey = coordinator.survey()
+    for notice in survey.notices:
+        view.say(notice)
+    for warning in survey.warnings:
+        view.warn(warning)
+    return survey
 
 
 def _local_fleet(workers: int) -> Fleet:

@@ -68,10 +68,17 @@ class ChildProcess:
 
         Raises TerminalError where the process ends, or `timeout` seconds pass, before that.
         """
+        return self._wait_for(self.read_stdout, mark, timeout)
+
+    def wait_for_log(self, mark: str, timeout: float = READY_SECONDS) -> str:
+        """The same as `wait_for_line` for a line on stderr."""
+        return self._wait_for(self.read_stderr, mark, timeout)
+
+    def _wait_for(self, read: Callable[[], str], mark: str, timeout: float) -> str:
         deadline = time.monotonic() + timeout
         while True:
             ended = not self.running
-            for line in self.read_stdout().splitlines(keepends=True):
+            for line in read().splitlines(keepends=True):
                 if mark in line and line.endswith("\n"):
                     return line.partition(mark)[2].strip()
             if ended:

@@ -224,4 +224,5 @@ def _name(enum: EnumDescriptor, value: int) -> str:
 def _comparator(params: api.VectorParams) -> str:
     if not params.HasField("multivector_config"):
         return "a single vector"
-    return f"a multivector with {_name(api.MultiVectorComparator.DESCRIPTOR, params.multivector_config.comparator)}"
+    comparator = _name(api.MultiVectorComparator.DESCRIPTOR, params.multivector_config.comparator)
+    return f"a multivector with {comparator}"

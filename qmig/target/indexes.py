@@ -43,8 +43,8 @@ def create_index(server: Server, collection: str, field: str, info: api.PayloadS
     field_type = FIELD_TYPES.get(info.data_type)
     if field_type is None:
         raise TerminalError(
-            f"payload field {field!r} has an index of type {info.data_type}, which this version of qdrant-client "
-            "does not know; upgrade it"
+            f"payload field {field!r} has an index of type {info.data_type}, which this version of "
+            "qdrant-client does not know; upgrade it"
         )
     request = api.CreateFieldIndexCollection(
         collection_name=collection,

@@ -1,6 +1,5 @@
 """Payload indexes are made in the target with the parameters that they have in the source."""
 
-import os
 import uuid
 from collections.abc import Iterator
 
@@ -9,7 +8,6 @@ from google.protobuf import text_format
 from qdrant_client import grpc as api
 
 from qmig.connections import Server
-from qmig.migration import Endpoint
 from qmig.target import create_index, index_notices, missing_indexes
 
 INDEXES = {
@@ -32,12 +30,8 @@ TYPES = {"principal": "integer", "prefix text": "text"}
 
 
 @pytest.fixture(name="server")
-def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    if url := os.environ.get("QMIG_TEST_TARGET_QDRANT"):
-        with Server(Endpoint.parse(url, "QMIG_TEST_TARGET_QDRANT"), "target") as server:
-            yield server
-    else:
-        yield request.getfixturevalue("target_server")
+def _server(target_server: Server) -> Server:
+    return target_server
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from qdrant_client import grpc as api
 
 from qmig.connections import Server
 from qmig.errors import TerminalError
-from qmig.migration import Endpoint
 from qmig.target import (
     after_creation_request,
     create_request,
@@ -21,15 +20,12 @@ from qmig.target import (
     loading_request,
     notices,
 )
+from tests.conftest import TARGET_VARIABLE
 
 
 @pytest.fixture(name="server")
-def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    if url := os.environ.get("QMIG_TEST_TARGET_QDRANT"):
-        with Server(Endpoint.parse(url, "QMIG_TEST_TARGET_QDRANT"), "target") as server:
-            yield server
-    else:
-        yield request.getfixturevalue("target_server")
+def _server(target_server: Server) -> Server:
+    return target_server
 
 
 @pytest.fixture
@@ -186,8 +182,8 @@ def upsert(server: Server, name: str, count: int, size: int) -> None:
         assert server.call(server.points.Upsert, request).result.status == api.UpdateStatus.Completed
 
 
-def test_every_point_is_there_before_the_index_is(server: Server, source: str) -> None:
-    """prevent_unoptimized would hide 1,800 of these 2,000 points until they are indexed."""
+def loaded(server: Server, source: str) -> tuple[api.CollectionInfo, api.UpdateCollection]:
+    """Copy a collection with prevent_unoptimized, load 2,000 points, and give its info and the finish."""
     settings = """
         vectors_config { params { size: 256 distance: Dot } }
         optimizers_config { indexing_threshold: 200 prevent_unoptimized: true default_segment_number: 1 }
@@ -197,16 +193,30 @@ def test_every_point_is_there_before_the_index_is(server: Server, source: str) -
     created = copy(server, original, name)
     server.call(server.collections.Update, loading_request(name))
     upsert(server, name, 2000, 256)
+    return original, finish_request(created, original, name)
+
+
+def test_every_point_is_there_before_the_index_is(server: Server, source: str) -> None:
+    """prevent_unoptimized would hide 1,800 of the 2,000 points until they are indexed."""
+    original, finish = loaded(server, source)
+    name = f"{source}-copy"
     assert exact_count(server, name, None) == 2000
     assert collection_info(server, name).indexed_vectors_count == 0
-
-    server.call(server.collections.Update, finish_request(created, original, name))
-    deadline = time.monotonic() + 120
-    while (info := collection_info(server, name)).indexed_vectors_count == 0 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert info.indexed_vectors_count > 0
+    server.call(server.collections.Update, finish)
     assert exact_count(server, name, None) == 2000
-    assert info.config == original.config
+    assert collection_info(server, name).config == original.config
+
+
+@pytest.mark.skipif(TARGET_VARIABLE not in os.environ, reason="the embedded endpoint builds no vector index")
+def test_the_finish_starts_the_index(server: Server, source: str) -> None:
+    _, finish = loaded(server, source)
+    name = f"{source}-copy"
+    server.call(server.collections.Update, finish)
+    deadline = time.monotonic() + 120
+    while collection_info(server, name).indexed_vectors_count == 0:
+        assert time.monotonic() < deadline, "no vector was indexed in 120 s"
+        time.sleep(0.2)
+    assert exact_count(server, name, None) == 2000
 
 
 def test_a_count_keeps_to_the_timeout_that_strict_mode_allows(server: Server, source: str) -> None:

@@ -1,6 +1,5 @@
 """The target has the source's shard keys, with their shards, whether or not a point is under them."""
 
-import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +9,6 @@ from qdrant_client import grpc as api
 
 from qmig.connections import Server
 from qmig.errors import NotFoundError, TerminalError
-from qmig.migration import Endpoint
 from qmig.target import (
     ShardKeyPlacement,
     check_shard_keys_possible,
@@ -24,12 +22,8 @@ from qmig.target import (
 
 
 @pytest.fixture(name="server")
-def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    if url := os.environ.get("QMIG_TEST_TARGET_QDRANT"):
-        with Server(Endpoint.parse(url, "QMIG_TEST_TARGET_QDRANT"), "target") as server:
-            yield server
-    else:
-        yield request.getfixturevalue("target_server")
+def _server(target_server: Server) -> Server:
+    return target_server
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from qmig.embedded.qdrant.refusals import Refusal, require_served, unserved
+from qmig.embedded.qdrant.refusals import Refusal, from_conversion, require_served, unserved
 
 Handler = Callable[[Any], Message]
 
@@ -64,7 +64,10 @@ def answer(handler: Handler) -> Callable[[Any, grpc.ServicerContext], Message]:
             response: Any = handler(request)
         except Refusal as refusal:
             context.abort(refusal.code, refusal.text)
-        except Exception as error:
+        except ValueError as error:
+            refusal = from_conversion(error)
+            context.abort(refusal.code, refusal.text)
+        except Exception as error:  # noqa: BLE001
             traceback.print_exc(file=sys.stderr)
             context.abort(grpc.StatusCode.INTERNAL, f"Service internal error: {error}")
         if "time" in response.DESCRIPTOR.fields_by_name:

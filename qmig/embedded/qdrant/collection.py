@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant import indexes, settings
-from qmig.embedded.qdrant.refusals import bad_input, bad_request, from_engine
+from qmig.embedded.qdrant.refusals import bad_input, bad_request, from_engine, invalid
 from qmig.embedded.qdrant.values import Key, from_shard_key, quoted, to_shard_key
 
 PEER = 1
@@ -73,9 +73,9 @@ class Collection:
 
     def read_shards(self, selector: api.ShardKeySelector | None) -> list[tuple[Key, edge.EdgeShard]]:
         """The shards that a read covers: the selected ones, else all."""
-        keys = selected_keys(selector)
-        if not keys:
+        if selector is None:
             return list(self.shards.items())
+        keys = selected_keys(selector)
         for key in keys:
             if key not in self.shards:
                 raise bad_request(f"Shard key {quoted(key)} not found")
@@ -88,7 +88,9 @@ class Collection:
                 apply(shard, operation)
 
     def _write_shards(self, selector: api.ShardKeySelector | None) -> list[edge.EdgeShard]:
-        keys = selected_keys(selector) or [None]
+        keys = [None] if selector is None else selected_keys(selector)
+        if not keys:
+            raise bad_input("Empty shard keys selection")
         for key in keys:
             if key not in self.shards:
                 if key is None:
@@ -99,20 +101,28 @@ class Collection:
     def create_shard_key(self, request: api.CreateShardKey) -> None:
         key = from_shard_key(request.shard_key)
         with self.lock:
-            if not self.has_shard_keys:
-                raise bad_request(f"Shard Key {quoted(key)} cannot be created with Auto sharding method")
+            self._require_shard_keys()
             if key in self.shards:
-                raise bad_request(f"Shard key {quoted(key)} already exists")
+                raise bad_request(f"Sharding key {quoted(key)} already exists for collection {self.name}")
             params = self.info.config.params
             count = request.shards_number if request.HasField("shards_number") else params.shard_number
+            if count == 0:
+                raise invalid("Shard number cannot be zero: out of range integral type conversion attempted")
             self._add_shard(key, count, settings.engine_config(params))
             for field, index in self.info.payload_schema.items():
                 schema = indexes.engine_schema(index)
                 apply(self.shards[key], edge.UpdateOperation.create_field_index(field, schema))
             self._save_layout()
 
+    def _require_shard_keys(self) -> None:
+        if not self.has_shard_keys:
+            raise bad_request("Shard Key cannot be created with Auto sharding method")
+
     def _add_shard(self, key: Key, count: int, config: edge.EdgeConfig) -> None:
-        first = max((shard.shard_id for shard in self.layout.local_shards), default=-1) + 1
+        """Add the shards of a key, or of the whole collection; like a real server's, those of keys begin at 1."""
+        first = 0
+        if key is not None:
+            first = max((shard.shard_id for shard in self.layout.local_shards), default=0) + 1
         path = self.path / "shards" / str(first)
         if path.exists():
             shutil.rmtree(path)
@@ -125,10 +135,9 @@ class Collection:
     def delete_shard_key(self, request: api.DeleteShardKey) -> None:
         key = from_shard_key(request.shard_key)
         with self.lock:
-            if not self.has_shard_keys:
-                raise bad_request(f"Shard Key {quoted(key)} cannot be removed with Auto sharding method")
+            self._require_shard_keys()
             if key not in self.shards:
-                raise bad_request(f"Shard key {quoted(key)} does not exist")
+                raise bad_request(f"Sharding key {quoted(key)} does not exist for collection {self.name}")
             kept = [shard for shard in self.layout.local_shards if key_of(shard) != key]
             dropped = next(shard.shard_id for shard in self.layout.local_shards if key_of(shard) == key)
             del self.layout.local_shards[:]
@@ -212,8 +221,8 @@ def key_of(shard: api.LocalShardInfo) -> Key:
     return from_shard_key(shard.shard_key) if shard.HasField("shard_key") else None
 
 
-def selected_keys(selector: api.ShardKeySelector | None) -> list[Key]:
-    return [from_shard_key(key) for key in selector.shard_keys] if selector is not None else []
+def selected_keys(selector: api.ShardKeySelector) -> list[Key]:
+    return [from_shard_key(key) for key in selector.shard_keys]
 
 
 def apply(shard: edge.EdgeShard, operation: edge.UpdateOperation) -> None:

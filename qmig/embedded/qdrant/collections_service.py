@@ -37,7 +37,7 @@ class CollectionsService:
 
     @serves("collection_name")
     def CollectionExists(self, request: Any) -> Message:
-        exists = request.collection_name in self.storage.collections
+        exists = self.storage.exists(request.collection_name)
         return api.CollectionExistsResponse(result=api.CollectionExists(exists=exists))
 
     @serves(*api.UpdateCollection.DESCRIPTOR.fields_by_name)
@@ -86,7 +86,7 @@ class CollectionsService:
 
     @serves("collection_name")
     def ListCollectionAliases(self, request: Any) -> Message:
-        return self.storage.list_aliases(self.storage.find(request.collection_name).name)
+        return self.storage.list_aliases(request.collection_name)
 
     @serves()
     def ListAliases(self, request: Any) -> Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client import grpc as api
 
-from qmig.embedded.qdrant.refusals import require_served, unserved
+from qmig.embedded.qdrant.refusals import invalid, require_served, unserved
 from qmig.embedded.qdrant.values import from_point_id
 
 
@@ -17,12 +18,11 @@ def to_filter(message: api.Filter) -> edge.Filter:
     require_served(message, "a filter", "must", "should", "must_not", "min_should")
     min_should = None
     if message.HasField("min_should"):
-        conditions = [to_condition(condition) for condition in message.min_should.conditions]
-        min_should = edge.MinShould(conditions, message.min_should.min_count)
+        min_should = edge.MinShould(to_conditions(message.min_should.conditions), message.min_should.min_count)
     return edge.Filter(
-        must=[to_condition(condition) for condition in message.must] or None,
-        should=[to_condition(condition) for condition in message.should] or None,
-        must_not=[to_condition(condition) for condition in message.must_not] or None,
+        must=to_conditions(message.must) or None,
+        should=to_conditions(message.should) or None,
+        must_not=to_conditions(message.must_not) or None,
         min_should=min_should,
     )
 
@@ -30,6 +30,11 @@ def to_filter(message: api.Filter) -> edge.Filter:
 def optional_filter(message: Any, field: str = "filter") -> edge.Filter | None:
     """The filter of a request, or `None` where it has none."""
     return to_filter(getattr(message, field)) if message.HasField(field) else None
+
+
+def to_conditions(messages: Iterable[api.Condition]) -> list[Any]:
+    """The conditions; like a real server's, without those that say nothing."""
+    return [to_condition(message) for message in messages if message.ByteSize()]
 
 
 def to_condition(message: api.Condition) -> Any:
@@ -68,6 +73,8 @@ def to_field_condition(message: api.FieldCondition) -> edge.FieldCondition:
             parts[field.name] = value
         else:
             raise unserved(f"the condition `{field.name}` in a filter")
+    if not parts:
+        raise invalid("Validation error in body: [filter: At least one field condition must be specified]")
     return edge.FieldCondition(message.key, **parts)
 
 

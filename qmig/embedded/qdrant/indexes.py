@@ -22,22 +22,17 @@ STORAGE_ONLY = ("on_disk", "is_tenant", "is_principal", "enable_hnsw", "memory")
 
 def index_info(request: api.CreateFieldIndexCollection) -> api.PayloadSchemaInfo:
     """The index that a request asks for, as `payload_schema` shows it."""
-    kind = None
-    if request.HasField("field_type"):
-        if request.field_type >= len(KINDS):
-            raise invalid("cannot convert field_type")
-        kind = KINDS[request.field_type]
-    info = api.PayloadSchemaInfo()
+    if not request.field_name:
+        raise invalid('Validation error in body: [field_name: value "" invalid, must be at least 1 characters]')
+    if not request.HasField("field_type") or request.field_type >= len(KINDS):
+        raise invalid("cannot convert field_type")
+    kind = KINDS[request.field_type]
+    info = api.PayloadSchemaInfo(data_type=api.PayloadSchemaType.Value(kind))
     params = request.field_index_params.WhichOneof("index_params")
     if params is not None:
-        params_kind = params.removesuffix("_index_params").capitalize()
-        if kind is not None and kind != params_kind:
-            raise invalid("field_type and field_index_params do not match")
-        kind = params_kind
+        if params != f"{kind.lower()}_index_params":
+            raise invalid(f"field_type ({kind}) and field_index_params do not match")
         info.params.CopyFrom(request.field_index_params)
-    if kind is None:
-        raise invalid("field_type is missing")
-    info.data_type = api.PayloadSchemaType.Value(kind)
     return info
 
 
@@ -54,6 +49,11 @@ def engine_schema(info: api.PayloadSchemaInfo) -> Any:
         require_served(message, "an integer index", "lookup", "range", *STORAGE_ONLY)
         lookup = message.lookup if message.HasField("lookup") else None
         span = message.range if message.HasField("range") else None
+        if lookup is False and span is False:
+            raise invalid(
+                "Validation error in body: [field_index_params.index_params.lookup: Validation error: "
+                "the 'lookup' and 'range' capabilities can't be both disabled [{}]]"
+            )
         return edge.IntegerIndexParams(lookup=lookup, range=span)
     require_served(message, f"a {kind.lower()} index", *STORAGE_ONLY)
     return getattr(edge.PayloadSchemaType, kind)

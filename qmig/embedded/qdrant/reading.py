@@ -60,14 +60,14 @@ class Reading:
     @serves("collection_name", "ids", "with_payload", "with_vectors", "shard_key_selector")
     def Get(self, request: Any) -> Message:
         ids = [from_point_id(point_id) for point_id in request.ids]
-        payload = payload_selector(request, default=True)
+        payload = payload_selector(request, default=False)
         vectors = vectors_selector(request)
         found: dict[Id, tuple[Key, edge.Record]] = {}
         for key, records in self.read(request, lambda shard: shard.retrieve(ids, payload, vectors)):
             for record in records:
                 found.setdefault(record.id, (key, record))
         response = api.GetResponse()
-        for point_id in ids:
+        for point_id in dict.fromkeys(ids):
             if point_id in found:
                 key, record = found[point_id]
                 fill_record(response.result.add(), record, key)
@@ -104,14 +104,11 @@ class Reading:
             score_threshold=request.score_threshold if request.HasField("score_threshold") else None,
             params=search_params(request),
         )
-        found = [
-            (key, point)
-            for key, points in self.read(request, lambda shard: shard.query(query))
-            for point in points
-        ]
+        answers = self.read(request, lambda shard: shard.query(query))
+        found = [(key, point) for key, points in answers for point in points]
         if request.query.WhichOneof("variant") == "sample":
             random.shuffle(found)
-        else:
+        elif len(answers) > 1:
             params = self.storage.find(request.collection_name).info.config.params
             found.sort(key=lambda hit: hit[1].score, reverse=not smaller_is_nearer(params, request.using))
         response = api.QueryResponse()
@@ -161,6 +158,8 @@ def payload_selector(request: Any, default: bool) -> Any:
         return edge.PayloadSelector.Include(list(request.with_payload.include.fields))
     if kind == "exclude":
         return edge.PayloadSelector.Exclude(list(request.with_payload.exclude.fields))
+    if kind is None:
+        raise invalid("No PayloadSelector")
     return bool(request.with_payload.enable)
 
 

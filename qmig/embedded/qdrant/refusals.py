@@ -54,6 +54,14 @@ def from_engine(error: Exception) -> Refusal:
     return bad_input(text)
 
 
+def from_conversion(error: ValueError) -> Refusal:
+    """The status for a value that the engine's types do not take."""
+    text = str(error).partition("\n")[0]
+    if text.startswith("invalid JSON path "):
+        return invalid(f"Invalid json path: '{text.removeprefix('invalid JSON path ')}'")
+    return bad_request(text)
+
+
 def require_served(message: Message, call: str, *served: str) -> None:
     """Refuse `message` if it sets a field that is not in `served`."""
     for field, _ in message.ListFields():

@@ -22,6 +22,7 @@ DATATYPES = {
     api.Float16: edge.VectorStorageDatatype.Float16,
     api.Uint8: edge.VectorStorageDatatype.Uint8,
 }
+MAX_SIZE = 65536
 NO_VECTORS = edge.EdgeSparseVectorParams()
 """The engine wants at least one vector: this one stands in, unused, in a collection without vectors."""
 
@@ -71,10 +72,11 @@ def new_config(request: api.CreateCollection) -> api.CollectionConfig:
         config.quantization_config.CopyFrom(request.quantization_config)
     if request.HasField("strict_mode_config"):
         config.strict_mode_config.CopyFrom(request.strict_mode_config)
-    merge_metadata(config, request.metadata)
+    for key, value in request.metadata.items():
+        config.metadata[key].CopyFrom(value)
     for name in ("shard_number", "replication_factor", "write_consistency_factor"):
         if getattr(config.params, name) == 0:
-            raise bad_input(f"`{name}` cannot be 0")
+            raise invalid(f"Validation error in body: [{name}: value 0 invalid, must be 1 or larger]")
     return config
 
 
@@ -197,10 +199,13 @@ def engine_config(params: api.CollectionParams) -> edge.EdgeConfig:
 
 
 def engine_vector(params: api.VectorParams) -> edge.EdgeVectorParams:
-    if params.size == 0:
-        raise invalid("VectorParams size must be greater than zero")
+    if not 1 <= params.size <= MAX_SIZE:
+        raise invalid(
+            f"Validation error in body: [vectors_config.config.size: value {params.size} invalid, "
+            f"must be from 1 to {MAX_SIZE}]"
+        )
     if params.distance not in DISTANCES:
-        raise invalid(f"Malformed distance parameter: {params.distance}")
+        raise invalid(f"Malformed distance parameter: {api.Distance.Name(params.distance)}")
     multivector = None
     if params.HasField("multivector_config"):
         multivector = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)

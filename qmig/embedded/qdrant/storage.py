@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import sys
 import threading
 from pathlib import Path
 from uuid import uuid4
@@ -70,8 +71,14 @@ class Storage:
         with self.lock:
             collection = self.collections.get(self.aliases.get(name, name))
         if collection is None:
+            check_name(name)
             raise not_found(f"Collection `{name}` doesn't exist!")
         return collection
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a collection of this name or alias."""
+        with self.lock:
+            return self.aliases.get(name, name) in self.collections
 
     def create(self, request: api.CreateCollection) -> None:
         name = request.collection_name
@@ -141,7 +148,14 @@ class Storage:
         while not self._closing.wait(FLUSH_SECONDS):
             for name in list(self.collections):
                 if collection := self.collections.get(name):
-                    collection.flush()
+                    self._flush(collection)
+
+    def _flush(self, collection: Collection) -> None:
+        """A failed flush loses nothing: what it would write is in the engine's log."""
+        try:
+            collection.flush()
+        except Exception as error:  # noqa: BLE001
+            print(f"cannot flush the collection {collection.name}: {error}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Flush and close every collection, and give the directory free."""
@@ -149,7 +163,7 @@ class Storage:
         self._flusher.join()
         with self.lock:
             for collection in self.collections.values():
-                collection.flush()
+                self._flush(collection)
                 collection.close()
             self.collections.clear()
         self._lock_file.close()
@@ -157,9 +171,11 @@ class Storage:
 
 def check_name(name: str) -> None:
     if not 1 <= len(name) <= 255:
-        raise invalid("Validation error in body: [collection_name: must be from 1 to 255 characters long]")
+        raise invalid(
+            f'Validation error in body: [collection_name: value "{name}" invalid, must be from 1 to 255 characters]'
+        )
     wrong = next((letter for letter in name if letter in UNWANTED or ord(letter) < 32), None)
     if wrong is not None or name in (".", ".."):
         raise invalid(
-            f"Validation error in body: [collection_name: collection name cannot contain {wrong or name!r}]"
+            f'Validation error in body: [collection_name: collection name cannot contain "{wrong or name}" char]'
         )

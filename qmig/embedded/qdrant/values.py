@@ -76,7 +76,7 @@ def from_point_id(message: api.PointId) -> Id:
             return UUID(message.uuid)
         except ValueError as error:
             raise invalid(f"Unable to parse UUID: {message.uuid}") from error
-    raise invalid("Empty PointId is provided")
+    raise invalid("No ID options provided")
 
 
 def fill_point_id(message: api.PointId, point_id: Id) -> None:
@@ -99,7 +99,7 @@ def from_shard_key(message: api.ShardKey) -> str | int:
         return message.keyword
     if kind == "number":
         return message.number
-    raise invalid("Shard key cannot be empty")
+    raise invalid("Shard key is not specified")
 
 
 def to_shard_key(key: str | int) -> api.ShardKey:

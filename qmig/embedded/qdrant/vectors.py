@@ -7,7 +7,7 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import grpc as api
 
-from qmig.embedded.qdrant.refusals import bad_input, invalid, unserved
+from qmig.embedded.qdrant.refusals import invalid, unserved
 
 
 def from_vectors(message: api.Vectors) -> Any:
@@ -15,10 +15,12 @@ def from_vectors(message: api.Vectors) -> Any:
     kind = message.WhichOneof("vectors_options")
     if kind == "vector":
         vector = from_vector(message.vector)
-        return vector if type(vector) is list else {"": vector}
+        if isinstance(vector, edge.SparseVector):
+            raise invalid("Sparse vector must be named")
+        return vector
     if kind == "vectors":
         return {name: from_vector(vector) for name, vector in message.vectors.vectors.items()}
-    return {}
+    raise invalid("No Vector Provided")
 
 
 def from_vector(message: api.Vector) -> Any:
@@ -37,7 +39,10 @@ def from_vector(message: api.Vector) -> Any:
         count = message.vectors_count
         data = list(message.data)
         if count == 0 or len(data) % count:
-            raise invalid(f"Multi-vector of {len(data)} values cannot be cut into {count} vectors")
+            raise invalid(
+                "Validation error in body: [data: invalid dense vector length for vectors count "
+                f"({len(data)} values, {count} vectors)]"
+            )
         size = len(data) // count
         return multi([data[start : start + size] for start in range(0, len(data), size)] if size else [])
     return list(message.data)
@@ -53,9 +58,9 @@ def sparse(indices: Any, values: Any) -> edge.SparseVector:
 
 def multi(vectors: list[list[float]]) -> list[list[float]]:
     if not vectors or not vectors[0]:
-        raise bad_input("Validation failed: MultiDenseVector cannot be empty")
+        raise invalid("Validation error in body: [data: multi vector must not be empty]")
     if any(len(vector) != len(vectors[0]) for vector in vectors):
-        raise bad_input("Validation failed: All vectors must have the same dimension")
+        raise invalid("Validation error in body: [data: all vectors must have the same dimension]")
     return vectors
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import qdrant_edge as edge
@@ -12,7 +11,7 @@ from qdrant_client import grpc as api
 from qmig.embedded.qdrant.calls import serves
 from qmig.embedded.qdrant.filters import optional_filter, to_filter
 from qmig.embedded.qdrant.indexes import index_info
-from qmig.embedded.qdrant.refusals import Refusal, invalid, unserved
+from qmig.embedded.qdrant.refusals import bad_request, invalid, unserved
 from qmig.embedded.qdrant.storage import Storage
 from qmig.embedded.qdrant.values import Id, from_payload, from_point_id
 from qmig.embedded.qdrant.vectors import from_vectors
@@ -34,12 +33,9 @@ class Writing:
 
     @serves("collection_name", "wait", "points", "shard_key_selector", "update_filter", "update_mode")
     def Upsert(self, request: Any) -> Message:
-        points = [
-            edge.Point(from_point_id(point.id), from_vectors(point.vectors), from_payload(point.payload))
-            for point in request.points
-        ]
+        points = [to_point(point) for point in request.points]
         if not points:
-            raise invalid("Validation error in body: [points: must not be empty]")
+            raise bad_request("Empty update request")
         if request.update_mode not in UPDATE_MODES:
             raise unserved(f"`update_mode` {request.update_mode} in Upsert")
         condition = optional_filter(request, "update_filter")
@@ -107,6 +103,12 @@ class Writing:
         return done(request)
 
 
+def to_point(message: api.PointStruct) -> edge.Point:
+    if not message.HasField("vectors"):
+        raise invalid("Expected some vectors")
+    return edge.Point(from_point_id(message.id), from_vectors(message.vectors), from_payload(message.payload))
+
+
 def done(request: Any) -> Message:
     status = api.UpdateStatus.Completed if request.wait else api.UpdateStatus.Acknowledged
     return api.PointsOperationResponse(result=api.UpdateResult(status=status))
@@ -125,7 +127,7 @@ def selected_points(request: Any, field: str) -> tuple[list[Id], edge.Filter | N
     selector = getattr(request, field)
     kind = selector.WhichOneof("points_selector_one_of")
     if kind is None:
-        raise invalid("PointSelector is missing")
+        raise invalid("points_selector is expected" if field == "points_selector" else "PointSelector is missing")
     if kind == "filter":
         return [], to_filter(selector.filter)
     return [from_point_id(point_id) for point_id in selector.points.ids], None
