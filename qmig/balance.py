@@ -92,9 +92,7 @@ def _sum_by_part(chunks: Sequence[ChunkRecord]) -> dict[str | None, int]:
     return dict(sums)
 
 
-def _compare_ids(
-    books: Balance, chunks: Sequence[ChunkRecord], source: Source, target: QdrantSource
-) -> None:
+def _compare_ids(books: Balance, chunks: Sequence[ChunkRecord], source: Source, target: QdrantSource) -> None:
     """Name the ranges in which ids of the source are not in the target."""
     target_parts = set(target.parts())
     ranges: list[str] = []

@@ -94,11 +94,10 @@ class Server:
         status, details = error.code(), " ".join((error.details() or "").split())
         message = f"{self.role} {self.endpoint.url}: {details or status.name}"
         if status in TRANSIENT:
-            retry_after = dict(error.trailing_metadata() or ()).get("retry-after")
-            return TransientError(message, float(retry_after) if retry_after else None)
+            return TransientError(message, _retry_after(error))
         if status == grpc.StatusCode.NOT_FOUND:
             return NotFoundError(message)
-        if status == grpc.StatusCode.UNAUTHENTICATED or status == grpc.StatusCode.PERMISSION_DENIED:
+        if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
             option = f"--{self.role}-api-key"
             return TerminalError(f"{message}; check {option} or ${option.strip('-').replace('-', '_').upper()}")
         return TerminalError(message)
@@ -156,6 +155,14 @@ def retrying(retry_for: float, **hooks: Any) -> Retrying:
         reraise=True,
         **hooks,
     )
+
+
+def _retry_after(error: grpc.RpcError) -> float | None:
+    """Seconds that the server asks to wait, if it does."""
+    for entry in error.trailing_metadata() or ():
+        if entry.key == "retry-after":
+            return float(entry.value)
+    return None
 
 
 def trusted_roots() -> bytes | None:

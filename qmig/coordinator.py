@@ -1,12 +1,11 @@
 """The steps of a migration, in order: check both ends, prepare the target, plan, queue, watch, balance, finish."""
 
 import base64
-import difflib
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from qdrant_client import grpc as api
@@ -14,15 +13,15 @@ from qdrant_client import grpc as api
 from qmig import target as target_collection
 from qmig.balance import Balance, balance
 from qmig.connections import Server
-from qmig.errors import Interrupted, NotFoundError, TerminalError, TransientError, UsageError
+from qmig.errors import Interrupted, TerminalError, TransientError
 from qmig.fleet import Fleet
 from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
-from qmig.migration import Migration, Routing
+from qmig.migration import Migration
 from qmig.plan import Plan, make_plan
 from qmig.progress import Progress
-from qmig.reachability import server_version
 from qmig.sealing import Credentials, seal
 from qmig.sources.qdrant import QdrantSource
+from qmig.survey import Survey, Surveyor, Wishes, collection_info
 from qmig.task import ChunkTask
 from qmig.watching import Watcher
 
@@ -35,16 +34,6 @@ NO_WORKER_AGAIN = 15.0
 STOP_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What a command asks for beyond the migration itself."""
-
-    create_target: bool = False
-    ensure_indexes: bool = False
-    restart: bool = False
-    chunk_size: int | None = None
-
-
 class View(Protocol):
     """Where a migration tells what happens."""
 
@@ -53,29 +42,6 @@ class View(Protocol):
     def warn(self, text: str) -> None: ...
 
     def show(self, progress: Progress) -> None: ...
-
-
-@dataclass
-class Survey:
-    """Both ends as they were found; nothing has been written."""
-
-    source: QdrantSource
-    target: Server
-    ledger: Ledger
-    source_info: api.CollectionInfo
-    target_info: api.CollectionInfo | None
-    record: MigrationRecord | None
-    versions: tuple[str, str]
-    shard_keys: list[target_collection.ShardKeyPlacement]
-    missing_indexes: dict[str, api.PayloadSchemaInfo]
-    notices: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def custom_target(self) -> bool:
-        """Whether the target shards, or will shard, by key."""
-        info = self.target_info or self.source_info
-        return info.config.params.sharding_method == api.Custom
 
 
 @dataclass(frozen=True)
@@ -108,6 +74,10 @@ class Coordinator:
         """Migrate. TerminalError with the list where chunks failed or points are missing."""
         began = time.monotonic()
         record, chunks = self._prepare(survey)
+        if record.state == State.DONE:
+            self.view.say(
+                "this migration is done already: its books are checked once more; --restart-migration copies again"
+            )
         record = self._begin(survey, record)
         chunks = self._reopen(survey.ledger, chunks)
         points_before = sum(chunk.acknowledged for chunk in chunks)
@@ -119,139 +89,15 @@ class Coordinator:
         self._finish(survey, record, books)
         return Summary(progress, books, time.monotonic() - began, progress.points - points_before)
 
-    # Checking: nothing is written
-
     def survey(self) -> Survey:
-        """Look at both ends and refuse what cannot be done."""
-        options, credentials = self.migration.options, self.credentials
-        skip = options.skip_tls_verification
-        source = self._open(Server(self.migration.source.endpoint, "source", credentials.source_api_key, skip))
-        target = self._open(Server(self.migration.target.endpoint, "target", credentials.target_api_key, skip))
-        versions = (server_version(source), server_version(target))
-        version_warning = target_collection.check_versions(*versions)
+        """Look at both ends and refuse what cannot be done; nothing is written."""
+        skip, credentials = self.migration.options.skip_tls_verification, self.credentials
         seal(credentials)
-        reader = QdrantSource(source, self.migration.source.collection)
-        ledger = Ledger(target, self.migration.target.ledger)
-        source_info = self._source_info(reader)
-        ledger.check()
-        record = ledger.migration(self.migration.id)
-        target_info = self._target_info(target)
-        if record is not None and not self.wishes.restart:
-            self._check_resume(record, target_info)
-        elif target_info is None and not self.wishes.create_target:
-            self._refuse_missing_target(target)
-        survey = Survey(
-            source=reader,
-            target=target,
-            ledger=ledger,
-            source_info=source_info,
-            target_info=target_info,
-            record=record,
-            versions=versions,
-            shard_keys=target_collection.shard_keys(source, self.migration.source.collection),
-            missing_indexes=self._wanted_indexes(source_info, target_info, record),
-        )
-        if version_warning:
-            survey.warnings.append(version_warning)
-        if target_info is not None:
-            self._compare(survey, target_info)
-        self._check_sharding(survey)
-        return survey
-
-    def _open(self, server: Server) -> Server:
-        return self._stack.enter_context(server)
-
-    def _source_info(self, source: QdrantSource) -> api.CollectionInfo:
-        try:
-            return source.info()
-        except NotFoundError:
-            raise TerminalError(
-                f"source {source.server.endpoint.url} has no collection {source.collection!r}"
-                f"{_close_names(source.server, source.collection)}; check --source-collection"
-            ) from None
-
-    def _target_info(self, server: Server) -> api.CollectionInfo | None:
-        request = api.GetCollectionInfoRequest(collection_name=self.migration.target.collection)
-        try:
-            info: api.CollectionInfo = server.call(server.collections.Get, request).result
-        except NotFoundError:
-            return None
-        return info
-
-    def _refuse_missing_target(self, server: Server) -> None:
-        name = self.migration.target.collection
-        raise TerminalError(
-            f"target {server.endpoint.url} has no collection {name!r}{_close_names(server, name)}; "
-            "give --create-target-collection (-c) to create it as the source is"
-        )
-
-    def _check_resume(self, record: MigrationRecord, target: api.CollectionInfo | None) -> None:
-        """The plan is frozen: what would change it is refused."""
-        out = "or begin again with --restart-migration"
-        if record.state == State.PREPARING:
-            return
-        if target is None:
-            raise TerminalError(
-                f"migration {record.migration} was begun, but its target collection "
-                f"{self.migration.target.collection!r} is gone; restore it {out}"
-            )
-        if self.wishes.chunk_size not in (None, record.chunk_size):
-            raise UsageError(
-                f"--chunk-size {self.wishes.chunk_size}: this migration's plan has chunks of "
-                f"{record.chunk_size}; leave the option out {out}"
-            )
-        routing = Migration.from_json(record.definition).routing
-        if routing != self.migration.routing:
-            raise UsageError(
-                f"this migration's plan routes points {_described(routing)}, not "
-                f"{_described(self.migration.routing)}; give the same options {out}"
-            )
-
-    def _wanted_indexes(
-        self, source: api.CollectionInfo, target: api.CollectionInfo | None, record: MigrationRecord | None
-    ) -> dict[str, api.PayloadSchemaInfo]:
-        created = target is None or (record is not None and record.created_target)
-        if not created and not self.wishes.ensure_indexes:
-            return {}
-        return target_collection.missing_indexes(source, target or api.CollectionInfo())
-
-    def _compare(self, survey: Survey, target: api.CollectionInfo) -> None:
-        differences = target_collection.differences(survey.source_info, target)
-        if differences:
-            raise TerminalError(
-                f"the target collection {self.migration.target.collection!r} does not fit the source: "
-                f"{'; '.join(differences)}. Give another --target-collection, or create it with -c"
-            )
-        if survey.record is None or not survey.record.created_target:
-            survey.notices += target_collection.notices(survey.source_info, target)
-            survey.notices += target_collection.index_notices(survey.source_info, target)
-            survey.warnings += target_collection.throttles(target)
-
-    def _check_sharding(self, survey: Survey) -> None:
-        """Every point must have a shard to go to, and repeats of an id a shard key each."""
-        routing = self.migration.routing
-        if routing != Routing() and not survey.custom_target:
-            raise UsageError(
-                f"the target collection {self.migration.target.collection!r} does not shard by key; leave out "
-                "--target-shard-key and --target-shard-key-field"
-            )
-        if survey.custom_target:
-            if survey.target_info is None:
-                target_collection.check_shard_keys_possible(survey.target, self.migration.target.collection)
-            if routing == Routing() and not _is_custom(survey.source_info):
-                raise UsageError(
-                    f"the target collection {self.migration.target.collection!r} shards by key and the source "
-                    "does not; say where its points go with --target-shard-key or --target-shard-key-field"
-                )
-        merges = not survey.custom_target or routing.shard_key is not None
-        if merges and len(survey.shard_keys) > 1 and survey.record is None:
-            total = sum(survey.source.count(part, exact=True) for part in survey.source.parts())
-            repeats = total - survey.source.distinct_count()
-            if repeats > 0:
-                raise TerminalError(
-                    f"{repeats:,} of the source's {total:,} points repeat an id under another shard key, and the "
-                    "target could hold each id once; use a target that shards by the same keys"
-                )
+        source = Server(self.migration.source.endpoint, "source", credentials.source_api_key, skip)
+        target = Server(self.migration.target.endpoint, "target", credentials.target_api_key, skip)
+        for server in (source, target):
+            self._stack.enter_context(server)
+        return Surveyor(self.migration, self.wishes, source, target).survey()
 
     # Writing
 
@@ -303,19 +149,22 @@ class Coordinator:
         """Create the target, its shard keys and payload indexes; one that was created loads without an index."""
         server, name = survey.target, self.migration.target.collection
         if survey.target_info is None:
+            # Before it is there: a target of its own is brought into its final state, whoever goes on.
+            record = replace(record, created_target=True)
+            survey.ledger.save_migration(record)
             server.call(server.collections.Create, target_collection.create_request(survey.source_info, name))
             later = target_collection.after_creation_request(survey.source_info, name)
             if later is not None:
                 server.call(server.collections.Update, later)
             self.view.say(f"created collection {name!r} at {server.endpoint.url}")
         if record.created_target:
-            created = self._target_info(server)
+            created = collection_info(server, name)
             if record.finish is None and created is not None:
                 finish = target_collection.finish_request(created, survey.source_info, name)
                 record = replace(record, finish=base64.b64encode(finish.SerializeToString()).decode())
                 survey.ledger.save_migration(record)
             if created is not None:
-                server.call(server.collections.Update, target_collection.loading_request(name))
+                server.call(server.collections.Update, target_collection.loading_request(created, name))
         if survey.custom_target:
             self._create_shard_keys(survey)
         for field_name, info in survey.missing_indexes.items():
@@ -442,28 +291,8 @@ class Coordinator:
         if record.finish is not None:
             request = api.UpdateCollection.FromString(base64.b64decode(record.finish))
             survey.target.call(survey.target.collections.Update, request)
-        survey.ledger.update_migration(
-            record.migration, state=State.DONE, finished=time.time(), points=books.read
-        )
-
-
-def _is_custom(info: api.CollectionInfo) -> bool:
-    return info.config.params.sharding_method == api.Custom
-
-
-def _described(routing: Routing) -> str:
-    if routing.shard_key is not None:
-        return f"to shard key {routing.shard_key!r}"
-    if routing.shard_key_field is not None:
-        return f"by payload field {routing.shard_key_field!r}"
-    return "to the shard keys of the source"
-
-
-def _close_names(server: Server, name: str) -> str:
-    request = api.ListCollectionsRequest()
-    names = [c.name for c in server.call(server.collections.List, request).collections]
-    close = difflib.get_close_matches(name, names, n=3)
-    return f" (close: {', '.join(map(repr, close))})" if close else ""
+        changes = {"state": State.DONE, "finish": None, "finished": time.time(), "points": books.read}
+        survey.ledger.update_migration(record.migration, **changes)
 
 
 def _failures(failed: list[ChunkRecord]) -> str:

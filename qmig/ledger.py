@@ -269,9 +269,7 @@ class Ledger:
         request = api.UpsertPoints(collection_name=self.name, wait=True, points=points, ordering=_STRONG)
         _completed(self.server.call(self.server.points.Upsert, request), self.server)
 
-    def _set(
-        self, selector: api.PointsSelector, changes: dict[str, Any], retry_for: float | None = None
-    ) -> None:
+    def _set(self, selector: api.PointsSelector, changes: dict[str, Any], retry_for: float | None = None) -> None:
         request = self._set_request(selector, changes)
         answer = self.server.call(self.server.points.SetPayload, request, retry_for=retry_for)
         _completed(answer, self.server)

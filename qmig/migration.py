@@ -131,9 +131,7 @@ class Migration:
                 "source and target collections must be different: both are "
                 f"{self.source.collection!r} at {self.target.endpoint.url}"
             )
-        if self.target.ledger == self.target.collection or (
-            same and self.target.ledger == self.source.collection
-        ):
+        if self.target.ledger == self.target.collection or (same and self.target.ledger == self.source.collection):
             raise UsageError(
                 f"the ledger {self.target.ledger!r} cannot be the collection that is copied; "
                 "give another --migration-offsets-collection-name"

@@ -1,6 +1,7 @@
 """The plan: chunks that together cover the source's whole key space, so that nothing can fall between two."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 
 from qmig.ledger import ChunkRecord
@@ -38,6 +39,6 @@ def make_plan(source: Source, migration: str, chunk_size: int | None) -> Plan:
         cuts = source.boundaries(part, ceil(count / size))
         edges: list[str | None] = [None, *cuts, None]
         aim = count // (len(cuts) + 1)
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             chunks.append(ChunkRecord(migration, len(chunks), part, start, end, aim=aim))
     return Plan(size, chunks)

@@ -17,9 +17,7 @@ TIMEOUT = 5.0
 def server_version(server: Server) -> str:
     """The server's version; TerminalError with the likely mistake where no Qdrant answers gRPC."""
     try:
-        answer = server.call(
-            server.health.HealthCheck, api.HealthCheckRequest(), timeout=TIMEOUT, retry_for=0
-        )
+        answer = server.call(server.health.HealthCheck, api.HealthCheckRequest(), timeout=TIMEOUT, retry_for=0)
     except QmigError as error:
         raise TerminalError(explain(server.endpoint, server.role, error)) from None
     return answer.version

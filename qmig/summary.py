@@ -2,9 +2,10 @@
 
 from qdrant_client import grpc as api
 
-from qmig.coordinator import Summary, Survey
+from qmig.coordinator import Summary
 from qmig.migration import Migration
 from qmig.plan import Plan
+from qmig.survey import Survey
 from qmig.target.comparison import Vectors
 
 SHOWN_CHUNKS = 10

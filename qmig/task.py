@@ -45,7 +45,7 @@ class ChunkTask:
 def chunk_title(chunk: ChunkRecord, chunks: int) -> str:
     """A chunk for a person: which of how many, its shard key and its range."""
     part = f" · shard key {chunk.part}" if chunk.part is not None else ""
-    return f"chunk {chunk.index + 1}/{chunks}{part} · ids {chunk.start or '…'} – {chunk.end or '…'}"
+    return f"chunk {chunk.index + 1}/{chunks}{part} · ids {chunk.start or '…'} to {chunk.end or '…'}"
 
 
 def shown_as(record: MigrationRecord, chunk: ChunkRecord) -> dict[str, str]:

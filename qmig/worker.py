@@ -114,6 +114,4 @@ class Worker:
 
 def _claimable(seen: ChunkRecord, task: ChunkTask) -> bool:
     """Whether nobody is at the chunk: no owner, one known to be dead, or one whose lease was seen to lapse."""
-    return (
-        not seen.owner or owner_is_dead(seen.owner) or (seen.owner, seen.beat) == task.abandoned
-    )
+    return not seen.owner or owner_is_dead(seen.owner) or (seen.owner, seen.beat) == task.abandoned

@@ -20,11 +20,11 @@ def demo() -> None:
     from qmig import demo as data
     from qmig.cli.run import interruption, migrate
     from qmig.connections import Server
-    from qmig.coordinator import Wishes
     from qmig.embedded.qdrant.process import EmbeddedQdrant
     from qmig.errors import TerminalError
     from qmig.migration import Endpoint, Migration, Source, Target
     from qmig.sealing import Credentials
+    from qmig.survey import Wishes
 
     with (
         interruption() as interrupted,
@@ -43,9 +43,7 @@ def demo() -> None:
                 f"$ qmig qdrant --source-url {source.url} --source-collection {COLLECTION} "
                 f"--target-url {target.url} --target-collection {COLLECTION} -c --workers 2"
             )
-            migration = Migration(
-                source=Source("qdrant", source, COLLECTION), target=Target(target, COLLECTION)
-            )
+            migration = Migration(source=Source("qdrant", source, COLLECTION), target=Target(target, COLLECTION))
             migrate(migration, Credentials(), Wishes(create_target=True), None, 2, interrupted)
             compared, differing = data.differing_points(source_server, target_server, COLLECTION)
             if differing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -37,6 +38,8 @@ def qdrant(
         raise click.UsageError("--tls-cert and --tls-key go together; give both or neither")
     from qmig.errors import UsageError
 
+    # gRPC would add lines of its own to the one that says what is wrong.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from qmig.embedded.qdrant.server import serve
     except ModuleNotFoundError as error:

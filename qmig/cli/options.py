@@ -31,9 +31,7 @@ def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
 
 def switch(*names: str, **settings: Any) -> Callable[[Function], Function]:
     """A flag that also takes `=true` and `=false`, as the Go tool's flags do."""
-    return option(
-        *names, is_flag=False, flag_value="true", default=False, type=bool, metavar="", **settings
-    )
+    return option(*names, is_flag=False, flag_value="true", default=False, type=bool, metavar="", **settings)
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from qmig.coordinator import Coordinator, Survey, Wishes
+from qmig.coordinator import Coordinator
 from qmig.errors import Interrupted
 from qmig.fleet import Fleet
 from qmig.live import LiveView
 from qmig.migration import Migration
 from qmig.sealing import Credentials
-from qmig.summary import describe_survey, describe_summary
+from qmig.summary import describe_summary, describe_survey
+from qmig.survey import Survey, Wishes
 
 
 class Interruption:

@@ -37,8 +37,8 @@ class ChildProcess:
     ) -> None:
         """Start `command`; `name` is for messages, `env` goes on top of this process' environment."""
         self.name = name
-        self._stdout = tempfile.TemporaryFile()
-        self._stderr = tempfile.TemporaryFile()
+        self._stdout = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         with tempfile.TemporaryFile() as source:
             source.write(stdin)
             source.seek(0)
@@ -104,7 +104,7 @@ class ChildProcess:
         return self._process.wait(timeout)
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
-        """SIGTERM, and SIGKILL to the whole session where the process has not ended within `timeout` seconds."""
+        """SIGTERM, and after `timeout` seconds SIGKILL to the process and its session."""
         if self.running:
             self._process.terminate()
             try:

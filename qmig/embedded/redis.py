@@ -13,7 +13,7 @@ from qmig.errors import TerminalError, UsageError
 
 
 class EmbeddedRedis:
-    """A Redis server on a free port of 127.0.0.1; `start` after `stop` or `kill` takes the same port and password.
+    """A Redis server on a free port of 127.0.0.1; started again, it takes the same port and password.
 
     Nothing is kept between starts unless `directory` is given: there Redis keeps an append-only file.
     """

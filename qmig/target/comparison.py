@@ -55,8 +55,8 @@ def differences(source: api.CollectionInfo, target: api.CollectionInfo) -> list[
     """What makes an existing target unfit for the points of the source; one line each, none if it is fit.
 
     A target has the same vector names, sizes, distances, comparators and modifiers, and its datatypes keep
-    every value: the same, float32, or float16 for uint8. Where the source has custom sharding, so has the
-    target, because the same id may live under several shard keys.
+    every value: the same, float32, or float16 for uint8. Whether its sharding can hold the points depends on
+    the points, and is not asked here.
     """
     ours, theirs = Vectors.of(source), Vectors.of(target)
     lines: list[str] = []
@@ -75,9 +75,6 @@ def differences(source: api.CollectionInfo, target: api.CollectionInfo) -> list[
                         *(f"modifier {_name(api.Modifier.DESCRIPTOR, value)}" for value in modifiers),
                     )
                 )
-    custom = [info.config.params.sharding_method == api.ShardingMethod.Custom for info in (source, target)]
-    if custom == [True, False]:
-        lines.append(_line("sharding", "by shard keys", "automatic"))
     return lines
 
 

@@ -13,10 +13,12 @@ from qmig.target.creation import CHANGE_TIMEOUT
 DEFAULT_INDEXING_THRESHOLD_KB = 10_000
 
 
-def loading_request(name: str) -> api.UpdateCollection:
-    """Switch the vector index off."""
+def loading_request(created: api.CollectionInfo, name: str) -> api.UpdateCollection:
+    """Switch the vector index off, and the strict mode that a server may give every collection by default."""
     request = api.UpdateCollection(collection_name=name, timeout=CHANGE_TIMEOUT)
     request.optimizers_config.indexing_threshold = 0
+    if created.config.strict_mode_config.enabled:
+        request.strict_mode_config.enabled = False
     return request
 
 
@@ -25,9 +27,9 @@ def finish_request(
 ) -> api.UpdateCollection:
     """Put a loaded target into its final state: the index on as in `created`, the rest as in `source`.
 
-    The rest is strict mode and prevent_unoptimized, which `create_request` leaves off. `created` is the
-    target's info after its creation and before `loading_request`. The request stands by itself and may be
-    sent more than once.
+    The rest is strict mode and prevent_unoptimized, which `create_request` leaves off; a source without
+    strict mode leaves the target its server's default. `created` is the target's info after its creation and
+    before `loading_request`. The request stands by itself and may be sent more than once.
     """
     request = api.UpdateCollection(collection_name=name, timeout=CHANGE_TIMEOUT)
     threshold = DEFAULT_INDEXING_THRESHOLD_KB
@@ -36,6 +38,8 @@ def finish_request(
     request.optimizers_config.indexing_threshold = threshold
     if source.config.optimizer_config.HasField("prevent_unoptimized"):
         request.optimizers_config.prevent_unoptimized = source.config.optimizer_config.prevent_unoptimized
-    if source.config.HasField("strict_mode_config"):
-        request.strict_mode_config.CopyFrom(source.config.strict_mode_config)
+    for settings in (source.config, created.config):
+        if settings.HasField("strict_mode_config"):
+            request.strict_mode_config.CopyFrom(settings.strict_mode_config)
+            break
     return request

@@ -159,7 +159,7 @@ def test_a_migration_leaves_every_setting_as_the_source_has_it(server: Server, s
     assert not created.config.strict_mode_config.enabled
     finish = finish_request(created, original, name).SerializeToString()
 
-    server.call(server.collections.Update, loading_request(name))
+    server.call(server.collections.Update, loading_request(created, name))
     loading = collection_info(server, name).config.optimizer_config
     assert (loading.indexing_threshold, loading.prevent_unoptimized) == (0, False)
     assert loading.HasField("indexing_threshold")
@@ -191,7 +191,7 @@ def loaded(server: Server, source: str) -> tuple[api.CollectionInfo, api.UpdateC
     original = create(server, source, settings)
     name = f"{source}-copy"
     created = copy(server, original, name)
-    server.call(server.collections.Update, loading_request(name))
+    server.call(server.collections.Update, loading_request(created, name))
     upsert(server, name, 2000, 256)
     return original, finish_request(created, original, name)
 

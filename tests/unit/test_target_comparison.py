@@ -87,11 +87,6 @@ def sparse(settings: str) -> str:
                 "which cannot hold every value"
             ],
         ),
-        (
-            f"{SINGLE} sharding_method: Custom",
-            SINGLE,
-            ["sharding: by shard keys in the source, automatic in the target"],
-        ),
     ],
 )
 def test_an_unfit_target_is_named(source: str, target: str, expected: list[str]) -> None:
@@ -118,6 +113,7 @@ def test_a_datatype_is_fit_if_it_keeps_every_value(source: str, target: str) -> 
         (SINGLE, 'vectors_config { params_map { map { key: "" value { size: 4 distance: Cosine } } } }'),
         (sparse("modifier: None"), sparse("index { on_disk: true }")),
         (f"{SINGLE} sharding_method: Auto", f"{SINGLE} sharding_method: Custom"),
+        (f"{SINGLE} sharding_method: Custom", SINGLE),
         (
             f"{SINGLE} replication_factor: 1",
             "vectors_config { params { size: 4 distance: Cosine on_disk: true hnsw_config { m: 8 } } }",

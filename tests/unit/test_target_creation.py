@@ -107,12 +107,22 @@ def test_vector_settings_of_a_newer_server_pass_through() -> None:
 def test_the_index_is_off_while_loading_and_comes_back() -> None:
     created = api.CollectionInfo()
     created.config.optimizer_config.indexing_threshold = 10_000
-    loading = loading_request("copy").optimizers_config
+    loading = loading_request(created, "copy").optimizers_config
     assert loading.HasField("indexing_threshold")
     assert loading == api.OptimizersConfigDiff(indexing_threshold=0)
     finish = finish_request(created, api.CollectionInfo(), "copy")
     assert finish.optimizers_config == api.OptimizersConfigDiff(indexing_threshold=10_000)
     assert not finish.HasField("strict_mode_config")
+
+
+def test_strict_mode_that_a_server_gives_by_default_is_off_while_loading() -> None:
+    created = api.CollectionInfo()
+    created.config.strict_mode_config.enabled = True
+    created.config.strict_mode_config.max_timeout = 7
+    loading = loading_request(created, "copy")
+    assert loading.strict_mode_config == api.StrictModeConfig(enabled=False)
+    finish = finish_request(created, api.CollectionInfo(), "copy")
+    assert finish.strict_mode_config == created.config.strict_mode_config
 
 
 def test_an_unset_indexing_threshold_comes_back_as_the_servers_default() -> None:

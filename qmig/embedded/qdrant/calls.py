@@ -1,4 +1,4 @@
-"""gRPC plumbing: one handler a call, refusals as statuses, UNIMPLEMENTED for the calls that are not served."""
+"""gRPC plumbing: one handler a call, refusals as statuses, UNIMPLEMENTED for what is not served."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Handler = Callable[[Any], Message]
 
 
 def serves(*fields: str) -> Callable[[Callable[[Any, Any], Message]], Callable[[Any, Any], Message]]:
-    """Mark a method as the handler of the call of its name, for requests that set no other than these fields.
+    """Let a handler have only requests that set no other than these fields; its name is the call's.
 
     `timeout`, `ordering` and `read_consistency` mean nothing to one process and are always accepted.
     """
@@ -29,19 +29,16 @@ def serves(*fields: str) -> Callable[[Callable[[Any, Any], Message]], Callable[[
             require_served(request, method.__name__, *fields, "timeout", "ordering", "read_consistency")
             return method(service, request)
 
-        handler.__doc__ = method.__doc__
-        handler.served = True  # type: ignore[attr-defined]
         return handler
 
     return mark
 
 
 def service_handler(descriptor: ServiceDescriptor, service: object | None) -> grpc.GenericRpcHandler:
-    """Handlers for every call of a service: the marked methods of `service`, a refusal for the others."""
+    """Handlers for every call of a service: the methods of `service`, a refusal for the others."""
     handlers = {}
     for method in descriptor.methods:
-        found = getattr(service, method.name, None)
-        handler = found if getattr(found, "served", False) else refuse(f"the call {method.name}")
+        handler: Handler = getattr(service, method.name, None) or refuse(f"the call {method.name}")
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(
             answer(handler),
             request_deserializer=GetMessageClass(method.input_type).FromString,
@@ -51,22 +48,22 @@ def service_handler(descriptor: ServiceDescriptor, service: object | None) -> gr
 
 
 def refuse(what: str) -> Handler:
-    def handler(request: Message) -> Message:
+    def handler(_: Message) -> Message:
         raise unserved(what)
 
     return handler
 
 
-def answer(handler: Handler) -> Callable[[Any, grpc.ServicerContext], Message]:
-    def call(request: Any, context: grpc.ServicerContext) -> Message:
+def answer(handler: Handler) -> Callable[[Any, grpc.ServicerContext], Any]:
+    def call(request: Any, context: grpc.ServicerContext) -> Any:
         started = time.perf_counter()
         try:
             response: Any = handler(request)
         except Refusal as refusal:
             context.abort(refusal.code, refusal.text)
         except ValueError as error:
-            refusal = from_conversion(error)
-            context.abort(refusal.code, refusal.text)
+            unfit = from_conversion(error)
+            context.abort(unfit.code, unfit.text)
         except Exception as error:  # noqa: BLE001
             traceback.print_exc(file=sys.stderr)
             context.abort(grpc.StatusCode.INTERNAL, f"Service internal error: {error}")

@@ -42,9 +42,7 @@ class Collection:
         """Make a new collection; it is there once `collection.pb` is."""
         engine_config = settings.engine_config(config.params)
         (path / "shards").mkdir(parents=True)
-        info = api.CollectionInfo(
-            status=api.Green, optimizer_status=api.OptimizerStatus(ok=True), config=config
-        )
+        info = api.CollectionInfo(status=api.Green, optimizer_status=api.OptimizerStatus(ok=True), config=config)
         collection = cls(name, path, info, api.CollectionClusterInfoResponse(peer_id=PEER))
         if not collection.has_shard_keys:
             collection._add_shard(None, config.params.shard_number, engine_config)
@@ -82,7 +80,7 @@ class Collection:
         return [(key, self.shards[key]) for key in keys]
 
     def write(self, operation: edge.UpdateOperation, selector: api.ShardKeySelector | None) -> None:
-        """Apply an operation to the selected shards, with no other write between its filter and its effect."""
+        """Apply an operation to the selected shards; no other write between its filter and its effect."""
         with self.lock:
             for shard in self._write_shards(selector):
                 apply(shard, operation)
@@ -119,7 +117,7 @@ class Collection:
             raise bad_request("Shard Key cannot be created with Auto sharding method")
 
     def _add_shard(self, key: Key, count: int, config: edge.EdgeConfig) -> None:
-        """Add the shards of a key, or of the whole collection; like a real server's, those of keys begin at 1."""
+        """Add the shards of a key, numbered from 1 as on a real server, or of the whole collection, from 0."""
         first = 0
         if key is not None:
             first = max((shard.shard_id for shard in self.layout.local_shards), default=0) + 1

@@ -29,7 +29,7 @@ class CollectionsService:
         return api.GetCollectionInfoResponse(result=self.storage.find(request.collection_name).describe())
 
     @serves()
-    def List(self, request: Any) -> Message:
+    def List(self, _: Any) -> Message:
         response = api.ListCollectionsResponse()
         for name in sorted(self.storage.collections):
             response.collections.add(name=name)
@@ -89,5 +89,5 @@ class CollectionsService:
         return self.storage.list_aliases(request.collection_name)
 
     @serves()
-    def ListAliases(self, request: Any) -> Message:
+    def ListAliases(self, _: Any) -> Message:
         return self.storage.list_aliases()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import qdrant_edge as edge
@@ -39,28 +39,14 @@ def to_conditions(messages: Iterable[api.Condition]) -> list[Any]:
 
 def to_condition(message: api.Condition) -> Any:
     kind = message.WhichOneof("condition_one_of")
-    if kind == "field":
-        return to_field_condition(message.field)
-    if kind == "has_id":
-        return edge.HasIdCondition({from_point_id(point_id) for point_id in message.has_id.has_id})
-    if kind == "filter":
-        return to_filter(message.filter)
-    if kind == "is_empty":
-        return edge.IsEmptyCondition(message.is_empty.key)
-    if kind == "is_null":
-        return edge.IsNullCondition(message.is_null.key)
-    if kind == "has_vector":
-        return edge.HasVectorCondition(message.has_vector.has_vector)
-    if kind == "nested":
-        return edge.NestedCondition(message.nested.key, to_filter(message.nested.filter))
-    raise unserved(f"the condition `{kind}` in a filter")
+    if kind not in CONDITIONS:
+        raise unserved(f"the condition `{kind}` in a filter")
+    return CONDITIONS[kind](getattr(message, str(kind)))
 
 
 def to_field_condition(message: api.FieldCondition) -> edge.FieldCondition:
     parts: dict[str, Any] = {}
     for field, value in message.ListFields():
-        if field.name == "key":
-            continue
         if field.name == "match":
             parts["match"] = to_match(value)
         elif field.name == "range":
@@ -71,7 +57,7 @@ def to_field_condition(message: api.FieldCondition) -> edge.FieldCondition:
             parts["values_count"] = edge.ValuesCount(**bounds(value))
         elif field.name in ("is_empty", "is_null"):
             parts[field.name] = value
-        else:
+        elif field.name != "key":
             raise unserved(f"the condition `{field.name}` in a filter")
     if not parts:
         raise invalid("Validation error in body: [filter: At least one field condition must be specified]")
@@ -90,25 +76,31 @@ def rfc3339(message: Any) -> str:
 
 def to_match(message: api.Match) -> Any:
     kind = message.WhichOneof("match_value")
-    if kind == "keyword":
-        return edge.MatchValue(message.keyword)
-    if kind == "integer":
-        return edge.MatchValue(message.integer)
-    if kind == "boolean":
-        # A plain bool is taken as the integer 0 or 1; numpy's is not.
-        return edge.MatchValue(np.bool_(message.boolean))
-    if kind == "keywords":
-        return edge.MatchAny(list(message.keywords.strings))
-    if kind == "integers":
-        return edge.MatchAny(list(message.integers.integers))
-    if kind == "except_keywords":
-        return edge.MatchExcept(list(message.except_keywords.strings))
-    if kind == "except_integers":
-        return edge.MatchExcept(list(message.except_integers.integers))
-    if kind == "text":
-        return edge.MatchText(message.text)
-    if kind == "text_any":
-        return edge.MatchTextAny(message.text_any)
-    if kind == "phrase":
-        return edge.MatchPhrase(message.phrase)
-    raise unserved(f"the match `{kind}` in a filter")
+    if kind not in MATCHES:
+        raise unserved(f"the match `{kind}` in a filter")
+    return MATCHES[kind](getattr(message, str(kind)))
+
+
+CONDITIONS: dict[str | None, Callable[[Any], Any]] = {
+    "field": to_field_condition,
+    "filter": to_filter,
+    "has_id": lambda message: edge.HasIdCondition({from_point_id(point_id) for point_id in message.has_id}),
+    "is_empty": lambda message: edge.IsEmptyCondition(message.key),
+    "is_null": lambda message: edge.IsNullCondition(message.key),
+    "has_vector": lambda message: edge.HasVectorCondition(message.has_vector),
+    "nested": lambda message: edge.NestedCondition(message.key, to_filter(message.filter)),
+}
+
+MATCHES: dict[str | None, Callable[[Any], Any]] = {
+    "keyword": edge.MatchValue,
+    "integer": edge.MatchValue,
+    # The engine takes a plain bool for the integer 0 or 1, and numpy's for what it is.
+    "boolean": lambda value: edge.MatchValue(cast(bool, np.bool_(value))),
+    "keywords": lambda message: edge.MatchAny(list(message.strings)),
+    "integers": lambda message: edge.MatchAny(list(message.integers)),
+    "except_keywords": lambda message: edge.MatchExcept(list(message.strings)),
+    "except_integers": lambda message: edge.MatchExcept(list(message.integers)),
+    "text": edge.MatchText,
+    "text_any": edge.MatchTextAny,
+    "phrase": edge.MatchPhrase,
+}

@@ -59,7 +59,7 @@ def engine_schema(info: api.PayloadSchemaInfo) -> Any:
     return getattr(edge.PayloadSchemaType, kind)
 
 
-def text_params(message: api.TextIndexParams) -> edge.TextIndexParams:
+def text_params(message: Any) -> edge.TextIndexParams:
     plain = ("lowercase", "min_token_len", "max_token_len", "phrase_matching", "ascii_folding")
     require_served(message, "a text index", "tokenizer", "stopwords", "stemmer", *plain, *STORAGE_ONLY)
     parts: dict[str, Any] = {name: getattr(message, name) for name in plain if message.HasField(name)}

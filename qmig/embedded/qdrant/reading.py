@@ -17,7 +17,7 @@ from qmig.embedded.qdrant.refusals import from_engine, invalid, require_served, 
 from qmig.embedded.qdrant.settings import smaller_is_nearer
 from qmig.embedded.qdrant.storage import Storage
 from qmig.embedded.qdrant.values import (
-    Id,
+    EngineIds,
     Key,
     fill_point_id,
     fill_value,
@@ -36,9 +36,7 @@ class Reading:
 
     storage: Storage
 
-    @serves(
-        "collection_name", "filter", "offset", "limit", "with_payload", "with_vectors", "shard_key_selector"
-    )
+    @serves("collection_name", "filter", "offset", "limit", "with_payload", "with_vectors", "shard_key_selector")
     def Scroll(self, request: Any) -> Message:
         limit = positive_limit(request)
         page = edge.ScrollRequest(
@@ -59,10 +57,10 @@ class Reading:
 
     @serves("collection_name", "ids", "with_payload", "with_vectors", "shard_key_selector")
     def Get(self, request: Any) -> Message:
-        ids = [from_point_id(point_id) for point_id in request.ids]
+        ids: EngineIds = [from_point_id(point_id) for point_id in request.ids]
         payload = payload_selector(request, default=False)
         vectors = vectors_selector(request)
-        found: dict[Id, tuple[Key, edge.Record]] = {}
+        found: dict[Any, tuple[Key, edge.Record]] = {}
         for key, records in self.read(request, lambda shard: shard.retrieve(ids, payload, vectors)):
             for record in records:
                 found.setdefault(record.id, (key, record))
@@ -198,7 +196,7 @@ def merged_by_id(pages: list[tuple[Key, list[edge.Record]]]) -> list[tuple[Key, 
 
 
 def distinct(found: Iterable[tuple[Key, Any]]) -> list[tuple[Key, Any]]:
-    seen: set[Id] = set()
+    seen: set[Any] = set()
     kept = []
     for key, point in found:
         if point.id not in seen:

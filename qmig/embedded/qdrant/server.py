@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hmac
 import signal
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
@@ -28,6 +30,8 @@ from qmig.errors import TerminalError
 
 VERSION = "1.18.3"
 THREADS = 16
+STOP_SECONDS = 2.0
+"""How long calls under way may take to end when the server stops."""
 SERVING = b"\x08\x01"
 """grpc.health.v1.HealthCheckResponse with the status SERVING."""
 
@@ -36,11 +40,11 @@ class HealthService:
     """The calls of `qdrant.Qdrant`."""
 
     @serves()
-    def HealthCheck(self, request: Message) -> Message:
+    def HealthCheck(self, _: Message) -> Message:
         return api.HealthCheckReply(title="qdrant - vector search engine", version=VERSION, commit="embedded")
 
 
-class KeyCheck(grpc.ServerInterceptor):  # type: ignore[misc]
+class KeyCheck(grpc.ServerInterceptor):
     """Refuses calls without the API key, health checks excepted."""
 
     OPEN = ("/qdrant.Qdrant/HealthCheck", "/grpc.health.v1.Health/Check")
@@ -50,15 +54,15 @@ class KeyCheck(grpc.ServerInterceptor):  # type: ignore[misc]
 
     def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
         details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler | None:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         if details.method in self.OPEN:
             return continuation(details)
-        metadata = dict(details.invocation_metadata)
+        metadata = {name: str(value) for name, value in details.invocation_metadata}
         key = metadata.get("api-key")
-        if key is None and (bearer := metadata.get("authorization", "")).startswith("Bearer "):
-            key = bearer.removeprefix("Bearer ")
+        if key is None and metadata.get("authorization", "").startswith("Bearer "):
+            key = metadata["authorization"].removeprefix("Bearer ")
         if key is None:
             return denied("Must provide an API key or an Authorization bearer token")
         if not hmac.compare_digest(key.encode(), self.api_key):
@@ -66,8 +70,8 @@ class KeyCheck(grpc.ServerInterceptor):  # type: ignore[misc]
         return continuation(details)
 
 
-def denied(text: str) -> grpc.RpcMethodHandler:
-    def call(request: bytes, context: grpc.ServicerContext) -> bytes:
+def denied(text: str) -> grpc.RpcMethodHandler[Any, Any]:
+    def call(_: bytes, context: grpc.ServicerContext) -> NoReturn:
         context.abort(grpc.StatusCode.UNAUTHENTICATED, text)
 
     return grpc.unary_unary_rpc_method_handler(call)
@@ -88,25 +92,24 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     credentials = read_tls(*tls) if tls else None
+    address = f"[{host}]" if ":" in host else host
     storage = Storage(path)
-    server = grpc.server(
-        ThreadPoolExecutor(THREADS),
-        handlers=handlers(storage),
-        interceptors=[KeyCheck(api_key)] if api_key else [],
-        options=[
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
-        ],
-    )
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        bound = bind(server, address, credentials)
+        server = grpc.server(
+            ThreadPoolExecutor(THREADS),
+            handlers=handlers(storage),
+            interceptors=[KeyCheck(api_key)] if api_key else [],
+            options=[
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        bound = bind(server, f"{address}:{port}", credentials)
         server.start()
-        scheme = "https" if tls else "http"
-        print(f"listening on {scheme}://{address.rpartition(':')[0]}:{bound}", flush=True)
+        print(f"listening on {'https' if tls else 'http'}://{address}:{bound}", flush=True)
         stop.wait()
-        server.stop(grace=2).wait()
+        server.stop(STOP_SECONDS).wait()
     finally:
         storage.close()
 
@@ -127,12 +130,16 @@ def read_tls(certificate: Path, key: Path) -> grpc.ServerCredentials:
     contents = []
     for option, path in (("--tls-cert", certificate), ("--tls-key", key)):
         try:
-            content = path.read_bytes()
+            contents.append(path.read_bytes())
         except OSError as error:
             raise TerminalError(f"cannot read {option} {path}: {error.strerror}; give a PEM file") from error
-        if b"-----BEGIN" not in content:
-            raise TerminalError(f"{option} {path} is not a PEM file; give one that is")
-        contents.append(content)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        raise TerminalError(
+            f"--tls-cert {certificate} and --tls-key {key} are no certificate and its unencrypted key; "
+            "give the two PEM files that belong together"
+        ) from error
     return grpc.ssl_server_credentials([(contents[1], contents[0])])
 
 
@@ -144,7 +151,7 @@ def handlers(storage: Storage) -> list[grpc.GenericRpcHandler]:
         (points_service_pb2.DESCRIPTOR, "Points", PointsService(storage)),
         (snapshots_service_pb2.DESCRIPTOR, "Snapshots", None),
     ]
-    health = {"Check": grpc.unary_unary_rpc_method_handler(lambda request, context: SERVING)}
+    health: Any = {"Check": grpc.unary_unary_rpc_method_handler(lambda *_: SERVING)}
     return [
         *(service_handler(file.services_by_name[name], service) for file, name, service in served),
         grpc.method_handlers_generic_handler("grpc.health.v1.Health", health),

@@ -1,4 +1,4 @@
-"""A collection's settings: the defaults of a real server, updates, and what the storage engine needs of them."""
+"""A collection's settings: a real server's defaults, updates, and what the storage engine needs of them."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def smaller_is_nearer(params: api.CollectionParams, name: str) -> bool:
 
 
 def engine_config(params: api.CollectionParams) -> edge.EdgeConfig:
-    """What the engine needs: the vectors. It builds no HNSW index and quantizes nothing; searches are exact."""
+    """What the engine needs: the vectors. It has no HNSW index and does not quantize: searches are exact."""
     vectors = params.vectors_config
     if vectors.WhichOneof("config") == "params":
         dense = {"": engine_vector(vectors.params)}
@@ -224,7 +224,7 @@ def engine_sparse(params: api.SparseVectorParams) -> edge.EdgeSparseVectorParams
     )
 
 
-def engine_datatype(datatype: int) -> edge.VectorStorageDatatype | None:
+def engine_datatype(datatype: Any) -> edge.VectorStorageDatatype | None:
     if datatype not in DATATYPES:
         raise unserved(f"vectors of the datatype {api.Datatype.Name(datatype)}")
     return DATATYPES[datatype]

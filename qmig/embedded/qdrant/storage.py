@@ -87,9 +87,7 @@ class Storage:
             if name in self.collections:
                 raise already_exists(f"Collection `{name}` already exists!")
             if name in self.aliases:
-                raise bad_input(
-                    f"Can't create collection with name {name}. Alias with the same name already exists"
-                )
+                raise bad_input(f"Can't create collection with name {name}. Alias with the same name already exists")
             path = self.path / "collections" / name
             shutil.rmtree(path, ignore_errors=True)
             self.collections[name] = Collection.create(name, path, settings.new_config(request))
@@ -170,12 +168,12 @@ class Storage:
 
 
 def check_name(name: str) -> None:
+    fault = None
     if not 1 <= len(name) <= 255:
-        raise invalid(
-            f'Validation error in body: [collection_name: value "{name}" invalid, must be from 1 to 255 characters]'
-        )
-    wrong = next((letter for letter in name if letter in UNWANTED or ord(letter) < 32), None)
-    if wrong is not None or name in (".", ".."):
-        raise invalid(
-            f'Validation error in body: [collection_name: collection name cannot contain "{wrong or name}" char]'
-        )
+        fault = f'value "{name}" invalid, must be from 1 to 255 characters'
+    elif name in (".", ".."):
+        fault = f'collection name cannot be "{name}"'
+    elif wrong := [letter for letter in name if letter in UNWANTED or ord(letter) < 32]:
+        fault = f'collection name cannot contain "{wrong[0]}" char'
+    if fault:
+        raise invalid(f"Validation error in body: [collection_name: {fault}]")

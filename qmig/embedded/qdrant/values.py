@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from qdrant_client import grpc as api
 from qmig.embedded.qdrant.refusals import invalid
 
 Id = int | UUID
+EngineIds = list[int | UUID | str]
 Key = str | int | None
 """A shard key; `None` stands for the only shard of a collection without shard keys."""
 
@@ -19,27 +21,30 @@ MAX_INT64 = 2**63 - 1
 
 
 def from_value(value: api.Value) -> Any:
-    """The JSON value in `value`; a whole double stays a float."""
-    kind = value.WhichOneof("kind")
-    if kind == "string_value":
-        return value.string_value
-    if kind == "integer_value":
-        return value.integer_value
-    if kind == "double_value":
-        if not math.isfinite(value.double_value):
-            raise invalid("cannot convert to json number")
-        return value.double_value
-    if kind == "bool_value":
-        return value.bool_value
-    if kind == "list_value":
-        return [from_value(item) for item in value.list_value.values]
-    if kind == "struct_value":
-        return from_payload(value.struct_value.fields)
-    return None
+    """The JSON value in `value`; a whole double stays a float, and what is not set is null."""
+    return READERS[value.WhichOneof("kind")](value)
+
+
+def finite(value: api.Value) -> float:
+    if not math.isfinite(value.double_value):
+        raise invalid("cannot convert to json number")
+    return value.double_value
 
 
 def from_payload(fields: Mapping[str, api.Value]) -> dict[str, Any]:
     return {key: from_value(value) for key, value in fields.items()}
+
+
+READERS: dict[str | None, Callable[[api.Value], Any]] = {
+    None: lambda _: None,
+    "null_value": lambda _: None,
+    "bool_value": attrgetter("bool_value"),
+    "integer_value": attrgetter("integer_value"),
+    "double_value": finite,
+    "string_value": attrgetter("string_value"),
+    "list_value": lambda value: [from_value(item) for item in value.list_value.values],
+    "struct_value": lambda value: from_payload(value.struct_value.fields),
+}
 
 
 def fill_value(message: api.Value, value: Any) -> None:
@@ -79,14 +84,14 @@ def from_point_id(message: api.PointId) -> Id:
     raise invalid("No ID options provided")
 
 
-def fill_point_id(message: api.PointId, point_id: Id) -> None:
+def fill_point_id(message: api.PointId, point_id: Any) -> None:
     if isinstance(point_id, int):
         message.num = point_id
     else:
         message.uuid = str(point_id)
 
 
-def scroll_order(point_id: Id) -> tuple[bool, int]:
+def scroll_order(point_id: Any) -> tuple[bool, int]:
     """The order of a scroll: unsigned integers first, then UUIDs by their bytes."""
     if isinstance(point_id, int):
         return False, point_id
@@ -106,6 +111,6 @@ def to_shard_key(key: str | int) -> api.ShardKey:
     return api.ShardKey(keyword=key) if isinstance(key, str) else api.ShardKey(number=key)
 
 
-def quoted(key: str | int) -> str:
+def quoted(key: Key) -> str:
     """A shard key as the server's messages write it."""
     return f'"{key}"' if isinstance(key, str) else str(key)

@@ -13,7 +13,7 @@ from qmig.embedded.qdrant.filters import optional_filter, to_filter
 from qmig.embedded.qdrant.indexes import index_info
 from qmig.embedded.qdrant.refusals import bad_request, invalid, unserved
 from qmig.embedded.qdrant.storage import Storage
-from qmig.embedded.qdrant.values import Id, from_payload, from_point_id
+from qmig.embedded.qdrant.values import EngineIds, from_payload, from_point_id
 from qmig.embedded.qdrant.vectors import from_vectors
 
 UPDATE_MODES = {
@@ -119,10 +119,11 @@ def shard_selector(request: Any) -> api.ShardKeySelector | None:
         return None
     if request.shard_key_selector.HasField("fallback"):
         raise unserved("`fallback` in a shard key selector")
-    return request.shard_key_selector
+    selector: api.ShardKeySelector = request.shard_key_selector
+    return selector
 
 
-def selected_points(request: Any, field: str) -> tuple[list[Id], edge.Filter | None]:
+def selected_points(request: Any, field: str) -> tuple[EngineIds, edge.Filter | None]:
     """The ids or the filter that a request names its points by."""
     selector = getattr(request, field)
     kind = selector.WhichOneof("points_selector_one_of")

@@ -1,0 +1,253 @@
+"""How near qmig comes to what the two servers can do, and what it costs; see benchmarks/README.md.
+
+python benchmarks/throughput.py --source-url http://a:6334 --target-url http://b:6334
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import click
+import floor
+from collections_of_points import Dataset, delete, digest
+from floor import Floor, create_target
+from measured_qmig import Run, WarmFleet
+
+from qmig.connections import Server
+from qmig.embedded.qdrant.process import EmbeddedQdrant
+from qmig.migration import Endpoint, Options
+from qmig.reachability import server_version
+from qmig.sources.qdrant import QdrantSource
+
+WARM_UP = Dataset(4_000, 16)
+WARM_UP_CHUNK = 200
+LEDGER = "qmig-benchmark-ledger"
+UNITS = {"K": 1024, "M": 1024 * 1024}
+
+
+@dataclass(frozen=True)
+class Bars:
+    """What has to be held."""
+
+    ratio: float = 1.25
+    worker_microseconds: float = 10.0
+    coordinator_cpu: float = 1.5
+    worker_memory: float = 200.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """All rounds with one collection and one size of batch."""
+
+    dataset: Dataset
+    batch_bytes: int
+    batch: int
+    floors: list[Floor]
+    runs: list[Run]
+    equal: bool | None
+
+    def floor(self, value: Callable[[Floor], float]) -> float:
+        return median(map(value, self.floors))
+
+    def run(self, value: Callable[[Run], float]) -> float:
+        return median(map(value, self.runs))
+
+
+class Bench:
+    """Both servers and a fleet."""
+
+    def __init__(self, source: Server, target: Server, fleet: WarmFleet, settle: float) -> None:
+        self.source = source
+        self.target = target
+        self.fleet = fleet
+        self.settle = settle
+
+    def warm_up(self) -> None:
+        WARM_UP.make(self.source)
+        self._migrate(WARM_UP, "--chunk-size", str(WARM_UP_CHUNK))
+        delete(self.target, WARM_UP.name)
+        delete(self.source, WARM_UP.name)
+
+    def measure(self, dataset: Dataset, batch_bytes: int, rounds: int, compare: bool) -> Result:
+        """Floor and qmig in turns, each into a new collection."""
+        source = QdrantSource(self.source, dataset.name)
+        floors, runs, equal = [], [], None
+        with tempfile.TemporaryDirectory() as directory:
+            prepared = floor.prepare(source, dataset.name, batch_bytes, Path(directory))
+            for number in range(rounds):
+                create_target(self.target, source.info(), dataset.name)
+                floors.append(floor.run(self.source.endpoint, self.target.endpoint, prepared))
+                delete(self.target, dataset.name)
+                time.sleep(self.settle)
+                runs.append(self._migrate(dataset, "--batch-bytes", str(batch_bytes)))
+                if compare and number == rounds - 1:
+                    equal = digest(self.source, dataset.name) == digest(self.target, dataset.name)
+                delete(self.target, dataset.name)
+                time.sleep(self.settle)
+                click.echo(
+                    f"  {dataset.title}, {shown(batch_bytes)}, round {number + 1}: floor {floors[-1].wall:.2f} s, "
+                    f"qmig {runs[-1].migration:.1f} s, copying {runs[-1].copying:.2f} s",
+                    err=True,
+                )
+        return Result(dataset, batch_bytes, prepared.batch, floors, runs, equal)
+
+    def _migrate(self, dataset: Dataset, *arguments: str) -> Run:
+        ends = [
+            "--source-url", self.source.endpoint.url, "--source-collection", dataset.name,
+            "--target-url", self.target.endpoint.url, "--target-collection", dataset.name,
+            "--migration-offsets-collection-name", LEDGER, "--restart-migration", "-c",
+        ]  # fmt: skip
+        return self.fleet.migrate(*ends, *arguments)
+
+
+def shown(size: int) -> str:
+    """524288 is 512 KiB."""
+    return f"{size // UNITS['M']} MiB" if size % UNITS["M"] == 0 else f"{size / 1024:g} KiB"
+
+
+def parse_size(text: str) -> int:
+    """`512K`, `2M` or a number of bytes."""
+    unit = text[-1:].upper()
+    return int(float(text[:-1]) * UNITS[unit]) if unit in UNITS else int(text)
+
+
+def lines(result: Result, bars: Bars) -> Iterator[tuple[str, str, str, str]]:
+    """What was measured, the figure, its bar, and whether it holds."""
+    points = result.dataset.points
+    floor_wall = result.floor(lambda f: f.wall)
+
+    def ratio(seconds: float) -> tuple[str, str, str]:
+        share = seconds / floor_wall
+        return f"{seconds:.2f} s = {share:.2f} × floor", f"≤ {bars.ratio:.2f}", verdict(share <= bars.ratio)
+
+    yield "floor, wall", f"{floor_wall:.2f} s = {points / floor_wall:,.0f} points/s", "", ""
+    yield (
+        "floor, its reading and writing",
+        f"{result.floor(lambda f: f.reading):.2f} s, {result.floor(lambda f: f.writing):.2f} s",
+        "",
+        "",
+    )
+    yield "floor, CPU of its clients", f"{result.floor(lambda f: f.cpu) / points * 1e6:.1f} µs a point", "", ""
+    yield "qmig, first chunk queued to last done", *ratio(result.run(lambda r: r.copying))
+    yield "qmig, as it reports", *ratio(result.run(lambda r: r.migration))
+    yield "qmig, whole command", *ratio(result.run(lambda r: r.command))
+    cpu = result.run(lambda r: r.workers_cpu)
+    micro = cpu / points * 1e6
+    # The bar is for points of 128 dimensions; larger ones have more bytes to move.
+    small = result.dataset.size <= 128
+    yield (
+        "CPU of the workers",
+        f"{micro:.1f} µs a point = {micro:.1f} s a million",
+        f"≤ {bars.worker_microseconds:g} µs" if small else "",
+        verdict(micro <= bars.worker_microseconds) if small else "",
+    )
+    coordinator = result.run(lambda r: r.coordinator_cpu)
+    yield (
+        "CPU of the coordinator",
+        f"{coordinator:.2f} s",
+        f"≤ {bars.coordinator_cpu:g} s",
+        verdict(coordinator <= bars.coordinator_cpu),
+    )
+    memory = max(run.worker_memory for run in result.runs)
+    yield (
+        "peak memory of a worker",
+        f"{memory:.0f} MiB",
+        f"≤ {bars.worker_memory:g} MiB",
+        verdict(memory <= bars.worker_memory),
+    )
+    yield "peak memory of the coordinator", f"{max(r.coordinator_memory for r in result.runs):.0f} MiB", "", ""
+    if result.equal is not None:
+        yield "contents", "equal" if result.equal else "NOT EQUAL", "equal", verdict(result.equal)
+
+
+def verdict(holds: bool) -> str:
+    return "holds" if holds else "MISSED"
+
+
+def table(result: Result, bars: Bars) -> str:
+    head = f"{result.dataset.title}, batches of {shown(result.batch_bytes)} ({result.batch:,} points), "
+    head += f"median of {len(result.runs)} rounds"
+    rows = [f"  {what:<38} {figure:<34} {bar:<10} {holds}" for what, figure, bar, holds in lines(result, bars)]
+    return "\n".join([head, *(row.rstrip() for row in rows)])
+
+
+def overview(results: Sequence[Result]) -> str:
+    """One line a size of batch, to choose the default from."""
+    rows = [
+        f"{'collection':<18} {'batch':>8} {'points':>7} {'floor':>8} {'copying':>9} {'ratio':>6} {'µs/point':>9} {'MiB':>5}"
+    ]
+    for result in results:
+        floor_wall, copying = result.floor(lambda f: f.wall), result.run(lambda r: r.copying)
+        rows.append(
+            f"{result.dataset.title:<18} {shown(result.batch_bytes):>8} {result.batch:>7,} {floor_wall:>6.2f} s "
+            f"{copying:>7.2f} s {copying / floor_wall:>6.2f} "
+            f"{result.run(lambda r: r.workers_cpu) / result.dataset.points * 1e6:>9.1f} "
+            f"{max(r.worker_memory for r in result.runs):>5.0f}"
+        )
+    return "\n".join(rows)
+
+
+def endpoint(url: str | None, option: str, stack: ExitStack) -> Endpoint:
+    """The server at `url`, or an embedded one for as long as the benchmark runs."""
+    if url is None:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        url = stack.enter_context(EmbeddedQdrant(Path(directory))).url
+    return Endpoint.parse(url, option)
+
+
+@click.command()
+@click.option("--source-url", help="gRPC URL of the source; without it an embedded endpoint.")
+@click.option("--target-url", help="gRPC URL of the target; without it an embedded endpoint.")
+@click.option(
+    "--points", "datasets", default="200000x128,50000x768", show_default=True, help="Collections: POINTSxSIZE,…"
+)
+@click.option(
+    "--batch-bytes", default=str(Options().batch_bytes), show_default=True, help="Sizes of a batch: 128K,1M,…"
+)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Floor and qmig, in turns.")
+@click.option("--settle", type=float, default=2.0, show_default=True, help="Seconds of rest between two runs.")
+@click.option("--compare/--no-compare", default=True, show_default=True, help="Compare the contents at the end.")
+@click.option("--keep", is_flag=True, help="Leave the source collections for the next time.")
+def main(
+    source_url: str | None,
+    target_url: str | None,
+    datasets: str,
+    batch_bytes: str,
+    rounds: int,
+    settle: float,
+    compare: bool,
+    keep: bool,
+) -> None:
+    """Measure qmig beside the servers' own floor."""
+    wanted = [Dataset.parse(text) for text in datasets.split(",")]
+    sizes = [parse_size(text) for text in batch_bytes.split(",")]
+    results: list[Result] = []
+    with ExitStack() as stack:
+        source = stack.enter_context(Server(endpoint(source_url, "--source-url", stack), "source"))
+        target = stack.enter_context(Server(endpoint(target_url, "--target-url", stack), "target"))
+        kinds = ["Qdrant" if url else "embedded Qdrant" for url in (source_url, target_url)]
+        click.echo(f"source: {kinds[0]} {server_version(source)}, target: {kinds[1]} {server_version(target)}")
+        bench = Bench(source, target, stack.enter_context(WarmFleet(floor.PROCESSES)), settle)
+        stack.callback(delete, target, LEDGER)
+        bench.warm_up()
+        for dataset in wanted:
+            stack.callback(delete, target, dataset.name)
+            if not keep:
+                stack.callback(delete, source, dataset.name)
+            dataset.make(source)
+            time.sleep(settle)
+            for size in sizes:
+                results.append(bench.measure(dataset, size, rounds, compare and size == sizes[-1]))
+                click.echo("\n" + table(results[-1], Bars()))
+    if len(sizes) > 1:
+        click.echo("\n" + overview(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""Both ends looked at before anything is written: what is there, and whether the migration can be done."""
+
+import difflib
+from dataclasses import dataclass, field
+
+from qdrant_client import grpc as api
+
+from qmig import target as target_collection
+from qmig.connections import Server
+from qmig.errors import NotFoundError, TerminalError, UsageError
+from qmig.ledger import Ledger, MigrationRecord, State
+from qmig.migration import Migration, Routing
+from qmig.reachability import server_version
+from qmig.sources.qdrant import QdrantSource
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a command asks for beyond the migration itself."""
+
+    create_target: bool = False
+    ensure_indexes: bool = False
+    restart: bool = False
+    chunk_size: int | None = None
+
+
+@dataclass
+class Survey:
+    """Both ends as they were found; nothing has been written."""
+
+    source: QdrantSource
+    target: Server
+    ledger: Ledger
+    source_info: api.CollectionInfo
+    target_info: api.CollectionInfo | None
+    record: MigrationRecord | None
+    versions: tuple[str, str]
+    shard_keys: list[target_collection.ShardKeyPlacement]
+    missing_indexes: dict[str, api.PayloadSchemaInfo]
+    notices: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def custom_target(self) -> bool:
+        """Whether the target shards, or will shard, by key."""
+        info = self.target_info or self.source_info
+        return info.config.params.sharding_method == api.Custom
+
+
+class Surveyor:
+    """Looks at both ends of one migration; TerminalError or UsageError where it cannot be done."""
+
+    def __init__(self, migration: Migration, wishes: Wishes, source: Server, target: Server) -> None:
+        self.migration = migration
+        self.wishes = wishes
+        self.source = QdrantSource(source, migration.source.collection)
+        self.target = target
+        self.ledger = Ledger(target, migration.target.ledger)
+
+    def survey(self) -> Survey:
+        """Look at both ends; nothing is written."""
+        versions = (server_version(self.source.server), server_version(self.target))
+        version_warning = target_collection.check_versions(*versions)
+        source_info = self._source_info()
+        self._check_deferred(source_info)
+        self.ledger.check()
+        record = self.ledger.migration(self.migration.id)
+        target_info = self._target_info()
+        if record is not None and not self.wishes.restart:
+            self._check_resume(record, target_info)
+        elif target_info is None and not self.wishes.create_target:
+            self._refuse_missing_target()
+        survey = Survey(
+            source=self.source,
+            target=self.target,
+            ledger=self.ledger,
+            source_info=source_info,
+            target_info=target_info,
+            record=record,
+            versions=versions,
+            shard_keys=target_collection.shard_keys(self.source.server, self.source.collection),
+            missing_indexes=self._wanted_indexes(source_info, target_info, record),
+        )
+        if version_warning:
+            survey.warnings.append(version_warning)
+        if target_info is not None:
+            self._compare(survey, target_info)
+        self._check_sharding(survey)
+        return survey
+
+    def _source_info(self) -> api.CollectionInfo:
+        source = self.source
+        try:
+            return source.info()
+        except NotFoundError:
+            raise TerminalError(
+                f"source {source.server.endpoint.url} has no collection {source.collection!r}"
+                f"{_close_names(source.server, source.collection)}; check --source-collection"
+            ) from None
+
+    def _check_deferred(self, source: api.CollectionInfo) -> None:
+        """Points that wait for their index are hidden from scroll and count alike (measured on 1.18.3)."""
+        deferred = source.update_queue.deferred_points
+        if deferred:
+            raise TerminalError(
+                f"{deferred:,} points of the source collection {self.migration.source.collection!r} cannot be read "
+                "yet: its prevent_unoptimized hides them until they are indexed; wait until its optimization is done"
+            )
+
+    def _target_info(self) -> api.CollectionInfo | None:
+        return collection_info(self.target, self.migration.target.collection)
+
+    def _refuse_missing_target(self) -> None:
+        server, name = self.target, self.migration.target.collection
+        raise TerminalError(
+            f"target {server.endpoint.url} has no collection {name!r}{_close_names(server, name)}; "
+            "give --create-target-collection (-c) to create it as the source is"
+        )
+
+    def _check_resume(self, record: MigrationRecord, target: api.CollectionInfo | None) -> None:
+        """The plan is frozen: what would change it is refused."""
+        out = "or begin again with --restart-migration"
+        if record.state == State.PREPARING:
+            if target is None and not self.wishes.create_target:
+                self._refuse_missing_target()
+            return
+        if target is None:
+            raise TerminalError(
+                f"migration {record.migration} was begun, but its target collection "
+                f"{self.migration.target.collection!r} is gone; restore it {out}"
+            )
+        if self.wishes.chunk_size not in (None, record.chunk_size):
+            raise UsageError(
+                f"--chunk-size {self.wishes.chunk_size}: this migration's plan has chunks of "
+                f"{record.chunk_size}; leave the option out {out}"
+            )
+        routing = Migration.from_json(record.definition).routing
+        if routing != self.migration.routing:
+            raise UsageError(
+                f"this migration's plan routes points {_described(routing)}, not "
+                f"{_described(self.migration.routing)}; give the same options {out}"
+            )
+
+    def _wanted_indexes(
+        self, source: api.CollectionInfo, target: api.CollectionInfo | None, record: MigrationRecord | None
+    ) -> dict[str, api.PayloadSchemaInfo]:
+        created = target is None or (record is not None and record.created_target)
+        if not created and not self.wishes.ensure_indexes:
+            return {}
+        return target_collection.missing_indexes(source, target or api.CollectionInfo())
+
+    def _compare(self, survey: Survey, target: api.CollectionInfo) -> None:
+        differences = target_collection.differences(survey.source_info, target)
+        if differences:
+            raise TerminalError(
+                f"the target collection {self.migration.target.collection!r} does not fit the source: "
+                f"{'; '.join(differences)}. Give another --target-collection, or create it with -c"
+            )
+        if survey.record is None or not survey.record.created_target:
+            survey.notices += target_collection.notices(survey.source_info, target)
+            survey.notices += target_collection.index_notices(survey.source_info, target)
+            survey.warnings += target_collection.throttles(target)
+
+    def _check_sharding(self, survey: Survey) -> None:
+        """Every point must have a shard to go to, and repeats of an id a shard key each."""
+        routing = self.migration.routing
+        if routing != Routing() and not survey.custom_target:
+            raise UsageError(
+                f"the target collection {self.migration.target.collection!r} does not shard by key; leave out "
+                "--target-shard-key and --target-shard-key-field"
+            )
+        if survey.custom_target:
+            if survey.target_info is None:
+                target_collection.check_shard_keys_possible(survey.target, self.migration.target.collection)
+            if routing == Routing() and not _is_custom(survey.source_info):
+                raise UsageError(
+                    f"the target collection {self.migration.target.collection!r} shards by key and the source "
+                    "does not; say where its points go with --target-shard-key or --target-shard-key-field"
+                )
+        merges = not survey.custom_target or routing.shard_key is not None
+        if merges and len(survey.shard_keys) > 1 and survey.record is None:
+            total = sum(survey.source.count(part, exact=True) for part in survey.source.parts())
+            repeats = total - survey.source.distinct_count()
+            if repeats > 0:
+                raise TerminalError(
+                    f"{repeats:,} of the source's {total:,} points repeat an id under another shard key, and the "
+                    "target could hold each id once; use a target that shards by the same keys"
+                )
+
+
+def collection_info(server: Server, name: str) -> api.CollectionInfo | None:
+    """A collection's settings, or None where there is no such collection."""
+    request = api.GetCollectionInfoRequest(collection_name=name)
+    try:
+        info: api.CollectionInfo = server.call(server.collections.Get, request).result
+    except NotFoundError:
+        return None
+    return info
+
+
+def _is_custom(info: api.CollectionInfo) -> bool:
+    return info.config.params.sharding_method == api.Custom
+
+
+def _described(routing: Routing) -> str:
+    if routing.shard_key is not None:
+        return f"to shard key {routing.shard_key!r}"
+    if routing.shard_key_field is not None:
+        return f"by payload field {routing.shard_key_field!r}"
+    return "to the shard keys of the source"
+
+
+def _close_names(server: Server, name: str) -> str:
+    request = api.ListCollectionsRequest()
+    names = [c.name for c in server.call(server.collections.List, request).collections]
+    close = difflib.get_close_matches(name, names, n=3)
+    return f" (close: {', '.join(map(repr, close))})" if close else ""

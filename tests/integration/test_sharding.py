@@ -1,0 +1,260 @@
+"""Custom sharding: what is under a shard key stays under it, repeats of an id under other keys included."""
+
+from collections.abc import Callable
+
+import pytest
+from qdrant_client import grpc as api
+
+from qmig.target import ShardKeyPlacement, shard_keys
+from tests.conftest import Ends, Run
+from tests.contents import (
+    contents,
+    count,
+    create,
+    create_shard_key,
+    dense,
+    dense_params,
+    exists,
+    fill,
+    info,
+    point,
+    simple_points,
+)
+
+pytestmark = pytest.mark.usefixtures("custom_sharding")
+
+# Shard keys as text, and the first of 300 ids under each; "empty" has none.
+STARTS = {'"berlin"': 0, '"ünï/côde key"': 0, "7": 150, "18446744073709551615": 0}
+EMPTY = '"empty"'
+
+
+def under(part: str, count: int, start: int) -> list[api.PointStruct]:
+    """Points that tell which shard key they are under."""
+    return [
+        point(key, dense([float(key), 1.0, 2.0, len(part)]), {"part": part, "number": key, "tenant": key % 3})
+        for key in range(start, start + count)
+    ]
+
+
+def create_sharded(ends: Ends, starts: dict[str, int], points: int = 300, empty: bool = True) -> None:
+    create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom, shard_number=1)
+    for part, start in starts.items():
+        create_shard_key(ends.source, ends.source_name, part)
+        fill(ends.source, ends.source_name, under(part, points, start), part)
+    if empty:
+        create_shard_key(ends.source, ends.source_name, EMPTY)
+
+
+def keys_of(ends: Ends) -> list[ShardKeyPlacement]:
+    return shard_keys(ends.target, ends.target_name)
+
+
+def test_equal_ids_under_several_keys_all_arrive(ends: Ends, migrate: Run) -> None:
+    create_sharded(ends, STARTS)
+
+    result = migrate("-c", "--chunk-size", "120")
+
+    assert result.returncode == 0, result.stderr
+    assert "all 1,200 points are in the target" in result.stdout
+    assert keys_of(ends) == shard_keys(ends.source, ends.source_name)
+    assert count(ends.target, ends.target_name) == 1200
+    for part in STARTS:
+        there = contents(ends.source, ends.source_name, part)
+        assert len(there) == 300
+        assert contents(ends.target, ends.target_name, part) == there
+    assert contents(ends.target, ends.target_name, EMPTY) == {}
+
+
+def test_every_key_is_there_before_the_first_point(ends: Ends, plan_only: Callable[..., None]) -> None:
+    create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom, shard_number=2)
+    for part in ('"a"', "5", EMPTY):
+        create_shard_key(ends.source, ends.source_name, part)
+    fill(ends.source, ends.source_name, under("5", 10, 0), "5")
+
+    plan_only("-c")
+
+    assert [placement.key for placement in keys_of(ends)] == [5, "a", "empty"]
+    assert keys_of(ends) == shard_keys(ends.source, ends.source_name)
+    assert {placement.shards_number for placement in keys_of(ends)} == {2}
+    assert count(ends.target, ends.target_name) == 0
+
+
+def test_a_target_with_keys_of_its_own_keeps_them_and_gets_the_sources(ends: Ends, migrate: Run) -> None:
+    create_sharded(ends, {'"a"': 0, "7": 0}, points=100)
+    create(ends.target, ends.target_name, dense_params(), sharding_method=api.Custom)
+    for part in ('"a"', '"own"'):
+        create_shard_key(ends.target, ends.target_name, part)
+    fill(ends.target, ends.target_name, under("before", 50, 1000), '"a"')
+    fill(ends.target, ends.target_name, under("before", 20, 0), '"own"')
+    own = contents(ends.target, ends.target_name, '"own"')
+    before = contents(ends.target, ends.target_name, '"a"')
+
+    result = migrate()
+
+    assert result.returncode == 0, result.stderr
+    assert contents(ends.target, ends.target_name, '"own"') == own
+    assert contents(ends.target, ends.target_name, "7") == contents(ends.source, ends.source_name, "7")
+    expected = {**before, **contents(ends.source, ends.source_name, '"a"')}
+    assert contents(ends.target, ends.target_name, '"a"') == expected
+    assert [placement.key for placement in keys_of(ends)] == [7, "a", "empty", "own"]
+
+
+def create_custom_target(ends: Ends, *parts: str) -> None:
+    create(ends.target, ends.target_name, dense_params(), sharding_method=api.Custom)
+    for part in parts:
+        create_shard_key(ends.target, ends.target_name, part)
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["key is there", "key is made"])
+def test_target_shard_key_takes_every_point(ends: Ends, migrate: Run, is_there: bool) -> None:
+    create(ends.source, ends.source_name, dense_params())
+    fill(ends.source, ends.source_name, simple_points(300))
+    create_custom_target(ends, '"other"', *(['"mine"'] if is_there else []))
+
+    result = migrate("--target-shard-key", "mine", "--chunk-size", "100")
+
+    assert result.returncode == 0, result.stderr
+    arrived = contents(ends.target, ends.target_name, '"mine"')
+    assert len(arrived) == 300
+    assert arrived == contents(ends.source, ends.source_name)
+    assert contents(ends.target, ends.target_name, '"other"') == {}
+
+
+def test_target_shard_key_joins_the_keys_of_a_source_without_repeats(ends: Ends, migrate: Run) -> None:
+    create_sharded(ends, {'"a"': 0, '"b"': 100}, points=100)
+
+    result = migrate("-c", "--target-shard-key", "all")
+
+    assert result.returncode == 0, result.stderr
+    assert [placement.key for placement in keys_of(ends)] == ["all"]
+    arrived = contents(ends.target, ends.target_name, '"all"')
+    assert len(arrived) == 200
+    assert arrived == contents(ends.source, ends.source_name)
+
+
+def test_target_shard_key_refuses_repeats_with_their_count(ends: Ends, migrate: Run) -> None:
+    create_sharded(ends, {'"a"': 0, '"b"': 60}, points=100)
+
+    result = migrate("-c", "--target-shard-key", "all")
+
+    assert result.returncode == 1
+    assert "40 of the source's 200 points repeat an id" in result.stderr
+    assert not exists(ends.target, ends.target_name)
+    assert not exists(ends.target, ends.ledger)
+
+
+@pytest.mark.parametrize(("field", "keys"), [("tenant", [0, 1, 2]), ("name", ["even", "odd"])])
+def test_target_shard_key_field_sends_a_point_where_its_payload_says(
+    ends: Ends, migrate: Run, field: str, keys: list[int | str]
+) -> None:
+    create(ends.source, ends.source_name, dense_params())
+    points = under("", 300, 0)
+    for one in points:
+        one.payload["name"].string_value = "odd" if one.id.num % 2 else "even"
+    fill(ends.source, ends.source_name, points)
+    create_custom_target(ends)
+
+    result = migrate("--target-shard-key-field", field, "--chunk-size", "100")
+
+    assert result.returncode == 0, result.stderr
+    there = contents(ends.source, ends.source_name)
+    assert [placement.key for placement in keys_of(ends)] == keys
+    arrived: dict[str, bytes] = {}
+    for key in keys:
+        text = f'"{key}"' if isinstance(key, str) else str(key)
+        found = contents(ends.target, ends.target_name, text)
+        values = {
+            getattr(api.RetrievedPoint.FromString(data).payload[field], data_field)
+            for data in found.values()
+            for data_field in ["string_value" if isinstance(key, str) else "integer_value"]
+        }
+        assert values == {key}
+        arrived.update(found)
+    assert len(arrived) == 300
+    assert arrived == there
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ({}, "is missing"),
+        ({"tenant": 1.5}, "holds double_value: 1.5"),
+        ({"tenant": ""}, "holds string_value: "),
+        ({"tenant": -1}, "holds integer_value: -1"),
+        ({"tenant": ["a"]}, "holds list_value"),
+        ({"tenant": None}, "holds null_value"),
+    ],
+    ids=["missing", "double", "empty", "negative", "list", "null"],
+)
+def test_a_point_that_says_no_shard_key_is_named(
+    ends: Ends, migrate: Run, payload: dict[str, object], said: str
+) -> None:
+    create(ends.source, ends.source_name, dense_params())
+    fill(ends.source, ends.source_name, [*under("", 3, 0), point(4711, dense([0, 0, 0, 1]), payload)])
+    create_custom_target(ends)
+
+    result = migrate("--target-shard-key-field", "tenant")
+
+    assert result.returncode == 1
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert f"point 4711: its payload field 'tenant' {said}" in line
+    assert "Traceback" not in result.stderr
+
+
+def test_a_source_without_repeats_goes_into_an_automatically_sharded_target(ends: Ends, migrate: Run) -> None:
+    create_sharded(ends, {'"a"': 0, "7": 100}, points=100)
+    create(ends.target, ends.target_name, dense_params())
+
+    result = migrate()
+
+    assert result.returncode == 0, result.stderr
+    arrived = contents(ends.target, ends.target_name)
+    assert len(arrived) == 200
+    assert arrived == contents(ends.source, ends.source_name)
+
+
+def test_repeats_are_refused_by_a_target_that_cannot_hold_them(ends: Ends, migrate: Run) -> None:
+    create_sharded(ends, {'"a"': 0, '"b"': 0, "7": 50}, points=100)
+    create(ends.target, ends.target_name, dense_params())
+
+    result = migrate()
+
+    assert result.returncode == 1
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert "150 of the source's 300 points repeat an id" in line
+    assert contents(ends.target, ends.target_name) == {}
+    assert not exists(ends.target, ends.ledger)
+
+
+def test_a_source_without_shard_keys_needs_to_be_told_where_to_go(ends: Ends, migrate: Run) -> None:
+    create(ends.source, ends.source_name, dense_params())
+    fill(ends.source, ends.source_name, simple_points(10))
+    create_custom_target(ends, '"a"')
+
+    result = migrate()
+
+    assert result.returncode == 2
+    assert "--target-shard-key or --target-shard-key-field" in result.stderr
+    assert contents(ends.target, ends.target_name, '"a"') == {}
+    assert not exists(ends.target, ends.ledger)
+
+
+@pytest.mark.parametrize("option", ["--target-shard-key", "--target-shard-key-field"])
+def test_routing_into_a_target_without_shard_keys_is_refused(ends: Ends, migrate: Run, option: str) -> None:
+    create(ends.source, ends.source_name, dense_params())
+
+    result = migrate("-c", option, "part")
+
+    assert result.returncode == 2
+    assert "does not shard by key" in result.stderr
+    assert not exists(ends.target, ends.target_name)
+    assert not exists(ends.target, ends.ledger)
+
+
+def test_a_target_is_created_with_shards_and_method_of_the_source(ends: Ends, migrate: Run) -> None:
+    create_sharded(ends, {'"a"': 0}, points=10)
+
+    result = migrate("-c")
+
+    assert result.returncode == 0, result.stderr
+    assert info(ends.target, ends.target_name).config.params == info(ends.source, ends.source_name).config.params
