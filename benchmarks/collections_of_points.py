@@ -31,8 +31,12 @@ class Dataset:
         return f"qmig-benchmark-{self.points}x{self.size}"
 
     @property
+    def copy_name(self) -> str:
+        return f"{self.name}-copy"
+
+    @property
     def title(self) -> str:
-        return f"{self.points:,} × {self.size}-d"
+        return f"{self.points:,} x {self.size}-d"
 
     @classmethod
     def parse(cls, text: str) -> Dataset:
@@ -43,7 +47,7 @@ class Dataset:
     def make(self, server: Server) -> None:
         """Create and fill the collection; one that is there with all its points is taken as it is."""
         try:
-            if exact_count(server, self.name) == self.points:
+            if exact_count(server, self.name, None) == self.points:
                 return
             delete(server, self.name)
         except NotFoundError:

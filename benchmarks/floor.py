@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from other_load import OtherLoad
 from qdrant_client import grpc as api
 
 from qmig import target
@@ -58,12 +59,14 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Floor:
-    """Seconds until all was read and written, those of the reading and writing alone, and the clients' CPU."""
+    """Seconds until all was read and written, those of the reading and of the writing; CPU seconds of the clients,
+    and cores that others took meanwhile."""
 
     wall: float
     reading: float
     writing: float
     cpu: float
+    others: float
 
 
 def prepare(source: QdrantSource, target_collection: str, batch_bytes: int, directory: Path) -> Prepared:
@@ -109,16 +112,16 @@ def _scroll(collection: str, key: str | None, limit: int) -> api.ScrollPoints:
 def create_target(server: Server, source: api.CollectionInfo, name: str) -> None:
     """A target as qmig prepares one: the source's settings, no vector index while loading, payload indexes."""
     server.call(server.collections.Create, target.create_request(source, name))
-    server.call(server.collections.Update, target.loading_request(name))
+    server.call(server.collections.Update, target.loading_request(QdrantSource(server, name).info(), name))
     for field, info in target.missing_indexes(source, api.CollectionInfo()).items():
         target.create_index(server, name, field, info)
 
 
-def run(source: Endpoint, target: Endpoint, prepared: Prepared) -> Floor:
+def run(source: Endpoint, target: Endpoint, prepared: Prepared, load: OtherLoad) -> Floor:
     """Send all requests of `prepared`."""
     spawn = multiprocessing.get_context("spawn")
     results: Any = spawn.Queue()
-    ready = spawn.Barrier(PROCESSES)
+    ready = spawn.Barrier(PROCESSES + 1)
     counters = [spawn.Value("i", 0) for _ in range(2)]
     processes = [
         spawn.Process(target=_process, args=(source, target, prepared, counters, ready, results))
@@ -126,13 +129,18 @@ def run(source: Endpoint, target: Endpoint, prepared: Prepared) -> Floor:
     ]
     for process in processes:
         process.start()
+    ready.wait()
+    load.start()
     measured = [results.get(timeout=600) for _ in processes]
+    cpu = sum(one[3] for one in measured)
+    others = load.cores()
+    ready.wait()
     for process in processes:
         process.join()
     began = min(one[0] for one in measured)
     reading = max(one[1] for one in measured) - began
     writing = max(one[2] for one in measured) - began
-    return Floor(max(reading, writing), reading, writing, sum(one[3] for one in measured))
+    return Floor(max(reading, writing), reading, writing, cpu, others)
 
 
 def _process(
@@ -145,7 +153,6 @@ def _process(
 
     scrolls = [load(chunk.scrolls) for chunk in prepared.chunks]
     upserts = [load(chunk.upserts) for chunk in prepared.chunks]
-    del content
     with Server(source, "source") as reading, Server(target, "target") as writing:
         for server in (reading, writing):
             server.call(server.health.HealthCheck, api.HealthCheckRequest())
@@ -164,6 +171,8 @@ def _process(
         # A thread that failed has printed why.
         os._exit(1)
     results.put((began, *ends, _cpu_seconds() - before))
+    # The parent looks at what its children took before they end.
+    ready.wait()
 
 
 def _send_all(

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 import psutil
+from other_load import OtherLoad
 
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
@@ -27,7 +28,8 @@ RUN_TIMEOUT = 1800
 @dataclass(frozen=True)
 class Run:
     """One `qmig qdrant`. Seconds: of the command, of the migration as it says itself, and of the copying alone,
-    from the first chunk queued to the last one done. Memory in MiB: the highest of any worker at any time."""
+    from the first chunk queued to the last one done. Memory in MiB: the highest of any worker at any time.
+    `others`: cores that others took meanwhile."""
 
     command: float
     migration: float
@@ -36,12 +38,14 @@ class Run:
     coordinator_cpu: float
     worker_memory: float
     coordinator_memory: float
+    others: float
 
 
 class WarmFleet:
     """Redis and `qmig worker` processes of the benchmark's own."""
 
-    def __init__(self, concurrency: int) -> None:
+    def __init__(self, concurrency: int, load: OtherLoad) -> None:
+        self._load = load
         self._concurrency = concurrency
         self._redis = EmbeddedRedis()
         self._worker: ChildProcess | None = None
@@ -77,6 +81,7 @@ class WarmFleet:
             reset_peak_memory(child.pid)
         watch = CopyingTime(self._redis.url)
         before = self._cpu_seconds()
+        self._load.start()
         began = time.monotonic()
         with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
             process = subprocess.Popen(
@@ -87,6 +92,8 @@ class WarmFleet:
             )
             status, usage, memory = _watch(process, began, stop_after)
             command = time.monotonic() - began
+            coordinator_cpu = usage.ru_utime + usage.ru_stime
+            others = self._load.cores(ended=coordinator_cpu)
             cpu = self._cpu_seconds() - before
             stdout.seek(0)
             stderr.seek(0)
@@ -98,9 +105,10 @@ class WarmFleet:
             migration=_reported_seconds(said),
             copying=watch.end(),
             workers_cpu=cpu,
-            coordinator_cpu=usage.ru_utime + usage.ru_stime,
+            coordinator_cpu=coordinator_cpu,
             worker_memory=max((peak_memory(child.pid) for child in self._children()), default=0.0),
             coordinator_memory=memory,
+            others=others,
         )
 
     def _children(self) -> list[psutil.Process]:

@@ -18,6 +18,7 @@ import floor
 from collections_of_points import Dataset, delete, digest
 from floor import Floor, create_target
 from measured_qmig import Run, WarmFleet
+from other_load import OtherLoad
 
 from qmig.connections import Server
 from qmig.embedded.qdrant.process import EmbeddedQdrant
@@ -28,6 +29,8 @@ from qmig.sources.qdrant import QdrantSource
 WARM_UP = Dataset(4_000, 16)
 WARM_UP_CHUNK = 200
 LEDGER = "qmig-benchmark-ledger"
+# Cores that others may take in a round that counts as undisturbed.
+QUIET = 0.15
 UNITS = {"K": 1024, "M": 1024 * 1024}
 
 
@@ -48,21 +51,24 @@ class Result:
     dataset: Dataset
     batch_bytes: int
     batch: int
-    floors: list[Floor]
-    runs: list[Run]
+    rounds: list[tuple[Floor, Run]]
     equal: bool | None
 
     def floor(self, value: Callable[[Floor], float]) -> float:
-        return median(map(value, self.floors))
+        return median(value(floor) for floor, _ in self.rounds)
 
     def run(self, value: Callable[[Run], float]) -> float:
-        return median(map(value, self.runs))
+        return median(value(run) for _, run in self.rounds)
+
+    def largest(self, value: Callable[[Run], float]) -> float:
+        return max(value(run) for _, run in self.rounds)
 
 
 class Bench:
     """Both servers and a fleet."""
 
-    def __init__(self, source: Server, target: Server, fleet: WarmFleet, settle: float) -> None:
+    def __init__(self, source: Server, target: Server, fleet: WarmFleet, load: OtherLoad, settle: float) -> None:
+        self.load = load
         self.source = source
         self.target = target
         self.fleet = fleet
@@ -71,39 +77,49 @@ class Bench:
     def warm_up(self) -> None:
         WARM_UP.make(self.source)
         self._migrate(WARM_UP, "--chunk-size", str(WARM_UP_CHUNK))
-        delete(self.target, WARM_UP.name)
+        delete(self.target, WARM_UP.copy_name)
         delete(self.source, WARM_UP.name)
 
-    def measure(self, dataset: Dataset, batch_bytes: int, rounds: int, compare: bool) -> Result:
-        """Floor and qmig in turns, each into a new collection."""
+    def measure(self, dataset: Dataset, batch_bytes: int, rounds: int, attempts: int, compare: bool) -> Result:
+        """Floor and qmig in turns, each into a new collection; the `rounds` count that others disturbed least."""
         source = QdrantSource(self.source, dataset.name)
-        floors, runs, equal = [], [], None
+        done: list[tuple[Floor, Run]] = []
+        equal = None
         with tempfile.TemporaryDirectory() as directory:
-            prepared = floor.prepare(source, dataset.name, batch_bytes, Path(directory))
-            for number in range(rounds):
-                create_target(self.target, source.info(), dataset.name)
-                floors.append(floor.run(self.source.endpoint, self.target.endpoint, prepared))
-                delete(self.target, dataset.name)
+            prepared = floor.prepare(source, dataset.copy_name, batch_bytes, Path(directory))
+            for number in range(attempts):
+                create_target(self.target, source.info(), dataset.copy_name)
+                floored = floor.run(self.source.endpoint, self.target.endpoint, prepared, self.load)
+                delete(self.target, dataset.copy_name)
                 time.sleep(self.settle)
-                runs.append(self._migrate(dataset, "--batch-bytes", str(batch_bytes)))
-                if compare and number == rounds - 1:
-                    equal = digest(self.source, dataset.name) == digest(self.target, dataset.name)
-                delete(self.target, dataset.name)
+                run = self._migrate(dataset, "--batch-bytes", str(batch_bytes))
+                if compare and equal is None:
+                    equal = digest(self.source, dataset.name) == digest(self.target, dataset.copy_name)
+                delete(self.target, dataset.copy_name)
                 time.sleep(self.settle)
+                done.append((floored, run))
                 click.echo(
-                    f"  {dataset.title}, {shown(batch_bytes)}, round {number + 1}: floor {floors[-1].wall:.2f} s, "
-                    f"qmig {runs[-1].migration:.1f} s, copying {runs[-1].copying:.2f} s",
+                    f"  {dataset.title}, {shown(batch_bytes)}, round {number + 1}: floor {floored.wall:.2f} s, "
+                    f"copying {run.copying:.2f} s; others took {floored.others:.2f} and {run.others:.2f} cores",
                     err=True,
                 )
-        return Result(dataset, batch_bytes, prepared.batch, floors, runs, equal)
+                if sum(disturbance(*one) <= QUIET for one in done) == rounds:
+                    break
+        done.sort(key=lambda one: disturbance(*one))
+        return Result(dataset, batch_bytes, prepared.batch, done[:rounds], equal)
 
     def _migrate(self, dataset: Dataset, *arguments: str) -> Run:
         ends = [
             "--source-url", self.source.endpoint.url, "--source-collection", dataset.name,
-            "--target-url", self.target.endpoint.url, "--target-collection", dataset.name,
+            "--target-url", self.target.endpoint.url, "--target-collection", dataset.copy_name,
             "--migration-offsets-collection-name", LEDGER, "--restart-migration", "-c",
         ]  # fmt: skip
         return self.fleet.migrate(*ends, *arguments)
+
+
+def disturbance(floor: Floor, run: Run) -> float:
+    """Cores that others took in a round, at its worse half."""
+    return max(floor.others, run.others)
 
 
 def shown(size: int) -> str:
@@ -124,7 +140,7 @@ def lines(result: Result, bars: Bars) -> Iterator[tuple[str, str, str, str]]:
 
     def ratio(seconds: float) -> tuple[str, str, str]:
         share = seconds / floor_wall
-        return f"{seconds:.2f} s = {share:.2f} × floor", f"≤ {bars.ratio:.2f}", verdict(share <= bars.ratio)
+        return f"{seconds:.2f} s = {share:.2f} x floor", f"≤ {bars.ratio:.2f}", verdict(share <= bars.ratio)
 
     yield "floor, wall", f"{floor_wall:.2f} s = {points / floor_wall:,.0f} points/s", "", ""
     yield (
@@ -154,14 +170,16 @@ def lines(result: Result, bars: Bars) -> Iterator[tuple[str, str, str, str]]:
         f"≤ {bars.coordinator_cpu:g} s",
         verdict(coordinator <= bars.coordinator_cpu),
     )
-    memory = max(run.worker_memory for run in result.runs)
+    memory = result.largest(lambda r: r.worker_memory)
     yield (
         "peak memory of a worker",
         f"{memory:.0f} MiB",
         f"≤ {bars.worker_memory:g} MiB",
         verdict(memory <= bars.worker_memory),
     )
-    yield "peak memory of the coordinator", f"{max(r.coordinator_memory for r in result.runs):.0f} MiB", "", ""
+    yield "peak memory of the coordinator", f"{result.largest(lambda r: r.coordinator_memory):.0f} MiB", "", ""
+    others = max(disturbance(*one) for one in result.rounds)
+    yield "cores that others took meanwhile", f"at most {others:.2f}", "", "quiet" if others <= QUIET else "NOISY"
     if result.equal is not None:
         yield "contents", "equal" if result.equal else "NOT EQUAL", "equal", verdict(result.equal)
 
@@ -172,7 +190,7 @@ def verdict(holds: bool) -> str:
 
 def table(result: Result, bars: Bars) -> str:
     head = f"{result.dataset.title}, batches of {shown(result.batch_bytes)} ({result.batch:,} points), "
-    head += f"median of {len(result.runs)} rounds"
+    head += f"median of {len(result.rounds)} rounds"
     rows = [f"  {what:<38} {figure:<34} {bar:<10} {holds}" for what, figure, bar, holds in lines(result, bars)]
     return "\n".join([head, *(row.rstrip() for row in rows)])
 
@@ -180,7 +198,8 @@ def table(result: Result, bars: Bars) -> str:
 def overview(results: Sequence[Result]) -> str:
     """One line a size of batch, to choose the default from."""
     rows = [
-        f"{'collection':<18} {'batch':>8} {'points':>7} {'floor':>8} {'copying':>9} {'ratio':>6} {'µs/point':>9} {'MiB':>5}"
+        f"{'collection':<18} {'batch':>8} {'points':>7} {'floor':>8} {'copying':>9} {'ratio':>6} "
+        f"{'µs/point':>9} {'MiB':>5}"
     ]
     for result in results:
         floor_wall, copying = result.floor(lambda f: f.wall), result.run(lambda r: r.copying)
@@ -188,7 +207,7 @@ def overview(results: Sequence[Result]) -> str:
             f"{result.dataset.title:<18} {shown(result.batch_bytes):>8} {result.batch:>7,} {floor_wall:>6.2f} s "
             f"{copying:>7.2f} s {copying / floor_wall:>6.2f} "
             f"{result.run(lambda r: r.workers_cpu) / result.dataset.points * 1e6:>9.1f} "
-            f"{max(r.worker_memory for r in result.runs):>5.0f}"
+            f"{result.largest(lambda r: r.worker_memory):>5.0f}"
         )
     return "\n".join(rows)
 
@@ -211,6 +230,11 @@ def endpoint(url: str | None, option: str, stack: ExitStack) -> Endpoint:
     "--batch-bytes", default=str(Options().batch_bytes), show_default=True, help="Sizes of a batch: 128K,1M,…"
 )
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Floor and qmig, in turns.")
+@click.option(
+    "--attempts",
+    type=click.IntRange(1),
+    help="Rounds to try at most until so many are undisturbed by others on this machine; twice the rounds.",
+)
 @click.option("--settle", type=float, default=2.0, show_default=True, help="Seconds of rest between two runs.")
 @click.option("--compare/--no-compare", default=True, show_default=True, help="Compare the contents at the end.")
 @click.option("--keep", is_flag=True, help="Leave the source collections for the next time.")
@@ -220,6 +244,7 @@ def main(
     datasets: str,
     batch_bytes: str,
     rounds: int,
+    attempts: int | None,
     settle: float,
     compare: bool,
     keep: bool,
@@ -233,17 +258,23 @@ def main(
         target = stack.enter_context(Server(endpoint(target_url, "--target-url", stack), "target"))
         kinds = ["Qdrant" if url else "embedded Qdrant" for url in (source_url, target_url)]
         click.echo(f"source: {kinds[0]} {server_version(source)}, target: {kinds[1]} {server_version(target)}")
-        bench = Bench(source, target, stack.enter_context(WarmFleet(floor.PROCESSES)), settle)
+        load = OtherLoad([source.endpoint, target.endpoint])
+        fleet = stack.enter_context(WarmFleet(floor.PROCESSES, load))
+        bench = Bench(source, target, fleet, load, settle)
         stack.callback(delete, target, LEDGER)
         bench.warm_up()
         for dataset in wanted:
-            stack.callback(delete, target, dataset.name)
+            stack.callback(delete, target, dataset.copy_name)
             if not keep:
                 stack.callback(delete, source, dataset.name)
             dataset.make(source)
             time.sleep(settle)
             for size in sizes:
-                results.append(bench.measure(dataset, size, rounds, compare and size == sizes[-1]))
+                results.append(
+                    bench.measure(
+                        dataset, size, rounds, max(rounds, attempts or 2 * rounds), compare and size == sizes[-1]
+                    )
+                )
                 click.echo("\n" + table(results[-1], Bars()))
     if len(sizes) > 1:
         click.echo("\n" + overview(results))

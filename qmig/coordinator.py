@@ -20,8 +20,9 @@ from qmig.migration import Migration
 from qmig.plan import Plan, make_plan
 from qmig.progress import Progress
 from qmig.sealing import Credentials, seal
+from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource
-from qmig.survey import Survey, Surveyor, Wishes, collection_info
+from qmig.survey import Survey, Surveyor, Wishes
 from qmig.task import ChunkTask
 from qmig.watching import Watcher
 
@@ -91,12 +92,13 @@ class Coordinator:
 
     def survey(self) -> Survey:
         """Look at both ends and refuse what cannot be done; nothing is written."""
-        skip, credentials = self.migration.options.skip_tls_verification, self.credentials
-        seal(credentials)
-        source = Server(self.migration.source.endpoint, "source", credentials.source_api_key, skip)
-        target = Server(self.migration.target.endpoint, "target", credentials.target_api_key, skip)
-        for server in (source, target):
-            self._stack.enter_context(server)
+        seal(self.credentials)
+        source = open_source(self.migration, self.credentials)
+        self._stack.callback(source.close)
+        skip = self.migration.options.skip_tls_verification
+        target = self._stack.enter_context(
+            Server(self.migration.target.endpoint, "target", self.credentials.target_api_key, skip)
+        )
         return Surveyor(self.migration, self.wishes, source, target).survey()
 
     # Writing
@@ -158,7 +160,7 @@ class Coordinator:
                 server.call(server.collections.Update, later)
             self.view.say(f"created collection {name!r} at {server.endpoint.url}")
         if record.created_target:
-            created = collection_info(server, name)
+            created = target_collection.collection_info(server, name)
             if record.finish is None and created is not None:
                 finish = target_collection.finish_request(created, survey.source_info, name)
                 record = replace(record, finish=base64.b64encode(finish.SerializeToString()).decode())

@@ -46,6 +46,9 @@ class LiveView:
 
     def show(self, progress: Progress) -> None:
         now = time.monotonic()
+        if self._samples and progress.points == self._samples[0][1]:
+            # Nothing has moved yet: the rate begins when the first points arrive.
+            self._samples.clear()
         self._samples.append((now, progress.points, progress.bytes))
         while len(self._samples) > 2 and now - self._samples[0][0] > RATE_OVER:
             self._samples.pop(0)

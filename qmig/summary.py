@@ -36,9 +36,9 @@ def describe_survey(migration: Migration, survey: Survey, plan: Plan) -> str:
     else:
         fate = f"exists with {survey.target_info.points_count:,} points"
     lines = [
-        f"source  {source.endpoint.url}  {source.collection!r}  Qdrant {survey.versions[0]}",
+        f"source  {source.endpoint.url}  {source.collection!r}  {survey.versions[0]}",
         f"        {survey.source_info.points_count:,} points; {_vectors(survey.source_info)}",
-        f"target  {target.endpoint.url}  {target.collection!r}  Qdrant {survey.versions[1]}; {fate}",
+        f"target  {target.endpoint.url}  {target.collection!r}  {survey.versions[1]}; {fate}",
     ]
     if survey.shard_keys:
         lines.append(f"shard keys  {', '.join(repr(placement.key) for placement in survey.shard_keys)}")

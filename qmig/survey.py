@@ -1,17 +1,16 @@
 """Both ends looked at before anything is written: what is there, and whether the migration can be done."""
 
-import difflib
 from dataclasses import dataclass, field
 
 from qdrant_client import grpc as api
 
 from qmig import target as target_collection
 from qmig.connections import Server
-from qmig.errors import NotFoundError, TerminalError, UsageError
+from qmig.errors import TerminalError, UsageError
 from qmig.ledger import Ledger, MigrationRecord, State
 from qmig.migration import Migration, Routing
 from qmig.reachability import server_version
-from qmig.sources.qdrant import QdrantSource
+from qmig.sources import Source
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Wishes:
 class Survey:
     """Both ends as they were found; nothing has been written."""
 
-    source: QdrantSource
+    source: Source
     target: Server
     ledger: Ledger
     source_info: api.CollectionInfo
@@ -50,22 +49,22 @@ class Survey:
 class Surveyor:
     """Looks at both ends of one migration; TerminalError or UsageError where it cannot be done."""
 
-    def __init__(self, migration: Migration, wishes: Wishes, source: Server, target: Server) -> None:
+    def __init__(self, migration: Migration, wishes: Wishes, source: Source, target: Server) -> None:
         self.migration = migration
         self.wishes = wishes
-        self.source = QdrantSource(source, migration.source.collection)
+        self.source = source
         self.target = target
         self.ledger = Ledger(target, migration.target.ledger)
 
     def survey(self) -> Survey:
         """Look at both ends; nothing is written."""
-        versions = (server_version(self.source.server), server_version(self.target))
-        version_warning = target_collection.check_versions(*versions)
-        source_info = self._source_info()
-        self._check_deferred(source_info)
+        product, version = self.source.identify()
+        target_version = server_version(self.target)
+        warning = target_collection.check_versions(version, target_version) if product == "Qdrant" else None
+        source_info = self.source.info()
         self.ledger.check()
         record = self.ledger.migration(self.migration.id)
-        target_info = self._target_info()
+        target_info = target_collection.collection_info(self.target, self.migration.target.collection)
         if record is not None and not self.wishes.restart:
             self._check_resume(record, target_info)
         elif target_info is None and not self.wishes.create_target:
@@ -77,43 +76,22 @@ class Surveyor:
             source_info=source_info,
             target_info=target_info,
             record=record,
-            versions=versions,
-            shard_keys=target_collection.shard_keys(self.source.server, self.source.collection),
+            versions=(f"{product} {version}", f"Qdrant {target_version}"),
+            shard_keys=self.source.shard_keys(),
             missing_indexes=self._wanted_indexes(source_info, target_info, record),
+            notices=self.source.notices(),
+            warnings=[warning] if warning else [],
         )
-        if version_warning:
-            survey.warnings.append(version_warning)
         if target_info is not None:
             self._compare(survey, target_info)
         self._check_sharding(survey)
         return survey
 
-    def _source_info(self) -> api.CollectionInfo:
-        source = self.source
-        try:
-            return source.info()
-        except NotFoundError:
-            raise TerminalError(
-                f"source {source.server.endpoint.url} has no collection {source.collection!r}"
-                f"{_close_names(source.server, source.collection)}; check --source-collection"
-            ) from None
-
-    def _check_deferred(self, source: api.CollectionInfo) -> None:
-        """Points that wait for their index are hidden from scroll and count alike (measured on 1.18.3)."""
-        deferred = source.update_queue.deferred_points
-        if deferred:
-            raise TerminalError(
-                f"{deferred:,} points of the source collection {self.migration.source.collection!r} cannot be read "
-                "yet: its prevent_unoptimized hides them until they are indexed; wait until its optimization is done"
-            )
-
-    def _target_info(self) -> api.CollectionInfo | None:
-        return collection_info(self.target, self.migration.target.collection)
-
     def _refuse_missing_target(self) -> None:
         server, name = self.target, self.migration.target.collection
+        close = target_collection.close_names(name, target_collection.collection_names(server))
         raise TerminalError(
-            f"target {server.endpoint.url} has no collection {name!r}{_close_names(server, name)}; "
+            f"target {server.endpoint.url} has no collection {name!r}{close}; "
             "give --create-target-collection (-c) to create it as the source is"
         )
 
@@ -178,24 +156,12 @@ class Surveyor:
                     "does not; say where its points go with --target-shard-key or --target-shard-key-field"
                 )
         merges = not survey.custom_target or routing.shard_key is not None
-        if merges and len(survey.shard_keys) > 1 and survey.record is None:
-            total = sum(survey.source.count(part, exact=True) for part in survey.source.parts())
-            repeats = total - survey.source.distinct_count()
-            if repeats > 0:
-                raise TerminalError(
-                    f"{repeats:,} of the source's {total:,} points repeat an id under another shard key, and the "
-                    "target could hold each id once; use a target that shards by the same keys"
-                )
-
-
-def collection_info(server: Server, name: str) -> api.CollectionInfo | None:
-    """A collection's settings, or None where there is no such collection."""
-    request = api.GetCollectionInfoRequest(collection_name=name)
-    try:
-        info: api.CollectionInfo = server.call(server.collections.Get, request).result
-    except NotFoundError:
-        return None
-    return info
+        begins = survey.record is None or self.wishes.restart or survey.record.state == State.PREPARING
+        if begins and merges and (repeats := survey.source.repeats()):
+            raise TerminalError(
+                f"{repeats:,} points of the source repeat an id under another shard key, and the target could hold "
+                "each id once; use a target that shards by the same keys"
+            )
 
 
 def _is_custom(info: api.CollectionInfo) -> bool:
@@ -208,10 +174,3 @@ def _described(routing: Routing) -> str:
     if routing.shard_key_field is not None:
         return f"by payload field {routing.shard_key_field!r}"
     return "to the shard keys of the source"
-
-
-def _close_names(server: Server, name: str) -> str:
-    request = api.ListCollectionsRequest()
-    names = [c.name for c in server.call(server.collections.List, request).collections]
-    close = difflib.get_close_matches(name, names, n=3)
-    return f" (close: {', '.join(map(repr, close))})" if close else ""

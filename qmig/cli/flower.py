@@ -22,4 +22,6 @@ def flower(broker_url: str | None, port: int) -> None:
     from workers import app
 
     click.echo(f"Flower listens on http://127.0.0.1:{port}")
-    app.start(["flower", "--address=127.0.0.1", f"--port={port}"])
+    # By default Flower's list leaves out what tells one chunk from another.
+    columns = "name,state,args,kwargs,result,started,runtime,worker"
+    app.start(["flower", "--address=127.0.0.1", f"--port={port}", f"--tasks_columns={columns}"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -15,13 +14,17 @@ from functools import cache
 
 from qmig.errors import TerminalError
 
+LAUNCHER = """
+import ctypes, os, signal, sys
 PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 STDERR_LINES = 5
-
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class ChildProcess:
@@ -45,13 +48,12 @@ class ChildProcess:
             parent = os.getpid()
             start = _starter(parent).submit(
                 subprocess.Popen,
-                command,
+                [*_launcher(parent), *command],
                 stdin=source,
                 stdout=self._stdout,
                 stderr=self._stderr,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
-                preexec_fn=_end_with(parent) if _libc is not None else None,
             )
             self._process: subprocess.Popen[bytes] = start.result()
 
@@ -129,14 +131,14 @@ def _starter(parent: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix=f"children-of-{parent}")
 
 
-def _end_with(parent: int) -> Callable[[], None]:
-    def in_child() -> None:
-        assert _libc is not None
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+def _launcher(parent: int) -> list[str]:
+    """What asks for the parent-death signal and then becomes the command.
 
-    return in_child
+    It asks after the exec: code between fork and exec meets gRPC's own fork handlers, and they may abort.
+    """
+    if sys.platform != "linux":
+        return []
+    return [sys.executable, "-I", "-S", "-c", LAUNCHER, str(parent)]
 
 
 def _contents(descriptor: int) -> str:

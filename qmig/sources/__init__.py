@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
 
+from qdrant_client import grpc as api
+
 from qmig.migration import Migration
 from qmig.sealing import Credentials
+from qmig.target import ShardKeyPlacement
 
 SOURCES = {"qdrant": "qmig.sources.qdrant"}
 
@@ -32,6 +35,24 @@ class Read(Protocol):
 
 class Source(Protocol):
     """One source collection. A part is what is planned and read by itself: a shard key, as text, or None."""
+
+    def identify(self) -> tuple[str, str]:
+        """Product and version of the server, such as ("Qdrant", "1.18.3"); TerminalError where none answers."""
+
+    def info(self) -> api.CollectionInfo:
+        """The settings of a Qdrant collection that holds the source's points, payload indexes too.
+
+        TerminalError where the collection is not there or cannot be read.
+        """
+
+    def notices(self) -> list[str]:
+        """What of the collection does not come along, or comes along otherwise; one line each."""
+
+    def shard_keys(self) -> list[ShardKeyPlacement]:
+        """The shard keys of the target that the source's parts go to; none where the parts are not shard keys."""
+
+    def repeats(self) -> int:
+        """Points whose id another part has as well: a target that merges the parts cannot hold them."""
 
     def parts(self) -> Sequence[str | None]:
         """The parts, empty ones too."""

@@ -6,10 +6,19 @@ from collections.abc import Sequence
 from qdrant_client import grpc as api
 
 from qmig.connections import Call, Server
+from qmig.errors import TerminalError
 from qmig.migration import Migration
+from qmig.reachability import server_version
 from qmig.sealing import Credentials
 from qmig.sources import Batch
-from qmig.target import exact_count, shard_keys
+from qmig.target import (
+    ShardKeyPlacement,
+    close_names,
+    collection_info,
+    collection_names,
+    exact_count,
+    shard_keys,
+)
 from qmig.wire.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
 from qmig.wire.passthrough import point_id, read_scroll
 
@@ -40,19 +49,46 @@ class QdrantSource:
         self.collection = collection
         self._scroll = server.raw_method(SCROLL)
 
+    def identify(self) -> tuple[str, str]:
+        return "Qdrant", server_version(self.server)
+
     def info(self) -> api.CollectionInfo:
-        """The collection's settings; NotFoundError where it is not there."""
-        request = api.GetCollectionInfoRequest(collection_name=self.collection)
-        return self.server.call(self.server.collections.Get, request).result
+        info = collection_info(self.server, self.collection)
+        if info is None:
+            close = close_names(self.collection, collection_names(self.server))
+            raise TerminalError(
+                f"source {self.server.endpoint.url} has no collection {self.collection!r}{close}; "
+                "check --source-collection"
+            )
+        # Points that wait for their index are hidden from scroll and count alike (measured on 1.18.3).
+        if deferred := info.update_queue.deferred_points:
+            raise TerminalError(
+                f"{deferred:,} points of the source collection {self.collection!r} cannot be read yet: its "
+                "prevent_unoptimized hides them until they are indexed; wait until its optimization is done"
+            )
+        return info
+
+    def notices(self) -> list[str]:
+        return []
 
     def parts(self) -> Sequence[str | None]:
         """Every shard key, or [None] without custom sharding.
 
         A scroll without a shard key drops ids that repeat across keys, so each key is read by itself.
         """
-        if self.info().config.params.sharding_method != api.Custom:
+        info = collection_info(self.server, self.collection)
+        if info is None or info.config.params.sharding_method != api.Custom:
             return [None]
-        return [shard_key_text(placement.shard_key) for placement in shard_keys(self.server, self.collection)]
+        return [shard_key_text(placement.shard_key) for placement in self.shard_keys()]
+
+    def shard_keys(self) -> list[ShardKeyPlacement]:
+        return shard_keys(self.server, self.collection)
+
+    def repeats(self) -> int:
+        parts = self.parts()
+        if len(parts) < 2:
+            return 0
+        return sum(self.count(part, exact=True) for part in parts) - self._distinct_count()
 
     def count(self, part: str | None, exact: bool) -> int:
         if exact:
@@ -101,7 +137,7 @@ class QdrantSource:
                 return found
             start = batch.next_key
 
-    def distinct_count(self) -> int:
+    def _distinct_count(self) -> int:
         """Ids in the whole collection, one that repeats across shard keys counted once.
 
         A scroll without a shard key merges the shards and drops repeats (measured on 1.18).

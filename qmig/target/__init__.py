@@ -5,6 +5,7 @@ from qmig.target.counting import exact_count
 from qmig.target.creation import after_creation_request, create_request
 from qmig.target.indexes import create_index, index_notices, missing_indexes
 from qmig.target.loading import finish_request, loading_request
+from qmig.target.lookup import close_names, collection_info, collection_names
 from qmig.target.sharding import (
     ShardKeyPlacement,
     check_shard_keys_possible,
@@ -19,6 +20,9 @@ __all__ = [
     "after_creation_request",
     "check_shard_keys_possible",
     "check_versions",
+    "close_names",
+    "collection_info",
+    "collection_names",
     "create_index",
     "create_request",
     "create_shard_key",

@@ -139,9 +139,7 @@ def _setting_lines(prefix: str, source: Message, target: Message, skipped: set[s
             continue
         values = [_settings(message, field) for message in (source, target)]
         if _is_map(field):
-            keys = sorted(
-                key for key in {**values[0], **values[1]} if values[0].get(key) != values[1].get(key)
-            )
+            keys = sorted(key for key in {**values[0], **values[1]} if values[0].get(key) != values[1].get(key))
             if keys:
                 lines.append(f"{prefix}{field.name}: other values under {', '.join(keys)}")
             continue

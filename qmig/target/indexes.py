@@ -16,9 +16,7 @@ FIELD_TYPES = {
 }
 
 
-def missing_indexes(
-    source: api.CollectionInfo, target: api.CollectionInfo
-) -> dict[str, api.PayloadSchemaInfo]:
+def missing_indexes(source: api.CollectionInfo, target: api.CollectionInfo) -> dict[str, api.PayloadSchemaInfo]:
     """The indexed fields of the source that have no index of any type in the target."""
     return {
         field: source.payload_schema[field]
@@ -33,8 +31,7 @@ def index_notices(source: api.CollectionInfo, target: api.CollectionInfo) -> lis
         f"payload index {field!r}: {ours} in the source, {theirs} in the target; it is left as it is"
         for field in sorted(source.payload_schema)
         if field in target.payload_schema
-        and (ours := _described(source.payload_schema[field]))
-        != (theirs := _described(target.payload_schema[field]))
+        and (ours := _described(source.payload_schema[field])) != (theirs := _described(target.payload_schema[field]))
     ]
 
 

@@ -22,9 +22,7 @@ def loading_request(created: api.CollectionInfo, name: str) -> api.UpdateCollect
     return request
 
 
-def finish_request(
-    created: api.CollectionInfo, source: api.CollectionInfo, name: str
-) -> api.UpdateCollection:
+def finish_request(created: api.CollectionInfo, source: api.CollectionInfo, name: str) -> api.UpdateCollection:
     """Put a loaded target into its final state: the index on as in `created`, the rest as in `source`.
 
     The rest is strict mode and prevent_unoptimized, which `create_request` leaves off; a source without

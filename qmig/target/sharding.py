@@ -114,9 +114,7 @@ def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKey
     asked = info.config.params.replication_factor
     fewest = min((replicas for _, replicas in _settled_replicas(server, collection)), default=asked)
     if 0 < fewest < asked:
-        return [
-            f"replication_factor {asked}: the target has peers for {fewest} only; add peers and replicate"
-        ]
+        return [f"replication_factor {asked}: the target has peers for {fewest} only; add peers and replicate"]
     return []
 
 

@@ -15,8 +15,7 @@ def check_versions(source: str, target: str) -> str | None:
         )
     if ours[0] != theirs[0]:
         raise TerminalError(
-            f"source is Qdrant {source}, target is Qdrant {target}: the major versions differ; "
-            "upgrade the older one"
+            f"source is Qdrant {source}, target is Qdrant {target}: the major versions differ; upgrade the older one"
         )
     if ours != theirs:
         older = "target" if theirs < ours else "source"

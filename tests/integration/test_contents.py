@@ -102,9 +102,7 @@ def every_kind_of_vector(numbers: random.Random) -> dict[str, api.Vector]:
         "half": dense_vector(*(numbers.gauss(0, 1) for _ in range(4))),
         "byte": dense_vector(*(numbers.randint(0, 255) for _ in range(4))),
         "words": sparse_vector({index: numbers.random() for index in numbers.sample(range(10_000), 5)}),
-        "colours": multi_vector(
-            *([numbers.gauss(0, 1) for _ in range(3)] for _ in range(numbers.randint(1, 5)))
-        ),
+        "colours": multi_vector(*([numbers.gauss(0, 1) for _ in range(3)] for _ in range(numbers.randint(1, 5)))),
     }
 
 
@@ -161,9 +159,7 @@ def test_a_point_without_its_unnamed_vector_arrives(ends: Ends, migrate: Run) ->
 def test_a_sparse_vector_alone_and_an_empty_one_arrive(ends: Ends, migrate: Run) -> None:
     create(ends.source, ends.source_name, sparse_vectors_config=WORDS)
     values = [{}, {0: 1.0}, {2**32 - 1: -0.5, 7: 1e-30}]
-    fill(
-        ends.source, ends.source_name, [point(k, named(words=sparse_vector(v))) for k, v in enumerate(values)]
-    )
+    fill(ends.source, ends.source_name, [point(k, named(words=sparse_vector(v))) for k, v in enumerate(values)])
 
     result = migrate("-c")
 
@@ -261,9 +257,7 @@ def test_one_point_arrives(ends: Ends, migrate: Run) -> None:
     assert_arrived(ends, 1)
 
 
-@pytest.mark.parametrize(
-    "arguments", [["-b", "1"], ["-b", "7"], ["--batch-bytes", "1"], ["--batch-bytes", "700"]]
-)
+@pytest.mark.parametrize("arguments", [["-b", "1"], ["-b", "7"], ["--batch-bytes", "1"], ["--batch-bytes", "700"]])
 def test_batches_of_any_size_carry_every_point(ends: Ends, migrate: Run, arguments: list[str]) -> None:
     create(ends.source, ends.source_name, dense_params())
     fill(ends.source, ends.source_name, simple_points(300))

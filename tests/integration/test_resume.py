@@ -175,9 +175,7 @@ def test_everything_killed_at_once_on_a_fleet(filled: Ends, qmig: Run) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stores_the_offsets_and_says_how_to_go_on(
-    filled: Ends, qmig: Run, number: signal.Signals
-) -> None:
+def test_ctrl_c_stores_the_offsets_and_says_how_to_go_on(filled: Ends, qmig: Run, number: signal.Signals) -> None:
     running = start(filled, *SLOWLY, "--workers", "2")
     until_copied(filled, 500)
 

@@ -83,9 +83,7 @@ def test_every_type_of_index_keeps_all_its_parameters(
 
 
 @pytest.mark.parametrize("name", [name for name in api.PayloadSchemaType.keys() if name != "UnknownType"])  # noqa: SIM118
-def test_an_index_without_parameters_keeps_its_type(
-    server: Server, collections: tuple[str, str], name: str
-) -> None:
+def test_an_index_without_parameters_keeps_its_type(server: Server, collections: tuple[str, str], name: str) -> None:
     data_type = api.PayloadSchemaType.Value(name)
     create_index(server, collections[1], "field", api.PayloadSchemaInfo(data_type=data_type))
     create_index(server, collections[1], "field", api.PayloadSchemaInfo(data_type=data_type))
@@ -99,6 +97,4 @@ def test_an_index_of_another_type_stays_and_is_noticed(server: Server, collectio
     infos = [collection_info(server, name) for name in collections]
     assert missing_indexes(*infos) == {}
     (notice,) = index_notices(*infos)
-    assert notice.startswith(
-        "payload index 'field': keyword (is_tenant: true on_disk: true) in the source, int"
-    )
+    assert notice.startswith("payload index 'field': keyword (is_tenant: true on_disk: true) in the source, int")

@@ -223,16 +223,12 @@ def test_a_count_keeps_to_the_timeout_that_strict_mode_allows(server: Server, so
     create(server, source, VECTORS["unnamed"])
     upsert(server, source, 3, 8)
     strict = api.StrictModeConfig(enabled=True, max_timeout=5)
-    server.call(
-        server.collections.Update, api.UpdateCollection(collection_name=source, strict_mode_config=strict)
-    )
+    server.call(server.collections.Update, api.UpdateCollection(collection_name=source, strict_mode_config=strict))
     assert exact_count(server, source, None) == 3
 
 
 def test_a_count_that_strict_mode_forbids_says_what_to_do(server: Server, source: str) -> None:
-    create(
-        server, source, VECTORS["unnamed"] + "strict_mode_config { enabled: true search_allow_exact: false }"
-    )
+    create(server, source, VECTORS["unnamed"] + "strict_mode_config { enabled: true search_allow_exact: false }")
     with pytest.raises(TerminalError, match=f"{source}.*search_allow_exact=false.*set it to true"):
         exact_count(server, source, None)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import os
 import signal
 import ssl
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,9 +88,7 @@ def serve(
 
     Prints `listening on URL` when ready. Raises TerminalError for what the user can put right.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    wait_for_signal = signal_waiter(signal.SIGTERM, signal.SIGINT)
     credentials = read_tls(*tls) if tls else None
     address = f"[{host}]" if ":" in host else host
     storage = Storage(path)
@@ -108,10 +106,23 @@ def serve(
         bound = bind(server, f"{address}:{port}", credentials)
         server.start()
         print(f"listening on {'https' if tls else 'http'}://{address}:{bound}", flush=True)
-        stop.wait()
+        wait_for_signal()
         server.stop(STOP_SECONDS).wait()
     finally:
         storage.close()
+
+
+def signal_waiter(*numbers: signal.Signals) -> Callable[[], object]:
+    """From now on the signals end what this returns, and nothing else.
+
+    A byte in a pipe, and not a lock: a handler that takes a lock may find it taken by the code it interrupts.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    return lambda: os.read(reader, 1)
 
 
 def bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:

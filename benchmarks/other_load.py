@@ -1,0 +1,51 @@
+"""How much of this machine others took while something was measured: on a shared one a round may be worthless."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import psutil
+
+from qmig.migration import Endpoint
+
+
+class OtherLoad:
+    """Cores taken by processes that are neither this one, its children, nor the servers where they run here."""
+
+    def __init__(self, servers: Sequence[Endpoint]) -> None:
+        ports = {server.port for server in servers if server.is_loopback}
+        listening = psutil.net_connections("tcp")
+        self._servers = {
+            one.pid
+            for one in listening
+            if one.status == psutil.CONN_LISTEN and one.pid is not None and one.laddr.port in ports
+        }
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._began = time.monotonic()
+        self._busy, self._ours = _busy_seconds(), self._our_seconds()
+
+    def cores(self, ended: float = 0.0) -> float:
+        """Cores taken by others since `start`; `ended` are CPU seconds of children that have ended meanwhile."""
+        busy = _busy_seconds() - self._busy - (self._our_seconds() - self._ours) - ended
+        return max(0.0, busy / (time.monotonic() - self._began))
+
+    def _our_seconds(self) -> float:
+        own = psutil.Process()
+        pids = {own.pid, *self._servers, *(child.pid for child in own.children(recursive=True))}
+        return sum(map(_cpu_seconds, pids))
+
+
+def _busy_seconds() -> float:
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system

@@ -1,0 +1,100 @@
+"""A stock Flower shows the fleet's chunks as tasks that a person can read, with live progress."""
+
+import json
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from qmig.embedded.processes import ChildProcess
+from qmig.embedded.redis import free_port
+from tests.conftest import Ends
+from tests.contents import create, dense_params, fill, simple_points
+
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def flower(fleet: str) -> Iterator[str]:
+    """`qmig flower` on the shared fleet; its URL."""
+    port = free_port()
+    command = [sys.executable, "-m", "qmig", "flower", "--port", str(port)]
+    env = {"QMIG_BROKER_URL": fleet, "FLOWER_UNAUTHENTICATED_API": "true"}
+    process = ChildProcess(command, name="flower", env=env)
+    until_listening(process, port)
+    yield f"http://127.0.0.1:{port}"
+    process.stop()
+
+
+def until_listening(process: ChildProcess, port: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except ConnectionRefusedError:
+            assert process.running, process.read_stderr()
+            assert time.monotonic() < deadline, f"Flower does not listen within {PATIENCE:g} s"
+            time.sleep(0.1)
+        else:
+            return
+
+
+def tasks(flower: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{flower}/api/tasks", timeout=10) as answer:
+        found: dict[str, dict[str, Any]] = json.load(answer)
+    return list(found.values())
+
+
+def wait_for_task(flower: str, migration: ChildProcess, **fields: str) -> dict[str, Any]:
+    """The first task that has these fields."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for task in tasks(flower):
+            if all(task[name] == value for name, value in fields.items()):
+                return task
+        assert migration.running or migration.wait() == 0, migration.read_stderr()
+        time.sleep(0.1)
+    raise AssertionError(f"no task with {fields} within {PATIENCE:g} s: {tasks(flower)}")
+
+
+def test_chunks_are_readable_tasks_with_live_progress(flower: str, fleet: str, ends: Ends) -> None:
+    create(ends.source, ends.source_name, dense_params())
+    fill(ends.source, ends.source_name, simple_points(2000))
+    command = [sys.executable, "-m", "qmig", "qdrant", *ends.arguments, "-c"]
+    command += ["--chunk-size", "1000", "-b", "20", "--batch-delay", "60"]
+    migration = ChildProcess(command, name="qmig qdrant", env={"QMIG_BROKER_URL": fleet})
+
+    title = f"{ends.source_name} → {ends.target_name}"
+    running = wait_for_task(flower, migration, args=title, state="PROGRESS")
+    done = wait_for_task(flower, migration, args=title, state="SUCCESS")
+
+    assert running["name"] == "migrate_chunk"
+    assert running["kwargs"].startswith("chunk ")
+    assert "/2 · ids " in running["kwargs"]
+    assert "points" in running["result"]
+    assert "/s" in running["result"]
+    assert "points" in done["result"]
+    assert "MB" in done["result"]
+    assert migration.wait(PATIENCE) == 0, migration.read_stderr()
+
+
+def test_flower_listens_on_loopback_only_and_its_api_is_closed(fleet: str) -> None:
+    port = free_port()
+    environment = {"QMIG_BROKER_URL": fleet, "FLOWER_UNAUTHENTICATED_API": ""}
+    command = [sys.executable, "-m", "qmig", "flower", "--port", str(port)]
+    process = ChildProcess(command, name="flower", env=environment)
+    try:
+        until_listening(process, port)
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            tasks(f"http://127.0.0.1:{port}")
+        with open(f"/proc/{process.pid}/net/tcp", encoding="ascii") as file:
+            listening = [line.split()[1] for line in file if line.split()[3] == "0A"]
+        addresses = {entry.split(":")[0] for entry in listening if int(entry.split(":")[1], 16) == port}
+        assert addresses == {"0100007F"}
+    finally:
+        process.stop()
