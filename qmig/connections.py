@@ -30,6 +30,9 @@ TRANSIENT = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.CANCELLED,
 }
+# INTERNAL, but only for now: none of a shard's replicas can answer. "0 of 0" of them is what a cluster says
+# of a collection that was created this moment (measured on 1.18.3).
+NO_REPLICA_ANSWERS = "read operations failed"
 
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", -1),
@@ -93,7 +96,7 @@ class Server:
         """What a failed call means, in one line: transient or terminal by its status."""
         status, details = error.code(), " ".join((error.details() or "").split())
         message = f"{self.role} {self.endpoint.url}: {details or status.name}"
-        if status in TRANSIENT:
+        if status in TRANSIENT or NO_REPLICA_ANSWERS in details:
             return TransientError(message, _retry_after(error))
         if status == grpc.StatusCode.NOT_FOUND:
             return NotFoundError(message)

@@ -176,9 +176,7 @@ def test_points_that_vanished_from_the_target_are_found_by_the_books(two: tuple[
     assert records(ends)[title(ends)][0].state == State.FAILED
 
 
-def test_a_source_that_was_written_to_is_said_to_be_so(
-    ends: Ends, migrate: Run, plan_only: Callable[..., None]
-) -> None:
+def test_a_source_that_was_written_to_is_said_to_be_so(ends: Ends, migrate: Run) -> None:
     create(ends.source, ends.source_name, dense_params())
     fill(ends.source, ends.source_name, simple_points(200))
     assert migrate("-c").returncode == 0

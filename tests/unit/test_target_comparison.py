@@ -160,8 +160,7 @@ def test_values_that_only_a_newer_server_knows_are_compared_by_number() -> None:
     theirs.config.params.vectors_config.params.datatype = 79  # type: ignore[assignment]
     assert differences(ours, theirs) == [
         "the unnamed vector: distance 77 in the source, distance Cosine in the target",
-        "the unnamed vector: datatype 78 in the source, datatype 79 in the target, "
-        "which cannot hold every value",
+        "the unnamed vector: datatype 78 in the source, datatype 79 in the target, which cannot hold every value",
     ]
     assert differences(ours, ours) == []
 

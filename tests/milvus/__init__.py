@@ -1,0 +1,1 @@
+"""What qmig reads out of Milvus, on servers that run."""
