@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from qdrant_client import grpc as api
-from qdrant_client.conversions.conversion import payload_to_grpc
 
 from qmig.connections import Server
 from qmig.errors import NotFoundError
 from qmig.target import create_index, exact_count
+from qmig.wire import api
+from qmig.wire.payload import to_payload
 
 FILL_BATCH = 1000
 DIGEST_PAGE = 2000
@@ -84,7 +84,7 @@ def _point(key: int, vector: list[float]) -> api.PointStruct:
     }
     return api.PointStruct(
         id=api.PointId(num=key),
-        payload=payload_to_grpc(payload),
+        payload=to_payload(payload),
         vectors=api.Vectors(vector=api.Vector(dense=api.DenseVector(data=vector))),
     )
 

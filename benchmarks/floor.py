@@ -18,13 +18,13 @@ from threading import Thread
 from typing import Any
 
 from other_load import OtherLoad
-from qdrant_client import grpc as api
 
 from qmig import target
 from qmig.connections import Server
 from qmig.migration import Endpoint
 from qmig.plan import make_plan
 from qmig.sources.qdrant import SCROLL, QdrantSource
+from qmig.wire import api
 from qmig.wire.keys import PointKey
 from qmig.wire.passthrough import upsert_request
 from qmig.writing import UPSERT

@@ -90,7 +90,7 @@ class WarmFleet:
                 stderr=stderr,
                 env={**os.environ, BROKER_VARIABLE: self._redis.url},
             )
-            status, usage, memory = _watch(process, began, stop_after)
+            status, usage, memory = self._watch(process, began, stop_after)
             command = time.monotonic() - began
             coordinator_cpu = usage.ru_utime + usage.ru_stime
             others = self._load.cores(ended=coordinator_cpu)
@@ -110,6 +110,28 @@ class WarmFleet:
             coordinator_memory=memory,
             others=others,
         )
+
+    def _watch(
+        self, process: subprocess.Popen[Any], began: float, stop_after: float | None
+    ) -> tuple[int, Any, float]:
+        """Wait for the end: exit status, resource usage, and the peak memory seen last."""
+        memory = 0.0
+        while True:
+            memory = max(memory, peak_memory(process.pid))
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                return process.returncode, usage, memory
+            elapsed = time.monotonic() - began
+            if stop_after is not None and elapsed >= stop_after:
+                process.terminate()
+                stop_after = None
+            if self._worker is not None and not self._worker.running:
+                process.kill()
+                raise SystemExit("the worker has ended; nothing can be measured")
+            if elapsed > RUN_TIMEOUT:
+                process.kill()
+            time.sleep(0.02)
 
     def _children(self) -> list[psutil.Process]:
         return psutil.Process(self._worker.pid).children(recursive=True) if self._worker is not None else []
@@ -155,24 +177,6 @@ class CopyingTime:
         self._stop = True
         self._thread.join()
         return max(self._done) - min(self._sent) if self._done and self._sent else 0.0
-
-
-def _watch(process: subprocess.Popen[Any], began: float, stop_after: float | None) -> tuple[int, Any, float]:
-    """Wait for the end: exit status, resource usage, and the peak memory seen last."""
-    memory = 0.0
-    while True:
-        memory = max(memory, peak_memory(process.pid))
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return process.returncode, usage, memory
-        elapsed = time.monotonic() - began
-        if stop_after is not None and elapsed >= stop_after:
-            process.terminate()
-            stop_after = None
-        if elapsed > RUN_TIMEOUT:
-            process.kill()
-        time.sleep(0.02)
 
 
 def peak_memory(pid: int) -> float:

@@ -32,6 +32,15 @@ class OtherLoad:
         busy = _busy_seconds() - self._busy - (self._our_seconds() - self._ours) - ended
         return max(0.0, busy / (time.monotonic() - self._began))
 
+    def wait_for_quiet(self, cores: float, patience: float) -> None:
+        """Wait until others take no more than `cores`, at most `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            self.start()
+            time.sleep(1.0)
+            if self.cores() <= cores:
+                return
+
     def _our_seconds(self) -> float:
         own = psutil.Process()
         pids = {own.pid, *self._servers, *(child.pid for child in own.children(recursive=True))}

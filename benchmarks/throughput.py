@@ -67,12 +67,15 @@ class Result:
 class Bench:
     """Both servers and a fleet."""
 
-    def __init__(self, source: Server, target: Server, fleet: WarmFleet, load: OtherLoad, settle: float) -> None:
+    def __init__(
+        self, source: Server, target: Server, fleet: WarmFleet, load: OtherLoad, settle: float, patience: float
+    ) -> None:
         self.load = load
         self.source = source
         self.target = target
         self.fleet = fleet
         self.settle = settle
+        self.patience = patience
 
     def warm_up(self) -> None:
         WARM_UP.make(self.source)
@@ -89,9 +92,11 @@ class Bench:
             prepared = floor.prepare(source, dataset.copy_name, batch_bytes, Path(directory))
             for number in range(attempts):
                 create_target(self.target, source.info(), dataset.copy_name)
+                self.load.wait_for_quiet(QUIET, self.patience)
                 floored = floor.run(self.source.endpoint, self.target.endpoint, prepared, self.load)
                 delete(self.target, dataset.copy_name)
                 time.sleep(self.settle)
+                self.load.wait_for_quiet(QUIET, self.patience)
                 run = self._migrate(dataset, "--batch-bytes", str(batch_bytes))
                 if compare and equal is None:
                     equal = digest(self.source, dataset.name) == digest(self.target, dataset.copy_name)
@@ -236,6 +241,9 @@ def endpoint(url: str | None, option: str, stack: ExitStack) -> Endpoint:
     help="Rounds to try at most until so many are undisturbed by others on this machine; twice the rounds.",
 )
 @click.option("--settle", type=float, default=2.0, show_default=True, help="Seconds of rest between two runs.")
+@click.option(
+    "--patience", type=float, default=0.0, show_default=True, help="Seconds to wait for a quiet machine before a run."
+)
 @click.option("--compare/--no-compare", default=True, show_default=True, help="Compare the contents at the end.")
 @click.option("--keep", is_flag=True, help="Leave the source collections for the next time.")
 def main(
@@ -246,6 +254,7 @@ def main(
     rounds: int,
     attempts: int | None,
     settle: float,
+    patience: float,
     compare: bool,
     keep: bool,
 ) -> None:
@@ -260,7 +269,7 @@ def main(
         click.echo(f"source: {kinds[0]} {server_version(source)}, target: {kinds[1]} {server_version(target)}")
         load = OtherLoad([source.endpoint, target.endpoint])
         fleet = stack.enter_context(WarmFleet(floor.PROCESSES, load))
-        bench = Bench(source, target, fleet, load, settle)
+        bench = Bench(source, target, fleet, load, settle, patience)
         stack.callback(delete, target, LEDGER)
         bench.warm_up()
         for dataset in wanted:

@@ -107,5 +107,5 @@ def _compare_ids(books: Balance, chunks: Sequence[ChunkRecord], source: Source, 
     if missing:
         more = f" and {len(ranges) - SHOWN_RANGES} more ranges" if len(ranges) > SHOWN_RANGES else ""
         books.errors.append(
-            f"{missing:,} points of the source are not in the target: {'; '.join(ranges[:SHOWN_RANGES])}{more}"
+            f"missing in the target: {missing:,} of the source's points: {'; '.join(ranges[:SHOWN_RANGES])}{more}"
         )

@@ -1,14 +1,13 @@
 """The steps of a migration, in order: check both ends, prepare the target, plan, queue, watch, balance, finish."""
 
 import base64
+import logging
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
-
-from qdrant_client import grpc as api
 
 from qmig import target as target_collection
 from qmig.balance import Balance, balance
@@ -25,6 +24,7 @@ from qmig.sources.qdrant import QdrantSource
 from qmig.survey import Survey, Surveyor, Wishes
 from qmig.task import ChunkTask
 from qmig.watching import Watcher
+from qmig.wire import api
 
 # Seconds between two looks at the ledger.
 LOOK_EVERY = 0.5
@@ -33,6 +33,8 @@ NO_WORKER_AFTER = 4.0
 NO_WORKER_AGAIN = 15.0
 # Seconds that workers get to give their chunks back after an interruption.
 STOP_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
 
 
 class View(Protocol):
@@ -74,6 +76,8 @@ class Coordinator:
     def run(self, fleet: Fleet, survey: Survey, interrupted: Callable[[], bool]) -> Summary:
         """Migrate. TerminalError with the list where chunks failed or points are missing."""
         began = time.monotonic()
+        # Without a secret the tasks could not carry the keys: nothing is begun then.
+        seal(self.credentials)
         record, chunks = self._prepare(survey)
         if record.state == State.DONE:
             self.view.say(
@@ -81,6 +85,7 @@ class Coordinator:
             )
         record = self._begin(survey, record)
         chunks = self._reopen(survey.ledger, chunks)
+        log.info("migration %s, run %s: %d chunks", record.migration, record.run, len(chunks))
         points_before = sum(chunk.acknowledged for chunk in chunks)
         progress = self._watch(fleet, survey, record, chunks, interrupted)
         if progress.failed:
@@ -92,7 +97,6 @@ class Coordinator:
 
     def survey(self) -> Survey:
         """Look at both ends and refuse what cannot be done; nothing is written."""
-        seal(self.credentials)
         source = open_source(self.migration, self.credentials)
         self._stack.callback(source.close)
         skip = self.migration.options.skip_tls_verification

@@ -1,5 +1,6 @@
 """The loop that copies one chunk: read ahead, write behind, move the offset."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ Answer = TypeVar("Answer")
 FIRST_BATCH = 50
 # Points in one scroll, however small they are.
 LARGEST_BATCH = 10_000
+
+log = logging.getLogger(__name__)
 
 
 class BatchSize:
@@ -191,4 +194,5 @@ class ChunkCopy:
 
     def _note_retry(self, state: Any) -> None:
         self._retries += 1
+        log.warning("chunk %d: %s; trying again", self._lease.chunk.index, state.outcome.exception())
         self._lease.advance(retries=self._retries, waiting=str(state.outcome.exception()))

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qdrant_client import grpc as api
-from qdrant_client.conversions.conversion import payload_to_grpc
 
 from qmig.connections import Server
 from qmig.errors import Interrupted
+from qmig.wire import api
 from qmig.wire.passthrough import read_scroll
+from qmig.wire.payload import to_payload
 
 DIMENSIONS = 128
 BATCH = 500
@@ -100,7 +100,7 @@ def fill(server: Server, collection: str, interrupted: Callable[[], bool]) -> in
             else api.PointId(uuid=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{number} {text}")))
         )
         vectors = api.Vectors(vector=api.Vector(dense=api.DenseVector(data=embed(text).tolist())))
-        points.append(api.PointStruct(id=point_id, vectors=vectors, payload=payload_to_grpc(payload)))
+        points.append(api.PointStruct(id=point_id, vectors=vectors, payload=to_payload(payload)))
         total += 1
         if len(points) == BATCH:
             if interrupted():

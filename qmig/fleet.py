@@ -31,7 +31,10 @@ class Fleet:
 
         self._app: Celery = app
         self._app.conf.broker_url = broker_url
-        self._redis = redis.Redis.from_url(broker_url, socket_timeout=5, socket_connect_timeout=5)
+        try:
+            self._redis = redis.Redis.from_url(broker_url, socket_timeout=5, socket_connect_timeout=5)
+        except ValueError as error:
+            raise self._unusable(error) from None
 
     @property
     def shown_url(self) -> str:
@@ -55,10 +58,13 @@ class Fleet:
         try:
             self._redis.ping()
         except (redis.RedisError, OSError, ValueError) as error:
-            raise UsageError(
-                f"the broker {self.shown_url} cannot be used: {error}; "
-                f"start Redis there, or check --broker-url or ${BROKER_VARIABLE}"
-            ) from None
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> UsageError:
+        return UsageError(
+            f"the broker {self.shown_url} cannot be used: {str(error).rstrip('.')}; "
+            f"start Redis there, or check --broker-url or ${BROKER_VARIABLE}"
+        )
 
     def queue(
         self, record: MigrationRecord, tasks: Iterable[tuple[ChunkTask, ChunkRecord]], urgent: bool = False

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from qdrant_client import grpc as api
-from qdrant_client.conversions.conversion import grpc_to_payload, payload_to_grpc
-
 from qmig.connections import Call, Server
 from qmig.errors import TerminalError, TransientError
+from qmig.wire import api
+from qmig.wire.payload import from_payload, to_payload
 
 # Written into every migration's record; a ledger with a higher one was made by a newer qmig.
 VERSION = 1
@@ -263,7 +262,7 @@ class Ledger:
 
     def _upsert(self, records: list[tuple[str, dict[str, Any]]]) -> None:
         points = [
-            api.PointStruct(id=api.PointId(uuid=point), payload=payload_to_grpc(payload), vectors=NO_VECTORS)
+            api.PointStruct(id=api.PointId(uuid=point), payload=to_payload(payload), vectors=NO_VECTORS)
             for point, payload in records
         ]
         request = api.UpsertPoints(collection_name=self.name, wait=True, points=points, ordering=_STRONG)
@@ -278,7 +277,7 @@ class Ledger:
         return api.SetPayloadPoints(
             collection_name=self.name,
             wait=True,
-            payload=payload_to_grpc(changes),
+            payload=to_payload(changes),
             points_selector=selector,
             ordering=_STRONG,
         )
@@ -333,5 +332,5 @@ def _migration(point: api.RetrievedPoint) -> MigrationRecord:
 
 
 def _record(kind: type[Record], point: api.RetrievedPoint) -> Record:
-    payload = grpc_to_payload(point.payload)
+    payload = from_payload(point.payload)
     return kind(**{one.name: payload[one.name] for one in fields(kind) if one.name in payload})

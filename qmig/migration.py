@@ -99,7 +99,7 @@ class Options:
     """How a migration copies. Workers read it from the ledger; a resume may change it."""
 
     batch_size: int | None = None
-    batch_bytes: int = 512 * 1024
+    batch_bytes: int = 1024 * 1024
     batch_delay_ms: int = 0
     skip_tls_verification: bool = False
 

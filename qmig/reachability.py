@@ -4,11 +4,10 @@ import http.client
 import socket
 import ssl
 
-from qdrant_client import grpc as api
-
-from qmig.connections import Server, trusted_roots
+from qmig.connections import Server, no_tls
 from qmig.errors import QmigError, TerminalError
 from qmig.migration import Endpoint
+from qmig.wire import api
 
 # Seconds for each question that is put to a server.
 TIMEOUT = 5.0
@@ -35,7 +34,7 @@ def explain(endpoint: Endpoint, role: str, error: QmigError) -> str:
     except OSError as refused:
         return f"{where}: cannot be reached: {refused}; check {option} and the network"
     if endpoint.tls:
-        return _explain_tls(endpoint, where, error)
+        return _explain_tls(endpoint, role, error)
     if _speaks_http1(endpoint):
         return f"{where}: this is an HTTP port, not gRPC; give Qdrant's gRPC port (6334 by default) in {option}"
     if _handshake(endpoint, _unverified()) is None:
@@ -43,18 +42,17 @@ def explain(endpoint: Endpoint, role: str, error: QmigError) -> str:
     return f"{where}: does not answer gRPC: {error}; check that it is Qdrant's gRPC port"
 
 
-def _explain_tls(endpoint: Endpoint, where: str, error: QmigError) -> str:
-    trusting = ssl.create_default_context()
-    if roots := trusted_roots():
-        trusting.load_verify_locations(cadata=roots.decode())
-    failure = _handshake(endpoint, trusting)
+def _explain_tls(endpoint: Endpoint, role: str, error: QmigError) -> str:
+    where = f"{role} {endpoint.url}"
+    # Like OpenSSL's own programs it trusts what $SSL_CERT_FILE names.
+    failure = _handshake(endpoint, ssl.create_default_context())
     if isinstance(failure, ssl.SSLCertVerificationError):
         return (
             f"{where}: its certificate is not trusted: {failure.verify_message}; set $SSL_CERT_FILE to the "
             "certificate of its authority, or give --skip-tls-verification"
         )
     if failure is not None:
-        return f"{where}: no TLS there; give the URL as http://{endpoint.address}"
+        return no_tls(endpoint, role)
     return f"{where}: {error}"
 
 

@@ -1,12 +1,11 @@
 """The closing lines of a migration, and what a dry run prints."""
 
-from qdrant_client import grpc as api
-
 from qmig.coordinator import Summary
 from qmig.migration import Migration
 from qmig.plan import Plan
 from qmig.survey import Survey
 from qmig.target.comparison import Vectors
+from qmig.wire import api
 
 SHOWN_CHUNKS = 10
 

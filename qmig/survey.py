@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from qdrant_client import grpc as api
-
 from qmig import target as target_collection
 from qmig.connections import Server
 from qmig.errors import TerminalError, UsageError
@@ -11,6 +9,7 @@ from qmig.ledger import Ledger, MigrationRecord, State
 from qmig.migration import Migration, Routing
 from qmig.reachability import server_version
 from qmig.sources import Source
+from qmig.wire import api
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Nothing is lost with the watcher: all it knows is in the ledger, and another one
 beside it.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from qmig.task import ChunkTask
 # Chunks are queued in order, so those at work are among the first that are not finished: only so many more
 # than are running are read at each look.
 LOOK_AHEAD = 32
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -106,6 +109,7 @@ class Watcher:
             self.queued = False
             return
         for chunk in abandoned:
+            log.info("chunk %d is queued again: %s", chunk.index, _why(chunk))
             self._requeued[chunk.index] = (chunk.owner, chunk.beat)
             self._observed[chunk.index].since = now
 
@@ -149,3 +153,10 @@ class Watcher:
         for chunk in self._chunks.values():
             progress.add(chunk)
         return progress
+
+
+def _why(chunk: ChunkRecord) -> str:
+    if not chunk.owner:
+        return "nobody has begun it, and nothing is queued"
+    host, process, *_ = chunk.owner.split("/")
+    return f"worker {process} on {host} is gone or gave no sign of life for {LEASE_SECONDS:g} s"

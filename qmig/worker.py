@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from qdrant_client import grpc as api
-
 from qmig.connections import WORKER_RETRY_FOR, Server
 from qmig.copying import ChunkCopy
 from qmig.errors import QmigError, TerminalError
@@ -15,6 +13,7 @@ from qmig.migration import Endpoint, Migration
 from qmig.sealing import Credentials, unseal
 from qmig.sources import Source, open_source
 from qmig.task import ChunkTask, progress_text, result_text
+from qmig.wire import api
 from qmig.writing import Writer
 
 # Migrations whose connections a worker keeps open.

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qdrant_client import grpc as api
-
 from qmig.connections import Call, Server
 from qmig.errors import TerminalError, TransientError
 from qmig.ledger import completed
 from qmig.migration import Routing
 from qmig.target import ShardKeyPlacement, create_shard_key
+from qmig.wire import api
 from qmig.wire.keys import PointKey, shard_key_selector, shard_key_text
 from qmig.wire.passthrough import payload_value, point_id, upsert_request
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from qdrant_client import grpc as api
 
 from qmig.connections import Server
 from qmig.embedded.processes import ChildProcess
@@ -22,6 +21,7 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.errors import QmigError
 from qmig.migration import Endpoint
 from qmig.reachability import server_version
+from qmig.wire import api
 from tests.contents import create, create_shard_key, delete, dense_params, new_name
 
 SOURCE_VARIABLE = "QMIG_TEST_SOURCE_QDRANT"

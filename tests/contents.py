@@ -4,12 +4,11 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from qdrant_client import grpc as api
-from qdrant_client.conversions.conversion import payload_to_grpc
-
 from qmig.connections import Server
 from qmig.errors import NotFoundError
+from qmig.wire import api
 from qmig.wire.keys import PointKey, shard_key_of, shard_key_selector
+from qmig.wire.payload import to_payload
 
 PointIds = int | str
 
@@ -66,7 +65,7 @@ def point(
     return api.PointStruct(
         id=point_id,
         vectors=vectors if vectors is not None else api.Vectors(vectors=api.NamedVectors()),
-        payload=payload_to_grpc(payload or {}),
+        payload=to_payload(payload or {}),
     )
 
 

@@ -1,5 +1,6 @@
 """The command line. One file a command, loaded when it is called, so that `qmig --help` is quick."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -48,8 +49,10 @@ def qmig() -> None:
 
 def main() -> None:
     """Run a command; an error is one line on stderr and a status, never a traceback."""
+    # gRPC writes failed handshakes and the like to stderr by itself; they are errors of qmig's as well.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        qmig(standalone_mode=False)
+        qmig(prog_name="qmig", standalone_mode=False)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.ClickException as error:

@@ -37,8 +37,12 @@ class ChildProcess:
         name: str,
         env: Mapping[str, str] | None = None,
         stdin: bytes = b"",
+        show_log: bool = False,
     ) -> None:
-        """Start `command`; `name` is for messages, `env` goes on top of this process' environment."""
+        """Start `command`; `name` is for messages, `env` goes on top of this process' environment.
+
+        With `show_log` its stderr is this process' own, and cannot be read back.
+        """
         self.name = name
         self._stdout = tempfile.TemporaryFile()  # noqa: SIM115
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
@@ -51,7 +55,7 @@ class ChildProcess:
                 [*_launcher(parent), *command],
                 stdin=source,
                 stdout=self._stdout,
-                stderr=self._stderr,
+                stderr=None if show_log else self._stderr,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
             )
@@ -85,13 +89,13 @@ class ChildProcess:
                     return line.partition(mark)[2].strip()
             if ended:
                 status = self._process.returncode
-                raise TerminalError(f"{self.name} ended with status {status} as it started{self._last_lines()}")
+                raise TerminalError(f"{self.name} ended with status {status} as it started{self.last_lines()}")
             if time.monotonic() > deadline:
                 self.kill()
-                raise TerminalError(f"{self.name} was not ready within {timeout:g} s{self._last_lines()}")
+                raise TerminalError(f"{self.name} was not ready within {timeout:g} s{self.last_lines()}")
             time.sleep(POLL_SECONDS)
 
-    def _last_lines(self) -> str:
+    def last_lines(self) -> str:
         lines = self.read_stderr().strip().splitlines()[-STDERR_LINES:]
         return ": " + " | ".join(lines) if lines else ""
 

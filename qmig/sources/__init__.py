@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
 
-from qdrant_client import grpc as api
-
 from qmig.migration import Migration
 from qmig.sealing import Credentials
 from qmig.target import ShardKeyPlacement
+from qmig.wire import api
 
 SOURCES = {"qdrant": "qmig.sources.qdrant"}
 

@@ -3,8 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from qdrant_client import grpc as api
-
 from qmig.connections import Call, Server
 from qmig.errors import TerminalError
 from qmig.migration import Migration
@@ -19,6 +17,7 @@ from qmig.target import (
     exact_count,
     shard_keys,
 )
+from qmig.wire import api
 from qmig.wire.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
 from qmig.wire.passthrough import point_id, read_scroll
 

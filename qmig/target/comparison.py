@@ -5,7 +5,8 @@ from typing import cast
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
-from qdrant_client import grpc as api
+
+from qmig.wire import api
 
 # A vector read as the first and stored as the second is the same vector again. Everything is read as float32.
 LOSSLESS = {

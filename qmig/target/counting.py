@@ -1,9 +1,8 @@
 """Exact counts, for the verification of a copy."""
 
-from qdrant_client import grpc as api
-
 from qmig.connections import COUNT_TIMEOUT, Server
 from qmig.errors import TerminalError
+from qmig.wire import api
 
 
 def exact_count(server: Server, collection: str, shard_key: api.ShardKey | None) -> int:

@@ -2,7 +2,8 @@
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from qdrant_client import grpc as api
+
+from qmig.wire import api
 
 # Seconds that a server may take to agree on a change of a collection among its peers.
 CHANGE_TIMEOUT = 60

@@ -1,9 +1,8 @@
 """Payload indexes: those of the source, made in the target with all their parameters."""
 
-from qdrant_client import grpc as api
-
 from qmig.connections import Server
 from qmig.errors import TerminalError, TransientError
+from qmig.wire import api
 
 # Seconds; an index over the points that an existing target holds takes long.
 INDEX_TIMEOUT = 1800

@@ -4,9 +4,8 @@
 collection that the migration itself created; somebody else's keeps its settings.
 """
 
-from qdrant_client import grpc as api
-
 from qmig.target.creation import CHANGE_TIMEOUT
+from qmig.wire import api
 
 # What Qdrant 1.18 goes by where a collection has no indexing_threshold. It reports none only if its own
 # configuration says null, and no update can unset a threshold again.

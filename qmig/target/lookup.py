@@ -3,10 +3,9 @@
 import difflib
 from collections.abc import Sequence
 
-from qdrant_client import grpc as api
-
 from qmig.connections import Server
 from qmig.errors import NotFoundError
+from qmig.wire import api
 
 
 def collection_info(server: Server, name: str) -> api.CollectionInfo | None:

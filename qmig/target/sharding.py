@@ -5,11 +5,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qdrant_client import grpc as api
-
 from qmig.connections import Server
 from qmig.errors import NotFoundError, TerminalError
 from qmig.target.creation import CHANGE_TIMEOUT
+from qmig.wire import api
 
 # Replicas on their way to or from another peer; they say nothing about how many a shard is to have.
 MOVING = {

@@ -5,7 +5,7 @@ import uuid
 from functools import total_ordering
 from typing import Any
 
-from qdrant_client import grpc as api
+from qmig.wire import api
 
 MAX_NUMBER = 2**64 - 1
 

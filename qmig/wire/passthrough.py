@@ -8,9 +8,8 @@ message by renumbering its payload entries, one byte each, and by leaving out wh
 
 from collections.abc import Iterator, Sequence
 
-from qdrant_client import grpc as api
-
 from qmig.errors import TerminalError
+from qmig.wire import api
 
 # Tags on the wire: field number << 3 | wire type 2 (length-delimited).
 _ID = 1 << 3 | 2
@@ -40,7 +39,7 @@ def upsert_request(header: bytes, points: Sequence[bytes]) -> bytes:
     """A serialized `UpsertPoints`: `header` holds all its fields but the points, which are appended as they are."""
     parts = [header]
     for point in points:
-        parts += (_POINTS, _varint(len(point)), point)
+        parts += (_POINTS, varint(len(point)), point)
     return b"".join(parts)
 
 
@@ -57,7 +56,7 @@ def payload_value(point: bytes, key: str) -> api.Value | None:
     name = key.encode()
     for tag, start, end in _fields(point, 0, len(point)):
         if tag == _WRITE_PAYLOAD and point.find(name, start, end) >= 0:
-            entry = api.PointStruct.FromString(_POINTS + _varint(end - start) + point[start:end]).payload
+            entry = api.PointStruct.FromString(_POINTS + varint(end - start) + point[start:end]).payload
             if key in entry:
                 return entry[key]
     return None
@@ -131,7 +130,7 @@ def _read_varint(message: bytes, position: int) -> tuple[int, int]:
         shift += 7
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
     encoded = bytearray()
     while value > 127:
         encoded.append(value & 127 | 128)

@@ -88,7 +88,10 @@ class MilvusServer(ABC):
         return self._process is not None and self._process.running
 
     def start(self) -> None:
-        """Start the process and wait until it answers; raises TerminalError where it does not."""
+        """Start the process and wait until it answers; raises TerminalError where it does not.
+
+        After a restart the collections of Milvus Lite 3.2 and of the standalone server have to be loaded again.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         self._process = self._launch()
         self._wait_until_ready(self._process)
@@ -114,7 +117,9 @@ class MilvusServer(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """The data go, too: the standalone server's take a quarter of a gigabyte."""
         self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     @abstractmethod
     def _launch(self) -> ChildProcess: ...
@@ -186,8 +191,12 @@ class StandaloneServer(MilvusServer):
     version = "2.3.5"
     installed = "milvus/data/config.yaml.template"
 
+    # A graceful stop waits for other nodes to take the data over, half an hour; a start after it, and after a kill,
+    # waits until the sessions of the former process have expired.
+    defaults: ClassVar[Mapping[str, object]] = {"common.gracefulStopTimeout": 2, "common.session.ttl": 10}
+
     def _launch(self) -> ChildProcess:
-        settings = [f"{name}={_yaml(value)}" for name, value in self.settings.items()]
+        settings = [f"{name}={_yaml(value)}" for name, value in {**self.defaults, **self.settings}.items()]
         process = ChildProcess(
             # -P: the folder of this script holds a collections.py.
             [sys.executable, "-P", __file__, str(self.home()), str(self.directory), str(self.port), *settings],
@@ -199,6 +208,31 @@ class StandaloneServer(MilvusServer):
 
 def _yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class GivenServer(MilvusServer):
+    """A server that is there already and is neither started nor stopped."""
+
+    kind = "given"
+    version = ""
+    installed = ""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Path())
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def start(self) -> None:
+        """It runs."""
+
+    def __exit__(self, *_: object) -> None:
+        """It goes on."""
+
+    def _launch(self) -> ChildProcess:
+        raise AssertionError("a given server is not started")
 
 
 KINDS: tuple[type[MilvusServer], ...] = (LiteServer, OlderLiteServer, StandaloneServer)
@@ -329,7 +363,6 @@ def main(home: Path, directory: Path, port: int, settings: Mapping[str, str]) ->
     if listener is not None:
         threading.Thread(target=_forward_all, args=(listener, port), daemon=True).start()
     _, status = os.waitpid(child, 0)
-    shutil.rmtree(directory / "logs", ignore_errors=True)
     return os.waitstatus_to_exitcode(status)
 
 

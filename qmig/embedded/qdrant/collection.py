@@ -10,11 +10,11 @@ from typing import Any
 
 import qdrant_edge as edge
 from google.protobuf.message import Message
-from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant import indexes, settings
 from qmig.embedded.qdrant.refusals import bad_input, bad_request, from_engine, invalid
 from qmig.embedded.qdrant.values import Key, from_shard_key, quoted, to_shard_key
+from qmig.wire import api
 
 PEER = 1
 SETTINGS = "collection.pb"

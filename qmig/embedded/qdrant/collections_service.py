@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.message import Message
-from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant.calls import serves
 from qmig.embedded.qdrant.refusals import invalid, require_served, unserved
 from qmig.embedded.qdrant.storage import Storage
 from qmig.embedded.qdrant.values import to_shard_key
+from qmig.wire import api
 
 
 class CollectionsService:

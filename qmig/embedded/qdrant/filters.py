@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import numpy as np
 import qdrant_edge as edge
-from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant.refusals import invalid, require_served, unserved
 from qmig.embedded.qdrant.values import from_point_id
+from qmig.wire import api
 
 
 def to_filter(message: api.Filter) -> edge.Filter:

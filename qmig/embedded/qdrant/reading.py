@@ -9,7 +9,6 @@ from typing import Any
 
 import qdrant_edge as edge
 from google.protobuf.message import Message
-from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant.calls import serves
 from qmig.embedded.qdrant.filters import optional_filter
@@ -20,13 +19,14 @@ from qmig.embedded.qdrant.values import (
     EngineIds,
     Key,
     fill_point_id,
-    fill_value,
     from_point_id,
     scroll_order,
     to_shard_key,
 )
 from qmig.embedded.qdrant.vectors import fill_vectors, query_vector
 from qmig.embedded.qdrant.writing import shard_selector
+from qmig.wire import api
+from qmig.wire.payload import fill_value
 
 DEFAULT_LIMIT = 10
 

@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import Message
-from qdrant_client import grpc as api
 from qdrant_client.grpc import (
     collections_service_pb2,
     points_service_pb2,
@@ -27,6 +26,7 @@ from qmig.embedded.qdrant.collections_service import CollectionsService
 from qmig.embedded.qdrant.points_service import PointsService
 from qmig.embedded.qdrant.storage import Storage
 from qmig.errors import TerminalError
+from qmig.wire import api
 
 VERSION = "1.18.3"
 THREADS = 16

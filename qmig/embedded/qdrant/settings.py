@@ -6,9 +6,9 @@ from typing import Any
 
 import qdrant_edge as edge
 from google.protobuf.message import Message
-from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant.refusals import bad_input, invalid, unserved
+from qmig.wire import api
 
 DISTANCES = {
     api.Cosine: edge.Distance.Cosine,

@@ -9,12 +9,11 @@ import threading
 from pathlib import Path
 from uuid import uuid4
 
-from qdrant_client import grpc as api
-
 from qmig.embedded.qdrant import settings
 from qmig.embedded.qdrant.collection import SETTINGS, Collection, replace
 from qmig.embedded.qdrant.refusals import already_exists, bad_input, invalid, not_found
 from qmig.errors import TerminalError
+from qmig.wire import api
 
 FLUSH_SECONDS = 5.0
 UNWANTED = '<>:"/\\|?*'

@@ -8,17 +8,13 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from qdrant_client import grpc as api
-
 from qmig.embedded.qdrant.refusals import invalid
+from qmig.wire import api
 
 Id = int | UUID
 EngineIds = list[int | UUID | str]
 Key = str | int | None
 """A shard key; `None` stands for the only shard of a collection without shard keys."""
-
-MAX_INT64 = 2**63 - 1
-
 
 def from_value(value: api.Value) -> Any:
     """The JSON value in `value`; a whole double stays a float, and what is not set is null."""
@@ -45,31 +41,6 @@ READERS: dict[str | None, Callable[[api.Value], Any]] = {
     "list_value": lambda value: [from_value(item) for item in value.list_value.values],
     "struct_value": lambda value: from_payload(value.struct_value.fields),
 }
-
-
-def fill_value(message: api.Value, value: Any) -> None:
-    """Write a JSON value into `message`."""
-    if value is None:
-        message.null_value = api.NULL_VALUE
-    elif isinstance(value, str):
-        message.string_value = value
-    elif isinstance(value, bool):
-        message.bool_value = value
-    elif isinstance(value, int):
-        if value <= MAX_INT64:
-            message.integer_value = value
-        else:
-            message.double_value = value
-    elif isinstance(value, float):
-        message.double_value = value
-    elif isinstance(value, list):
-        message.list_value.SetInParent()
-        for item in value:
-            fill_value(message.list_value.values.add(), item)
-    else:
-        message.struct_value.SetInParent()
-        for key, item in value.items():
-            fill_value(message.struct_value.fields[key], item)
 
 
 def from_point_id(message: api.PointId) -> Id:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import qdrant_edge as edge
-from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant.refusals import invalid, unserved
+from qmig.wire import api
 
 
 def from_vectors(message: api.Vectors) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import qdrant_edge as edge
 from google.protobuf.message import Message
-from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant.calls import serves
 from qmig.embedded.qdrant.filters import optional_filter, to_filter
@@ -15,6 +14,7 @@ from qmig.embedded.qdrant.refusals import bad_request, invalid, unserved
 from qmig.embedded.qdrant.storage import Storage
 from qmig.embedded.qdrant.values import EngineIds, from_payload, from_point_id
 from qmig.embedded.qdrant.vectors import from_vectors
+from qmig.wire import api
 
 UPDATE_MODES = {
     api.Upsert: edge.UpdateMode.Upsert,

@@ -1,0 +1,374 @@
+"""A mistake gets one line that says what is wrong, with the value, and what to do; and nothing is written."""
+
+import http.server
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from qmig.connections import Server
+from qmig.embedded.processes import ChildProcess
+from qmig.embedded.qdrant.process import EmbeddedQdrant
+from qmig.embedded.redis import free_port
+from qmig.ledger import Ledger, MigrationRecord
+from qmig.migration import Endpoint, Migration, Source, Target
+from qmig.sealing import new_secret
+from tests.conftest import Ends, Run, start_workers
+from tests.contents import contents, count, create, delete, dense_params, exists, fill, simple_points
+from tests.refusals import assert_nothing_written, assert_refused
+
+ROLES = ["source", "target"]
+
+
+@pytest.fixture
+def there(ends: Ends) -> Ends:
+    """Ends whose source is there, with a few points."""
+    create(ends.source, ends.source_name, dense_params())
+    fill(ends.source, ends.source_name, simple_points(20))
+    return ends
+
+
+def with_option(ends: Ends, option: str, value: str) -> list[str]:
+    """The ends' arguments with another value for one option."""
+    arguments = list(ends.arguments)
+    arguments[arguments.index(option) + 1] = value
+    return arguments
+
+
+BAD_URLS = {
+    "http://localhost:port": "port",
+    "http://localhost:99999": "Port out of range",
+    "http://localhost:0": "port 0",
+    "localhost:6334": "scheme",
+    "ftp://localhost:6334": "scheme",
+    "grpc://localhost:6334": "scheme",
+    "http://": "host",
+    "http://[::1": "IPv6",
+    "http://localhost:6334/collections": "path",
+    "": "scheme",
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_a_url_that_is_none(ends: Ends, qmig: Run, role: str, url: str) -> None:
+    result = qmig("qdrant", *with_option(ends, f"--{role}-url", url), "-c")
+
+    assert_refused(result, 2, f"--{role}-url {url}", BAD_URLS[url], "http://host:6334")
+    assert_nothing_written(ends)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_credentials_in_a_url_are_refused_and_never_shown(ends: Ends, qmig: Run, role: str) -> None:
+    for url in ("http://user:geheim@localhost:6334", "http://geheim@localhost:port", "geheim@localhost:6334"):
+        result = qmig("qdrant", *with_option(ends, f"--{role}-url", url), "-c")
+
+        assert_refused(result, 2, f"--{role}-url", "***@localhost")
+        assert "geheim" not in result.stderr
+    assert_nothing_written(ends)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nothing_listens_there(there: Ends, qmig: Run, role: str) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+
+    result = qmig("qdrant", *with_option(there, f"--{role}-url", url), "-c")
+
+    assert_refused(result, 1, f"{role} {url}", "nothing listens there", f"--{role}-url")
+    assert_nothing_written(there)
+
+
+def test_a_host_that_nobody_knows(ends: Ends, qmig: Run) -> None:
+    result = qmig("qdrant", *with_option(ends, "--source-url", "http://no-such-host.invalid:6334"), "-c")
+
+    assert_refused(result, 1, "no host named 'no-such-host.invalid'", "--source-url")
+    assert_nothing_written(ends)
+
+
+class Hello(http.server.BaseHTTPRequestHandler):
+    """What Qdrant's REST port does with any request, as far as it matters here: it answers HTTP/1.1."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def http_port() -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_rest_port_instead_of_grpc(there: Ends, qmig: Run, role: str, http_port: int) -> None:
+    url = f"http://127.0.0.1:{http_port}"
+
+    result = qmig("qdrant", *with_option(there, f"--{role}-url", url), "-c")
+
+    assert_refused(result, 1, f"{role} {url}", "not gRPC", "6334", f"--{role}-url")
+    assert_nothing_written(there)
+
+
+def test_a_port_that_speaks_neither(there: Ends, qmig: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closing = threading.Thread(target=_hang_up, args=[server], daemon=True)
+        closing.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        result = qmig("qdrant", *with_option(there, "--source-url", url), "-c")
+
+    assert_refused(result, 1, f"source {url}", "gRPC port")
+    assert_nothing_written(there)
+
+
+def _hang_up(server: socket.socket) -> None:
+    while True:
+        try:
+            server.accept()[0].close()
+        except OSError:
+            return
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An endpoint that asks for an API key."""
+    with EmbeddedQdrant(tmp_path_factory.mktemp("locked"), api_key="right") as qdrant:
+        endpoint = Endpoint.parse(qdrant.url, "")
+        with Server(endpoint, "source", "right") as server:
+            yield server
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("key", ["wr0ng-k3y", None], ids=["wrong", "none"])
+def test_a_wrong_api_key(there: Ends, qmig: Run, locked: Server, role: str, key: str | None) -> None:
+    env = {"QMIG_SECRET_KEY": new_secret(), **({f"{role.upper()}_API_KEY": key} if key else {})}
+    url = locked.endpoint.url
+
+    result = qmig("qdrant", *with_option(there, f"--{role}-url", url), "-c", env=env)
+
+    assert_refused(result, 1, f"{role} {url}", "API key", f"--{role}-api-key", f"${role.upper()}_API_KEY")
+    assert "wr0ng-k3y" not in result.stderr
+    assert_nothing_written(there)
+    assert not exists(locked, there.target_name)
+
+
+def test_a_source_that_is_not_there_with_close_names(there: Ends, qmig: Run) -> None:
+    almost = there.source_name[:-1]
+
+    result = qmig("qdrant", *with_option(there, "--source-collection", almost), "-c")
+
+    assert_refused(result, 1, repr(almost), f"close: {there.source_name!r}", "--source-collection")
+    assert_nothing_written(there)
+
+
+def test_a_target_that_is_not_there_with_close_names(there: Ends, qmig: Run) -> None:
+    close = f"{there.target_name}s"
+    create(there.target, close, dense_params())
+    try:
+        result = qmig("qdrant", *there.arguments)
+    finally:
+        delete(there.target, close)
+
+    line = assert_refused(result, 1, repr(there.target_name), f"close: {close!r}")
+    assert "--create-target-collection (-c)" in line
+    assert_nothing_written(there)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("-b", "0"),
+        ("--batch-size", "-5"),
+        ("--batch-size", "many"),
+        ("--batch-bytes", "0"),
+        ("--batch-bytes", str(32 * 1024 * 1024 + 1)),
+        ("--batch-delay", "-1"),
+        ("--workers", "0"),
+        ("--chunk-size", "0"),
+        ("--chunk-size", "1.5"),
+    ],
+)
+def test_a_number_out_of_its_range(ends: Ends, qmig: Run, option: str, value: str) -> None:
+    result = qmig("qdrant", *ends.arguments, "-c", option, value)
+
+    assert_refused(result, 2, option, value)
+    assert_nothing_written(ends)
+
+
+@pytest.mark.parametrize("option", ["--source-url", "--source-collection", "--target-url", "--target-collection"])
+def test_an_option_that_is_missing(ends: Ends, qmig: Run, option: str) -> None:
+    arguments = list(ends.arguments)
+    at = arguments.index(option)
+    del arguments[at : at + 2]
+
+    assert_refused(qmig("qdrant", *arguments), 2, "Missing option", option)
+
+
+@pytest.mark.parametrize("arguments", [["qdrnt"], ["qdrant", "--bach-size", "3"], ["status", "--nope"]])
+def test_what_qmig_does_not_know(qmig: Run, arguments: list[str]) -> None:
+    assert_refused(qmig(*arguments), 2, next(one for one in arguments[::-1] if one != "3"))
+
+
+@pytest.mark.parametrize("option", ["--source-collection", "--target-collection"])
+def test_a_collection_name_that_cannot_be(there: Ends, qmig: Run, option: str) -> None:
+    for name in ("", "with/slash", "x" * 256):
+        result = qmig("qdrant", *with_option(there, option, name), "-c")
+        assert_refused(result, 1, option.strip("-").split("-", maxsplit=1)[0], "collection_name")
+    assert_nothing_written(there)
+
+
+def test_a_ledger_that_a_newer_qmig_wrote(there: Ends, migrate: Run, qmig: Run) -> None:
+    migration = Migration(
+        Source("qdrant", there.source.endpoint, there.source_name),
+        Target(there.target.endpoint, there.target_name, there.ledger),
+    )
+    ledger = Ledger(there.target, there.ledger)
+    ledger.create()
+    ledger.save_migration(MigrationRecord(migration.id, migration.title, migration.to_json(), version=99))
+    before = contents(there.target, there.ledger)
+
+    for result in (
+        migrate("-c"),
+        migrate("-c", "--restart-migration"),
+        qmig(
+            "status",
+            "--target-url", there.target.endpoint.url,
+            "--migration-offsets-collection-name", there.ledger,
+        ),
+    ):  # fmt: skip
+        assert_refused(result, 1, migration.id, "version 99", "newer qmig")
+    assert contents(there.target, there.ledger) == before
+    assert not exists(there.target, there.target_name)
+
+
+def test_a_ledger_name_that_is_a_collection_of_vectors(there: Ends, qmig: Run) -> None:
+    create(there.target, there.ledger, dense_params())
+
+    result = qmig("qdrant", *there.arguments, "-c")
+
+    assert_refused(result, 1, repr(there.ledger), "not a ledger", "--migration-offsets-collection-name")
+    assert count(there.target, there.ledger) == 0
+    assert not exists(there.target, there.target_name)
+
+
+def test_a_ledger_name_that_is_the_target(ends: Ends, qmig: Run) -> None:
+    arguments = with_option(ends, "--migration-offsets-collection-name", ends.target_name)
+
+    assert_refused(qmig("qdrant", *arguments, "-c"), 2, repr(ends.target_name), "ledger")
+    assert_nothing_written(ends)
+
+
+def test_both_ends_equal(ends: Ends, qmig: Run) -> None:
+    port = ends.source.endpoint.port
+    for source, target in (
+        (f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}"),
+        (f"http://localhost:{port}", f"http://127.0.0.1:{port}/"),
+        (f"http://[::1]:{port}", f"http://LOCALHOST:{port}"),
+    ):
+        same = replace(ends, target_name=ends.source_name)
+        arguments = with_option(same, "--source-url", source)
+        arguments[arguments.index("--target-url") + 1] = target
+        result = qmig("qdrant", *arguments, "-c")
+        assert_refused(result, 2, "source and target collections must be different", repr(ends.source_name))
+    assert_nothing_written(ends)
+
+
+@pytest.mark.parametrize(
+    ("broker", "said"),
+    [
+        ("redis://127.0.0.1:{port}/0", "refused"),
+        ("http://127.0.0.1:{port}", "redis://"),
+        ("redis://127.0.0.1:99999/0", "Port out of range"),
+        ("redis://127.0.0.1:port/0", "port"),
+    ],
+)
+def test_a_broker_that_cannot_be_reached(there: Ends, qmig: Run, broker: str, said: str) -> None:
+    url = broker.format(port=free_port())
+
+    for arguments in (["qdrant", *there.arguments, "-c"], ["worker"], ["flower"]):
+        result = qmig(*arguments, "--broker-url", url)
+        assert_refused(result, 2, url, said, "--broker-url", "$QMIG_BROKER_URL")
+    assert_nothing_written(there)
+
+
+def test_a_brokers_password_is_not_shown(there: Ends, qmig: Run) -> None:
+    url = f"redis://user:geheim@127.0.0.1:{free_port()}/0"
+
+    result = qmig("qdrant", *there.arguments, "-c", broker=url)
+
+    assert_refused(result, 2, "redis://***@127.0.0.1")
+    assert "geheim" not in result.stderr
+    assert_nothing_written(there)
+
+
+def test_a_wrong_password_for_the_broker(there: Ends, qmig: Run, fleet: str) -> None:
+    host = fleet.rpartition("@")[2]
+
+    result = qmig("qdrant", *there.arguments, "-c", broker=f"redis://:geheim@{host}")
+
+    assert_refused(result, 2, "password")
+    assert "geheim" not in result.stderr
+    assert_nothing_written(there)
+
+
+@pytest.mark.parametrize("command", ["worker", "flower"])
+def test_no_broker_where_one_is_needed(qmig: Run, command: str) -> None:
+    assert_refused(qmig(command), 2, "--broker-url", "$QMIG_BROKER_URL")
+
+
+def test_no_worker_on_the_fleet_is_said_and_said_again_until_one_comes(there: Ends, idle_broker: str) -> None:
+    process = ChildProcess(
+        [sys.executable, "-m", "qmig", "qdrant", *there.arguments, "-c"],
+        name="the migration",
+        env={"QMIG_BROKER_URL": idle_broker},
+    )
+    process.wait_for_log("no worker answers on redis://***@")
+    said = process.read_stderr().count("no worker answers")
+    assert said == 1
+    _wait_until(lambda: process.read_stderr().count("no worker answers") == 2, process)
+    worker = start_workers(idle_broker, concurrency=1)
+    try:
+        assert process.wait(timeout=120) == 0, process.read_stderr()
+    finally:
+        worker.stop()
+    assert contents(there.target, there.target_name) == contents(there.source, there.source_name)
+    assert "qmig worker --broker-url" in process.read_stderr()
+
+
+def _wait_until(condition: Callable[[], bool], process: ChildProcess) -> None:
+    tick = threading.Event()
+    for _ in range(600):
+        if condition():
+            return
+        assert process.running, process.read_stderr()
+        tick.wait(0.1)
+    pytest.fail(process.read_stderr())
+
+
+def test_two_routings_exclude_each_other(ends: Ends, qmig: Run) -> None:
+    routing = ["--target-shard-key", "a", "--target-shard-key-field", "b"]
+
+    assert_refused(qmig("qdrant", *ends.arguments, "-c", *routing), 2, *routing[::2])
+    assert_nothing_written(ends)
+
+
+def test_status_of_what_is_not_there(ends: Ends, qmig: Run) -> None:
+    arguments = ["status", "--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name"]
+    assert_refused(qmig(*arguments, ends.ledger), 1, repr(ends.ledger), ends.target.endpoint.url)
+
+    Ledger(ends.target, ends.ledger).create()
+    assert_refused(qmig(*arguments, ends.ledger, "f00"), 2, "'f00' is unknown", repr(ends.ledger))
+    empty: subprocess.CompletedProcess[str] = qmig(*arguments, ends.ledger)
+    assert (empty.returncode, empty.stderr) == (0, "")
+    assert "no migrations" in empty.stdout

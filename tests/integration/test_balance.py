@@ -1,0 +1,96 @@
+"""At the end the books must balance, and what is missing is named."""
+
+import pytest
+
+from qmig.wire import api
+from tests.conftest import Ends, Run
+from tests.contents import contents, create, create_shard_key, dense_params, fill, simple_points
+
+
+def remove(ends: Ends, first: int, last: int) -> None:
+    """Delete points from the target behind the migration's back."""
+    ids = [api.PointId(num=key) for key in range(first, last + 1)]
+    request = api.DeletePoints(
+        collection_name=ends.target_name,
+        wait=True,
+        points=api.PointsSelector(points=api.PointsIdsList(ids=ids)),
+    )
+    ends.target.call(ends.target.points.Delete, request)
+
+
+def migrated(ends: Ends, migrate: Run, points: int = 1500) -> None:
+    create(ends.source, ends.source_name, dense_params())
+    fill(ends.source, ends.source_name, simple_points(points))
+    result = migrate("-c", "--chunk-size", "500")
+    assert result.returncode == 0, result.stderr
+
+
+def test_points_that_are_missing_in_the_target_are_an_error_with_their_ranges(ends: Ends, migrate: Run) -> None:
+    migrated(ends, migrate)
+    remove(ends, 3, 9)
+    remove(ends, 1498, 1499)
+
+    result = migrate("-c")
+
+    assert result.returncode == 1
+    assert "missing in the target: 9 of the source's points: 7 in […, " in result.stderr
+    assert "2 in [" in result.stderr
+    assert "--restart-migration" in result.stderr
+    again = migrate("-c", "--restart-migration")
+    assert again.returncode == 0, again.stderr
+    assert contents(ends.target, ends.target_name) == contents(ends.source, ends.source_name)
+
+
+def test_a_source_that_was_written_to_is_said_to_be_so_with_the_numbers(ends: Ends, migrate: Run) -> None:
+    migrated(ends, migrate)
+    fill(ends.source, ends.source_name, simple_points(25, start=5000))
+
+    result = migrate("-c")
+
+    assert result.returncode == 0, result.stderr
+    assert "the source was written to meanwhile: 1,500 points were read, it holds 1,525 now" in result.stderr
+
+
+def test_something_else_that_writes_to_the_target_is_told(ends: Ends, migrate: Run) -> None:
+    migrated(ends, migrate)
+    fill(ends.target, ends.target_name, simple_points(10, start=9000))
+
+    result = migrate("-c")
+
+    assert result.returncode == 0, result.stderr
+    assert "the target holds 1,510 points, 10 more than it had and was given" in result.stderr
+
+
+def test_a_finished_migration_leaves_the_settings_of_its_target_alone(ends: Ends, migrate: Run) -> None:
+    migrated(ends, migrate)
+    update = api.UpdateCollection(
+        collection_name=ends.target_name, optimizers_config=api.OptimizersConfigDiff(indexing_threshold=12345)
+    )
+    ends.target.call(ends.target.collections.Update, update)
+
+    assert migrate("-c").returncode == 0
+
+    request = api.GetCollectionInfoRequest(collection_name=ends.target_name)
+    config = ends.target.call(ends.target.collections.Get, request).result.config
+    assert config.optimizer_config.indexing_threshold == 12345
+
+
+@pytest.mark.usefixtures("custom_sharding")
+def test_points_missing_under_one_shard_key_are_named(ends: Ends, migrate: Run) -> None:
+    create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom)
+    for part in ('"eu"', '"us"'):
+        create_shard_key(ends.source, ends.source_name, part)
+        fill(ends.source, ends.source_name, simple_points(100), part)
+    assert migrate("-c").returncode == 0
+    request = api.DeletePoints(
+        collection_name=ends.target_name,
+        wait=True,
+        points=api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(num=7)])),
+        shard_key_selector=api.ShardKeySelector(shard_keys=[api.ShardKey(keyword="us")]),
+    )
+    ends.target.call(ends.target.points.Delete, request)
+
+    result = migrate("-c")
+
+    assert result.returncode == 1
+    assert "missing in the target: 1 of the source's points: 1 in […, …) of shard key \"us\"" in result.stderr

@@ -1,0 +1,95 @@
+"""Milvus servers, each started once a session by the first test that wants it.
+
+`milvus_server` runs a test on every one of them, and on the server at $QMIG_TEST_MILVUS (a URL) where that is set;
+`milvus_lite`, `milvus_older_lite` and `milvus_standalone` are one each. A server that cannot be had skips the test.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from uuid import uuid4
+
+import pytest
+from pymilvus import MilvusClient
+
+from tests.milvus.servers import KINDS, GivenServer, MilvusServer
+
+VARIABLE = "QMIG_TEST_MILVUS"
+
+_used: dict[str, str] = {}
+
+StartMilvus = Callable[[str], MilvusServer]
+
+
+@pytest.fixture(scope="session")
+def start_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartMilvus]:
+    """The running server of a kind, or a skip."""
+    started: dict[str, MilvusServer] = {}
+
+    def start(kind: str) -> MilvusServer:
+        if kind not in started:
+            started[kind] = stack.enter_context(_server(kind, tmp_path_factory))
+            _used[kind] = f"{started[kind].version} at {started[kind].url} {started[kind].notice}".strip()
+        return started[kind]
+
+    with ExitStack() as stack:
+        yield start
+
+
+def _server(kind: str, tmp_path_factory: pytest.TempPathFactory) -> MilvusServer:
+    if kind == GivenServer.kind:
+        return GivenServer(os.environ[VARIABLE])
+    (server,) = (each for each in KINDS if each.kind == kind)
+    if reason := server.missing():
+        pytest.skip(f"no Milvus {server.version}: {reason}")
+    return server(tmp_path_factory.mktemp(f"milvus-{kind}"))
+
+
+KIND_NAMES = [each.kind for each in KINDS] + [GivenServer.kind] * (VARIABLE in os.environ)
+
+
+@pytest.fixture(scope="session", params=KIND_NAMES)
+def milvus_server(start_milvus: StartMilvus, request: pytest.FixtureRequest) -> MilvusServer:
+    """Every server in turn."""
+    return start_milvus(request.param)
+
+
+@pytest.fixture(scope="session")
+def milvus_lite(start_milvus: StartMilvus) -> MilvusServer:
+    """Milvus Lite 3.2."""
+    return start_milvus("lite")
+
+
+@pytest.fixture(scope="session")
+def milvus_older_lite(start_milvus: StartMilvus) -> MilvusServer:
+    """Milvus Lite 2.5."""
+    return start_milvus("lite-2.5")
+
+
+@pytest.fixture(scope="session")
+def milvus_standalone(start_milvus: StartMilvus) -> MilvusServer:
+    """The standalone server, 2.3."""
+    return start_milvus("standalone")
+
+
+@pytest.fixture
+def milvus_client(milvus_server: MilvusServer) -> Iterator[MilvusClient]:
+    """A client of every server in turn."""
+    client = MilvusClient(milvus_server.url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def milvus_name(milvus_client: MilvusClient) -> Iterator[str]:
+    """A collection's name; the collection is gone after the test."""
+    name = f"c_{uuid4().hex}"
+    yield name
+    milvus_client.drop_collection(name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _used:
+        terminalreporter.section("Milvus servers used")
+    for kind, server in sorted(_used.items()):
+        terminalreporter.line(f"{kind}: {server}")

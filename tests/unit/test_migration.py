@@ -1,0 +1,146 @@
+"""A migration's fingerprint names both ends and nothing else; an endpoint is read from its URL."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from qmig.errors import UsageError
+from qmig.migration import Endpoint, Migration, Options, Routing, Source, Target, redacted
+
+MIGRATION = Migration(
+    Source("qdrant", Endpoint("source.example", 6334), "products"),
+    Target(Endpoint("target.example", 6334), "copy"),
+)
+
+
+def test_the_fingerprint_is_the_same_for_ever() -> None:
+    """Another value would orphan every ledger that there is."""
+    assert MIGRATION.id == "91b7bac4-6509-5d7a-a3af-cf1d4163fe23"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(MIGRATION, options=Options(7, 100, 5, True)),
+        replace(MIGRATION, routing=Routing(shard_key="eu")),
+        replace(MIGRATION, target=replace(MIGRATION.target, ledger="another")),
+        replace(MIGRATION, source=replace(MIGRATION.source, endpoint=Endpoint("source.example", 6334, True))),
+        replace(MIGRATION, target=replace(MIGRATION.target, endpoint=Endpoint("another", 1, True))),
+    ],
+    ids=["options", "routing", "ledger", "TLS", "target's address"],
+)
+def test_the_fingerprint_does_not_depend_on_how_it_is_copied(other: Migration) -> None:
+    assert other != MIGRATION
+    assert other.id == MIGRATION.id
+
+
+def test_the_order_of_partitions_does_not_matter() -> None:
+    ids = {
+        replace(MIGRATION, source=replace(MIGRATION.source, partitions=partitions)).id
+        for partitions in (("a", "b"), ("b", "a"))
+    }
+    assert len(ids) == 1
+    assert MIGRATION.id not in ids
+
+
+def test_every_part_of_the_ends_makes_another_fingerprint() -> None:
+    source, target = MIGRATION.source, MIGRATION.target
+    others = [
+        replace(MIGRATION, source=replace(source, kind="milvus")),
+        replace(MIGRATION, source=replace(source, endpoint=Endpoint("elsewhere", 6334))),
+        replace(MIGRATION, source=replace(source, endpoint=Endpoint("source.example", 6335))),
+        replace(MIGRATION, source=replace(source, database="another")),
+        replace(MIGRATION, source=replace(source, collection="Products")),
+        replace(MIGRATION, source=replace(source, partitions=("a",))),
+        replace(MIGRATION, target=replace(target, collection="products2")),
+    ]
+    assert len({MIGRATION.id, *(other.id for other in others)}) == len(others) + 1
+
+
+def test_a_migration_survives_the_ledger_and_holds_no_secret() -> None:
+    full = replace(
+        MIGRATION,
+        source=Source("milvus", Endpoint("::1", 19530, True), "größe", "db", ("a", "b")),
+        options=Options(7, 100, 5, True),
+        routing=Routing(shard_key_field="region"),
+    )
+    assert Migration.from_json(full.to_json()) == full
+    assert Migration.from_json(full.to_json()).id == full.id
+    assert "key" not in {name for end in ("source", "target") for name in json.loads(full.to_json())[end]}
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("http://localhost:6334", Endpoint("localhost", 6334)),
+        ("http://localhost", Endpoint("localhost", 6334)),
+        ("https://cloud.example:443/", Endpoint("cloud.example", 443, True)),
+        ("HTTPS://Cloud.Example", Endpoint("cloud.example", 6334, True)),
+        ("http://[::1]:7000", Endpoint("::1", 7000)),
+        ("  http://10.0.0.1:1 ", Endpoint("10.0.0.1", 1)),
+    ],
+)
+def test_a_url_is_read(url: str, endpoint: Endpoint) -> None:
+    assert Endpoint.parse(url, "--source-url") == endpoint
+    assert Endpoint.parse(endpoint.url, "--source-url") == endpoint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "localhost", "localhost:6334", "ftp://a", "http://", "http://:6334", "http://a:b", "http://a:65536",
+        "http://a:0", "http://a:-1", "http://a/b", "http://a?b", "http://a#b", "http://[::1",
+    ],
+)  # fmt: skip
+def test_what_is_no_url_is_refused_with_option_and_value(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Endpoint.parse(url, "--target-url")
+    assert str(refused.value).startswith(f"--target-url {url}: ")
+    assert "http://host:6334" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:geheim@a:1", "http://geheim@a:1", "http://me:geheim@a:b", "geheim@a", "http://me:ge@heim@a"]
+)
+def test_credentials_in_a_url_are_never_repeated(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Endpoint.parse(url, "--target-url")
+    assert "geheim" not in str(refused.value)
+    assert "heim" not in redacted(url)
+
+
+LOOPBACK = ["localhost", "127.0.0.1", "127.0.0.2", "::1"]
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_both_ends_equal_is_refused_whatever_the_host_is_called(host: str) -> None:
+    with pytest.raises(UsageError, match="source and target collections must be different"):
+        Migration(Source("qdrant", Endpoint(host, 6334), "products"), Target(Endpoint("localhost", 6334), "products"))
+
+
+def test_ends_that_differ_in_one_thing_are_different() -> None:
+    source = Source("qdrant", Endpoint("localhost", 6334), "products")
+    for target in (
+        Target(Endpoint("localhost", 6335), "products"),
+        Target(Endpoint("other", 6334), "products"),
+        Target(Endpoint("localhost", 6334), "copy"),
+    ):
+        assert Migration(source, target).title.startswith("products → ")
+
+
+def test_a_milvus_collection_may_have_the_targets_name() -> None:
+    source = Source("milvus", Endpoint("localhost", 6334), "products")
+    assert Migration(source, Target(Endpoint("localhost", 6334), "products")).id
+
+
+@pytest.mark.parametrize("ledger", ["copy", "products"])
+def test_the_ledger_is_not_what_is_copied(ledger: str) -> None:
+    here = Endpoint("localhost", 6334)
+    with pytest.raises(UsageError, match="--migration-offsets-collection-name"):
+        Migration(Source("qdrant", here, "products"), Target(here, "copy", ledger))
+
+
+def test_two_routings_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        replace(MIGRATION, routing=Routing("eu", "region"))

@@ -1,0 +1,116 @@
+"""The plan covers the whole key space, in chunks of about the wanted size."""
+
+import random
+from bisect import bisect_left
+from itertools import pairwise
+from typing import cast
+
+import pytest
+
+from qmig.plan import CHUNKS_OF_A_LARGE_PLAN, SMALLEST_CHUNK, default_chunk_size, make_plan
+from qmig.sources import Source
+from qmig.wire.keys import PointKey
+
+MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
+
+
+class Collection:
+    """Keys by part, cut by sampling as a Qdrant is; the count that a plan sees may be off."""
+
+    def __init__(self, parts: dict[str | None, list[int]], off: float = 1.0) -> None:
+        self.keys = {part: sorted(keys) for part, keys in parts.items()}
+        self._off = off
+        self._numbers = random.Random(5)
+
+    def parts(self) -> list[str | None]:
+        return list(self.keys)
+
+    def count(self, part: str | None, exact: bool) -> int:
+        return len(self.keys[part]) if exact else int(len(self.keys[part]) * self._off)
+
+    def boundaries(self, part: str | None, pieces: int) -> list[str]:
+        keys = self.keys[part]
+        if pieces < 2 or not keys:
+            return []
+        sample = sorted(self._numbers.sample(keys, min(len(keys), 50 * pieces)))
+        cuts = {sample[len(sample) * piece // pieces] for piece in range(1, pieces)}
+        return [str(cut) for cut in sorted(cuts)]
+
+
+def plan_of(collection: Collection, chunk_size: int | None) -> list[tuple[str | None, str | None, str | None]]:
+    plan = make_plan(cast("Source", collection), MIGRATION, chunk_size)
+    assert [chunk.index for chunk in plan.chunks] == list(range(len(plan.chunks)))
+    return [(chunk.part, chunk.start, chunk.end) for chunk in plan.chunks]
+
+
+def sizes(collection: Collection, chunks: list[tuple[str | None, str | None, str | None]]) -> list[int]:
+    """Keys in each chunk."""
+    found = []
+    for part, start, end in chunks:
+        keys = collection.keys[part]
+        first = 0 if start is None else bisect_left(keys, int(start))
+        last = len(keys) if end is None else bisect_left(keys, int(end))
+        found.append(last - first)
+    return found
+
+
+@pytest.mark.parametrize("off", [0.0, 0.3, 1.0, 4.0])
+@pytest.mark.parametrize("chunk_size", [None, 1, 7, 100, 10**9])
+def test_no_key_falls_between_two_chunks(chunk_size: int | None, off: float) -> None:
+    numbers = random.Random(1)
+    collection = Collection(
+        {
+            None: [numbers.getrandbits(64) for _ in range(300)],
+            '"eu"': [numbers.randrange(100) for _ in range(90)],
+            "7": [42],
+            '"empty"': [],
+        },
+        off,
+    )
+    chunks = plan_of(collection, chunk_size)
+
+    for part in collection.parts():
+        edges = [(start, end) for chunk_part, start, end in chunks if chunk_part == part]
+        assert edges[0][0] is None
+        assert edges[-1][1] is None
+        for (_, end), (start, _) in pairwise(edges):
+            assert end is not None
+            assert end == start
+        cuts = [PointKey(start) for start, _ in edges[1:] if start is not None]
+        assert cuts == sorted(set(cuts))
+    assert sum(sizes(collection, chunks)) == sum(map(len, collection.keys.values()))
+
+
+def test_chunks_are_of_about_the_wanted_size() -> None:
+    numbers = random.Random(2)
+    # Ids that crowd at one end: a cut by the range of ids would be of no use.
+    collection = Collection({None: sorted({int(numbers.lognormvariate(20, 6)) for _ in range(40_000)})})
+    chunks = plan_of(collection, 1000)
+    found = sizes(collection, chunks)
+
+    assert 0.9 * len(collection.keys[None]) / 1000 <= len(chunks) <= 1.1 * len(collection.keys[None]) / 1000
+    assert max(found) <= 2000
+    assert min(found) >= 400
+
+
+def test_chunks_know_what_they_aim_at() -> None:
+    collection = Collection({None: list(range(1000)), '"eu"': list(range(10)), '"empty"': []})
+    plan = make_plan(cast("Source", collection), MIGRATION, 100)
+
+    assert plan.chunk_size == 100
+    assert [chunk.aim for chunk in plan.chunks] == [100] * 10 + [10, 0]
+    assert {chunk.migration for chunk in plan.chunks} == {MIGRATION}
+
+
+@pytest.mark.parametrize("points", [0, 1, 4999, 5000, 5001, 10**5, 10**6, 10**7, 10**8, 10**9, 10**10])
+def test_the_default_makes_neither_tiny_chunks_nor_a_flood_of_them(points: int) -> None:
+    size = default_chunk_size(points)
+    assert size >= SMALLEST_CHUNK
+    assert points / size <= CHUNKS_OF_A_LARGE_PLAN
+    if points >= 20 * SMALLEST_CHUNK:
+        assert points / size >= 19, "too few chunks to spread over a fleet"
+
+
+def test_a_small_collection_is_one_chunk() -> None:
+    assert plan_of(Collection({None: list(range(4000))}), None) == [(None, None, None)]
+    assert plan_of(Collection({None: []}), None) == [(None, None, None)]
