@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from collections_of_points import delete
 from other_load import OtherLoad
 
 from qmig import target
@@ -111,6 +112,7 @@ def _scroll(collection: str, key: str | None, limit: int) -> api.ScrollPoints:
 
 def create_target(server: Server, source: api.CollectionInfo, name: str) -> None:
     """A target as qmig prepares one: the source's settings, no vector index while loading, payload indexes."""
+    delete(server, name)
     server.call(server.collections.Create, target.create_request(source, name))
     server.call(server.collections.Update, target.loading_request(QdrantSource(server, name).info(), name))
     for field, info in target.missing_indexes(source, api.CollectionInfo()).items():

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import click
 from collections_of_points import Dataset, delete
-from measured_qmig import WarmFleet, peak_memory
+from measured_qmig import Run, WarmFleet, peak_memory
 from other_load import OtherLoad
 from throughput import endpoint, verdict
 
@@ -88,10 +88,8 @@ def measure_plan(target: Endpoint, source: Endpoint | None, collection: str, chu
 def _plan(target: Endpoint, source: Endpoint | None, collection: str, chunk_size: int, answers: Any) -> None:
     migration = str(uuid.uuid4())
     with ExitStack() as stack:
-        if source is None:
-            reading = cast(Server, SimulatedServer())
-        else:
-            reading = stack.enter_context(Server(source, "source"))
+        simulated = cast(Server, SimulatedServer())
+        reading = simulated if source is None else stack.enter_context(Server(source, "source"))
         ledger = Ledger(stack.enter_context(Server(target, "target")), LEDGER)
         ledger.create()
         before = resource.getrusage(resource.RUSAGE_SELF)
@@ -123,10 +121,18 @@ def print_plan(title: str, planned: Planned, bar: bool) -> None:
     )
 
 
+def print_coordinator(title: str, run: Run) -> None:
+    cpu, memory = run.coordinator_cpu, run.coordinator_memory
+    click.echo(
+        f"  {title:<42} CPU {cpu:.2f} s  ≤ {COORDINATOR_CPU:g} s {verdict(cpu <= COORDINATOR_CPU)}; "
+        f"peak memory {memory:.0f} MiB  ≤ {COORDINATOR_MEMORY:g} MiB {verdict(memory <= COORDINATOR_MEMORY)}"
+    )
+
+
 @click.command()
 @click.option("--source-url", help="gRPC URL of the source; without it an embedded endpoint.")
 @click.option("--target-url", help="gRPC URL of the target; without it an embedded endpoint.")
-@click.option("--seconds", type=float, default=20.0, show_default=True, help="How long 20,000 chunks are watched.")
+@click.option("--seconds", type=float, default=20.0, show_default=True, help="How long a coordinator is watched.")
 @click.option("--whole", is_flag=True, help="Copy the 20,000 chunks to the end with two workers.")
 @click.option("--keep", is_flag=True, help="Leave the source collections for the next time.")
 def main(source_url: str | None, target_url: str | None, seconds: float, whole: bool, keep: bool) -> None:
@@ -153,23 +159,28 @@ def main(source_url: str | None, target_url: str | None, seconds: float, whole: 
         fleet = stack.enter_context(WarmFleet(2, OtherLoad([source.endpoint, target.endpoint])))
         if not whole:
             fleet.stop_workers()
-        run = fleet.migrate(
-            "--source-url", source.endpoint.url, "--source-collection", large.name,
-            "--target-url", target.endpoint.url, "--target-collection", large.copy_name,
-            "--migration-offsets-collection-name", LEDGER, "--chunk-size", "10", "-c",
-            stop_after=None if whole else seconds,
-        )  # fmt: skip
-        how = (
-            f"copied by two workers in {run.command:.0f} s"
-            if whole
-            else f"planned, queued and watched for {seconds:g} s"
-        )
-        cpu, memory = run.coordinator_cpu, run.coordinator_memory
-        click.echo(f"the coordinator of 20,000 chunks, {how}")
-        click.echo(f"  CPU {cpu:.2f} s  ≤ {COORDINATOR_CPU:g} s {verdict(cpu <= COORDINATOR_CPU)}")
-        click.echo(
-            f"  peak memory {memory:.0f} MiB  ≤ {COORDINATOR_MEMORY:g} MiB {verdict(memory <= COORDINATOR_MEMORY)}"
-        )
+
+        def coordinate(chunk_size: int, stop_after: float | None) -> Run:
+            """A coordinator of its own; without workers it watches chunks that wait."""
+            run = fleet.migrate(
+                "--source-url", source.endpoint.url, "--source-collection", large.name,
+                "--target-url", target.endpoint.url, "--target-collection", large.copy_name,
+                "--migration-offsets-collection-name", LEDGER, "--chunk-size", str(chunk_size),
+                "--restart-migration", "-c", stop_after=stop_after,
+            )  # fmt: skip
+            delete(target, large.copy_name)
+            delete(target, LEDGER)
+            return run
+
+        click.echo("the coordinator, from its start on")
+        if not whole:
+            short, long = (coordinate(200, stop_after) for stop_after in (seconds, 4 * seconds))
+            print_coordinator(f"1,000 chunks, stopped after {seconds:g} s", short)
+            watching = (long.coordinator_cpu - short.coordinator_cpu) / (3 * seconds) * 3600
+            click.echo(f"  {'each further hour of watching':<42} CPU {watching:.0f} s")
+        run = coordinate(10, None if whole else seconds)
+        how = f"copied in {run.command:.0f} s" if whole else f"stopped after {seconds:g} s"
+        print_coordinator(f"20,000 chunks, {how}", run)
 
 
 if __name__ == "__main__":

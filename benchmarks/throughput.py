@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import click
 import floor
@@ -31,6 +32,7 @@ WARM_UP_CHUNK = 200
 LEDGER = "qmig-benchmark-ledger"
 # Cores that others may take in a round that counts as undisturbed.
 QUIET = 0.15
+Measured = TypeVar("Measured", Floor, Run)
 UNITS = {"K": 1024, "M": 1024 * 1024}
 
 
@@ -51,17 +53,18 @@ class Result:
     dataset: Dataset
     batch_bytes: int
     batch: int
-    rounds: list[tuple[Floor, Run]]
+    floors: list[Floor]
+    runs: list[Run]
     equal: bool | None
 
     def floor(self, value: Callable[[Floor], float]) -> float:
-        return median(value(floor) for floor, _ in self.rounds)
+        return median(map(value, self.floors))
 
     def run(self, value: Callable[[Run], float]) -> float:
-        return median(value(run) for _, run in self.rounds)
+        return median(map(value, self.runs))
 
     def largest(self, value: Callable[[Run], float]) -> float:
-        return max(value(run) for _, run in self.rounds)
+        return max(map(value, self.runs))
 
 
 class Bench:
@@ -84,34 +87,34 @@ class Bench:
         delete(self.source, WARM_UP.name)
 
     def measure(self, dataset: Dataset, batch_bytes: int, rounds: int, attempts: int, compare: bool) -> Result:
-        """Floor and qmig in turns, each into a new collection; the `rounds` count that others disturbed least."""
+        """Floor and qmig in turns, each into a new collection; of both those count that others disturbed least."""
         source = QdrantSource(self.source, dataset.name)
-        done: list[tuple[Floor, Run]] = []
+        floors: list[Floor] = []
+        runs: list[Run] = []
         equal = None
         with tempfile.TemporaryDirectory() as directory:
             prepared = floor.prepare(source, dataset.copy_name, batch_bytes, Path(directory))
             for number in range(attempts):
                 create_target(self.target, source.info(), dataset.copy_name)
                 self.load.wait_for_quiet(QUIET, self.patience)
-                floored = floor.run(self.source.endpoint, self.target.endpoint, prepared, self.load)
+                floors.append(floor.run(self.source.endpoint, self.target.endpoint, prepared, self.load))
                 delete(self.target, dataset.copy_name)
                 time.sleep(self.settle)
                 self.load.wait_for_quiet(QUIET, self.patience)
-                run = self._migrate(dataset, "--batch-bytes", str(batch_bytes))
+                runs.append(self._migrate(dataset, "--batch-bytes", str(batch_bytes)))
                 if compare and equal is None:
                     equal = digest(self.source, dataset.name) == digest(self.target, dataset.copy_name)
                 delete(self.target, dataset.copy_name)
                 time.sleep(self.settle)
-                done.append((floored, run))
                 click.echo(
-                    f"  {dataset.title}, {shown(batch_bytes)}, round {number + 1}: floor {floored.wall:.2f} s, "
-                    f"copying {run.copying:.2f} s; others took {floored.others:.2f} and {run.others:.2f} cores",
+                    f"  {dataset.title}, {shown(batch_bytes)}, round {number + 1}: floor {floors[-1].wall:.2f} s, "
+                    f"copying {runs[-1].copying:.2f} s; others took {floors[-1].others:.2f} and "
+                    f"{runs[-1].others:.2f} cores",
                     err=True,
                 )
-                if sum(disturbance(*one) <= QUIET for one in done) == rounds:
+                if all(sum(one.others <= QUIET for one in half) >= rounds for half in (floors, runs)):
                     break
-        done.sort(key=lambda one: disturbance(*one))
-        return Result(dataset, batch_bytes, prepared.batch, done[:rounds], equal)
+        return Result(dataset, batch_bytes, prepared.batch, quietest(floors, rounds), quietest(runs, rounds), equal)
 
     def _migrate(self, dataset: Dataset, *arguments: str) -> Run:
         ends = [
@@ -122,9 +125,9 @@ class Bench:
         return self.fleet.migrate(*ends, *arguments)
 
 
-def disturbance(floor: Floor, run: Run) -> float:
-    """Cores that others took in a round, at its worse half."""
-    return max(floor.others, run.others)
+def quietest(measured: Sequence[Measured], count: int) -> list[Measured]:
+    """Those that others disturbed least."""
+    return sorted(measured, key=lambda one: one.others)[:count]
 
 
 def shown(size: int) -> str:
@@ -183,7 +186,7 @@ def lines(result: Result, bars: Bars) -> Iterator[tuple[str, str, str, str]]:
         verdict(memory <= bars.worker_memory),
     )
     yield "peak memory of the coordinator", f"{result.largest(lambda r: r.coordinator_memory):.0f} MiB", "", ""
-    others = max(disturbance(*one) for one in result.rounds)
+    others = max(one.others for one in (*result.floors, *result.runs))
     yield "cores that others took meanwhile", f"at most {others:.2f}", "", "quiet" if others <= QUIET else "NOISY"
     if result.equal is not None:
         yield "contents", "equal" if result.equal else "NOT EQUAL", "equal", verdict(result.equal)
@@ -195,7 +198,7 @@ def verdict(holds: bool) -> str:
 
 def table(result: Result, bars: Bars) -> str:
     head = f"{result.dataset.title}, batches of {shown(result.batch_bytes)} ({result.batch:,} points), "
-    head += f"median of {len(result.rounds)} rounds"
+    head += f"median of {len(result.runs)} rounds"
     rows = [f"  {what:<38} {figure:<34} {bar:<10} {holds}" for what, figure, bar, holds in lines(result, bars)]
     return "\n".join([head, *(row.rstrip() for row in rows)])
 

@@ -8,6 +8,7 @@ from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import Routing
 from qmig.sources import Source
 from qmig.sources.qdrant import QdrantSource
+from qmig.target import present_ids
 
 # Ranges that an error names; the rest is counted.
 SHOWN_RANGES = 10
@@ -15,7 +16,10 @@ SHOWN_RANGES = 10
 
 @dataclass
 class Balance:
-    """What the end's checks found. `errors` mean lost points; `notices` are told."""
+    """What the end's checks found.
+
+    `errors` mean lost points, `withheld` rows that the source counts and gives to nobody; `notices` are told.
+    """
 
     read: int = 0
     source_now: int = 0
@@ -23,6 +27,7 @@ class Balance:
     target_before: int = 0
     errors: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    withheld: list[str] = field(default_factory=list)
 
 
 def balance(
@@ -41,7 +46,7 @@ def balance(
     _balance_chunks(books, chunks)
     read = _sum_by_part(chunks)
     books.read = sum(read.values())
-    _balance_source(books, read, source)
+    _balance_source(books, read, chunks, source)
     books.target_before = sum(record.before.values())
     if routing == Routing() and set(read) <= set(target.parts()):
         expected = {part: record.before.get(part or "", 0) + points for part, points in read.items()}
@@ -53,8 +58,13 @@ def balance(
     short = {part for part in expected if actual[part] < expected[part]}
     if short:
         _compare_ids(books, [c for c in chunks if c.part in short or None in short], source, target)
-        if not books.errors:
-            missing = sum(expected.values()) - books.target_now
+        missing = sum(expected.values()) - books.target_now
+        if not books.errors and routing.shard_key_field is not None and source.repeats():
+            books.errors.append(
+                f"{missing:,} points are not in the target: the source repeats ids under several shard keys, and the "
+                f"payload field {routing.shard_key_field!r} sent some of the repeats to one shard key"
+            )
+        elif not books.errors:
             books.notices.append(
                 f"{missing:,} points fewer than {sum(expected.values()):,} are in the target, yet every id of the "
                 "source is there: they replaced points with the same ids, or were deleted from the source"
@@ -75,21 +85,36 @@ def _balance_chunks(books: Balance, chunks: Sequence[ChunkRecord]) -> None:
             )
 
 
-def _balance_source(books: Balance, read: dict[str | None, int], source: Source) -> None:
+def _balance_source(
+    books: Balance, read: dict[str | None, int], chunks: Sequence[ChunkRecord], source: Source
+) -> None:
     now = {part: source.count(part, exact=True) for part in source.parts()}
     books.source_now = sum(now.values())
-    if now != read:
+    given = {
+        part: count - _withheld(books, part, chunks, source) for part, count in now.items() if count != read[part]
+    }
+    if {**now, **given} != read:
         books.notices.append(
             f"the source was written to meanwhile: {books.read:,} points were read, it holds "
             f"{books.source_now:,} now; what was added or changed behind the copy is not in the target"
         )
 
 
-def _sum_by_part(chunks: Sequence[ChunkRecord]) -> dict[str | None, int]:
-    sums: dict[str | None, int] = defaultdict(int)
+def _withheld(books: Balance, part: str | None, chunks: Sequence[ChunkRecord], source: Source) -> int:
+    """Rows of the part that the source counts and gives to nobody; the books get the ranges."""
+    total = 0
+    for chunk in chunks:
+        if chunk.part == part and (rows := source.withheld(part, chunk.start, chunk.end, chunk.read)):
+            total += rows
+            books.withheld.append(f"{rows:,} in {_range(chunk)}")
+    return total
+
+
+def _sum_by_part(chunks: Sequence[ChunkRecord]) -> defaultdict[str | None, int]:
+    sums: defaultdict[str | None, int] = defaultdict(int)
     for chunk in chunks:
         sums[chunk.part] += chunk.acknowledged
-    return dict(sums)
+    return sums
 
 
 def _compare_ids(books: Balance, chunks: Sequence[ChunkRecord], source: Source, target: QdrantSource) -> None:
@@ -99,13 +124,19 @@ def _compare_ids(books: Balance, chunks: Sequence[ChunkRecord], source: Source, 
     missing = 0
     for chunk in chunks:
         part = chunk.part if chunk.part in target_parts else None
-        lacking = source.keys(chunk.part, chunk.start, chunk.end) - target.keys(part, chunk.start, chunk.end)
+        ids = source.point_ids(chunk.part, chunk.start, chunk.end)
+        lacking = ids - present_ids(target.server, target.collection, ids, part)
         if lacking:
             missing += len(lacking)
-            shard = f" of shard key {chunk.part}" if chunk.part is not None else ""
-            ranges.append(f"{len(lacking):,} in [{chunk.start or '…'}, {chunk.end or '…'}){shard}")
+            ranges.append(f"{len(lacking):,} in {_range(chunk)}")
     if missing:
         more = f" and {len(ranges) - SHOWN_RANGES} more ranges" if len(ranges) > SHOWN_RANGES else ""
         books.errors.append(
             f"missing in the target: {missing:,} of the source's points: {'; '.join(ranges[:SHOWN_RANGES])}{more}"
         )
+
+
+def _range(chunk: ChunkRecord) -> str:
+    of_part = f" of {chunk.part}" if chunk.part is not None else ""
+    start, end = ("…" if edge is None else edge for edge in (chunk.start, chunk.end))
+    return f"[{start}, {end}){of_part}"

@@ -154,6 +154,10 @@ class Call(Generic[Response]):
         """Wait for the answer, at most so long."""
         return bool(wait_for((self._future,), seconds).done)
 
+    def cancel(self) -> None:
+        """Give the request up."""
+        self._future.cancel()
+
     def result(self) -> Response:
         """Wait for the answer; a failure is raised as an error of qmig's."""
         try:

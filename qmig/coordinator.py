@@ -103,7 +103,13 @@ class Coordinator:
         target = self._stack.enter_context(
             Server(self.migration.target.endpoint, "target", self.credentials.target_api_key, skip)
         )
-        return Surveyor(self.migration, self.wishes, source, target).survey()
+        survey = Surveyor(self.migration, self.wishes, source, target).survey()
+        before = None if self.wishes.restart or survey.record is None else survey.record.definition
+        recorded = None if before is None else Migration.from_json(before).source.settings
+        settled = replace(self.migration.source, settings=source.settle(recorded))
+        self.migration = replace(self.migration, source=settled)
+        survey.notices += source.notices()
+        return survey
 
     # Writing
 
@@ -259,6 +265,11 @@ class Coordinator:
             self.view.warn(
                 f"no worker answers on {fleet.shown_url}; start some with `qmig worker --broker-url …` on any "
                 "host; waiting"
+            )
+        else:
+            self.view.warn(
+                f"{len(workers)} workers answer on {fleet.shown_url} and none is at this migration: they are "
+                "at other chunks, or refuse it, and their logs say why; waiting"
             )
 
     def _stop(self, survey: Survey, watcher: Watcher, record: MigrationRecord) -> None:

@@ -32,6 +32,12 @@ class NotFoundError(TerminalError):
     """The server has no such collection, shard key or call."""
 
 
+class WithheldRowsError(QmigError):
+    """Finished, with rows that the source counts and gives to nobody."""
+
+    exit_status = 3
+
+
 class ChunkLostError(QmigError):
     """The chunk belongs to another worker by now."""
 

@@ -25,9 +25,9 @@ class Endpoint:
     tls: bool = False
 
     @classmethod
-    def parse(cls, url: str, option: str) -> "Endpoint":
+    def parse(cls, url: str, option: str, default_port: int = GRPC_PORT) -> "Endpoint":
         """Read `http://host:6334` or `https://…`; `option` is the name that an error blames."""
-        hint = "give a gRPC URL such as http://host:6334 or https://host:6334"
+        hint = f"give a gRPC URL such as http://host:{default_port} or https://host:{default_port}"
         try:
             parts = urlsplit(url.strip())
             port = parts.port
@@ -41,7 +41,7 @@ class Endpoint:
             raise UsageError(f"{option} {redacted(url)}: a path or query has no meaning for gRPC; {hint}")
         if port == 0:
             raise UsageError(f"{option} {redacted(url)}: port 0 cannot be reached; {hint}")
-        return cls(parts.hostname, port or GRPC_PORT, parts.scheme == "https")
+        return cls(parts.hostname, port or default_port, parts.scheme == "https")
 
     @property
     def address(self) -> str:
@@ -76,13 +76,17 @@ def redacted(url: str) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """The collection to read: its kind names the module in `qmig.sources` that reads it."""
+    """The collection to read: its kind names the module in `qmig.sources` that reads it.
+
+    `settings` are the kind's own choices about what a point is: part of the plan, not of the fingerprint.
+    """
 
     kind: str
     endpoint: Endpoint
     collection: str
     database: str = ""
     partitions: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

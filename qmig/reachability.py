@@ -6,7 +6,7 @@ import ssl
 
 from qmig.connections import Server, no_tls
 from qmig.errors import QmigError, TerminalError
-from qmig.migration import Endpoint
+from qmig.migration import GRPC_PORT, Endpoint
 from qmig.wire import api
 
 # Seconds for each question that is put to a server.
@@ -22,8 +22,8 @@ def server_version(server: Server) -> str:
     return answer.version
 
 
-def explain(endpoint: Endpoint, role: str, error: QmigError) -> str:
-    """One line on why `endpoint` does not answer, and what to do about it."""
+def explain(endpoint: Endpoint, role: str, error: QmigError, product: str = "Qdrant", port: int = GRPC_PORT) -> str:
+    """One line on why `endpoint` does not answer, and what to do about it. `port` is the product's usual one."""
     option, where = f"--{role}-url", f"{role} {endpoint.url}"
     try:
         socket.create_connection((endpoint.host, endpoint.port), TIMEOUT).close()
@@ -36,10 +36,10 @@ def explain(endpoint: Endpoint, role: str, error: QmigError) -> str:
     if endpoint.tls:
         return _explain_tls(endpoint, role, error)
     if _speaks_http1(endpoint):
-        return f"{where}: this is an HTTP port, not gRPC; give Qdrant's gRPC port (6334 by default) in {option}"
+        return f"{where}: this is an HTTP port, not gRPC; give {product}'s gRPC port ({port} by default) in {option}"
     if _handshake(endpoint, _unverified()) is None:
         return f"{where}: the server speaks TLS; give {option} as https://{endpoint.address}"
-    return f"{where}: does not answer gRPC: {error}; check that it is Qdrant's gRPC port"
+    return f"{where}: does not answer gRPC: {error}; check that it is {product}'s gRPC port"
 
 
 def _explain_tls(endpoint: Endpoint, role: str, error: QmigError) -> str:

@@ -17,6 +17,8 @@ class Credentials:
 
     source_api_key: str | None = None
     target_api_key: str | None = None
+    source_username: str | None = None
+    source_password: str | None = None
 
     def __repr__(self) -> str:
         return "Credentials(***)"

@@ -39,6 +39,7 @@ def describe_survey(migration: Migration, survey: Survey, plan: Plan) -> str:
         f"        {survey.source_info.points_count:,} points; {_vectors(survey.source_info)}",
         f"target  {target.endpoint.url}  {target.collection!r}  {survey.versions[1]}; {fate}",
     ]
+    lines += survey.source.outline()
     if survey.shard_keys:
         lines.append(f"shard keys  {', '.join(repr(placement.key) for placement in survey.shard_keys)}")
     indexes = ", ".join(

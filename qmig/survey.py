@@ -78,7 +78,6 @@ class Surveyor:
             versions=(f"{product} {version}", f"Qdrant {target_version}"),
             shard_keys=self.source.shard_keys(),
             missing_indexes=self._wanted_indexes(source_info, target_info, record),
-            notices=self.source.notices(),
             warnings=[warning] if warning else [],
         )
         if target_info is not None:

@@ -12,6 +12,7 @@ from qmig.errors import QmigError
 # command → module and attribute
 COMMANDS = {
     "qdrant": ("qmig.cli.qdrant", "Copy a Qdrant collection into Qdrant."),
+    "milvus": ("qmig.cli.milvus", "Copy a Milvus collection into Qdrant."),
     "worker": ("qmig.cli.worker", "Run workers on this host."),
     "status": ("qmig.cli.status", "Say where a migration stands, from the ledger alone."),
     "flower": ("qmig.cli.flower", "Start Flower for the fleet."),

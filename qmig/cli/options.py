@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import click
 
 from qmig import __version__
-from qmig.migration import DEFAULT_LEDGER
+from qmig.migration import DEFAULT_LEDGER, MAX_BATCH_BYTES, Options
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+DEFAULTS = Options()
 
 
 class Option(click.Option):
@@ -101,6 +102,7 @@ def target_options(command: Function) -> Function:
         option(
             "--target-api-key",
             "--target.api-key",
+            "--qdrant.api-key",
             "target_api_key",
             envvar="TARGET_API_KEY",
             show_envvar=True,
@@ -110,6 +112,7 @@ def target_options(command: Function) -> Function:
         option(
             "--target-url",
             "--target.url",
+            "--qdrant.url",
             "target_url",
             required=True,
             metavar="URL",
@@ -128,3 +131,102 @@ broker_option = option(
     metavar="URL",
     help="Redis that carries the tasks, redis://[user:password@]host:6379/0 or rediss://…",
 )
+
+
+# The migration's own options, in the order of the help.
+_MIGRATION_OPTIONS = (
+    option(
+        "--target-collection",
+        "--target.collection",
+        "--qdrant.collection",
+        "target_collection",
+        required=True,
+        metavar="NAME",
+        help="Collection to write.",
+    ),
+    option(
+        "-b",
+        "--batch-size",
+        "--migration.batch-size",
+        "batch_size",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Points in one upsert. Without it the size starts at 50 and follows --batch-bytes.",
+    ),
+    option(
+        "--batch-bytes",
+        "batch_bytes",
+        type=click.IntRange(1, MAX_BATCH_BYTES),
+        metavar="BYTES",
+        default=DEFAULTS.batch_bytes,
+        show_default=True,
+        help="Aim of one upsert's size.",
+    ),
+    option(
+        "--batch-delay",
+        "--migration.batch-delay",
+        "batch_delay",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        metavar="MS",
+        help="Milliseconds that a worker waits between two batches.",
+    ),
+    switch(
+        "-c",
+        "--create-target-collection",
+        "--migration.create-collection",
+        "create_target",
+        help="Create the target as the source is, payload indexes too, if it does not exist.",
+    ),
+    switch(
+        "--ensure-payload-indexes",
+        "--target.ensure-payload-indexes",
+        "ensure_indexes",
+        help="Create on an existing target the payload indexes that it lacks.",
+    ),
+    option(
+        "--target-shard-key",
+        "--target.shard-key",
+        "shard_key",
+        metavar="KEY",
+        help="Write every point under this shard key.",
+    ),
+    option(
+        "--target-shard-key-field",
+        "--target.shard-key-field",
+        "shard_key_field",
+        metavar="FIELD",
+        help="Write every point under the shard key that this payload field holds.",
+    ),
+    switch(
+        "--restart-migration",
+        "--migration.restart",
+        "restart",
+        help="Forget this migration's plan and offsets, only this one's, and begin again.",
+    ),
+    broker_option,
+    option(
+        "--workers",
+        "--migration.num-workers",
+        "workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Local workers where no broker is given; one a core by default.",
+    ),
+    option(
+        "--chunk-size",
+        "chunk_size",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Points a chunk aims at; by default from the collection's size.",
+    ),
+    option("--dry-run", "dry_run", is_flag=True, help="Print what would be done and write nothing."),
+)
+
+
+def migration_options(command: Function) -> Function:
+    """What every command that migrates has besides both ends' addresses."""
+    for decorator in reversed(_MIGRATION_OPTIONS):
+        command = decorator(command)
+    return command

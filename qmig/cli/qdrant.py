@@ -2,10 +2,8 @@
 
 import click
 
-from qmig.cli.options import broker_option, global_options, is_set, option, switch, target_options
-from qmig.migration import MAX_BATCH_BYTES, Options
-
-DEFAULTS = Options()
+from qmig.cli.options import global_options, is_set, migration_options, option, target_options
+from qmig.migration import Options
 
 
 @click.command(
@@ -39,92 +37,7 @@ DEFAULTS = Options()
     help="API key of the source.",
 )
 @target_options
-@option(
-    "--target-collection",
-    "--target.collection",
-    "target_collection",
-    required=True,
-    metavar="NAME",
-    help="Collection to write.",
-)
-@option(
-    "-b",
-    "--batch-size",
-    "--migration.batch-size",
-    "batch_size",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Points in one upsert. Without it the size starts at 50 and follows --batch-bytes.",
-)
-@option(
-    "--batch-bytes",
-    "batch_bytes",
-    type=click.IntRange(1, MAX_BATCH_BYTES),
-    metavar="BYTES",
-    default=DEFAULTS.batch_bytes,
-    show_default=True,
-    help="Aim of one upsert's size.",
-)
-@option(
-    "--batch-delay",
-    "--migration.batch-delay",
-    "batch_delay",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="MS",
-    help="Milliseconds that a worker waits between two batches.",
-)
-@switch(
-    "-c",
-    "--create-target-collection",
-    "--migration.create-collection",
-    "create_target",
-    help="Create the target as the source is, payload indexes too, if it does not exist.",
-)
-@switch(
-    "--ensure-payload-indexes",
-    "--target.ensure-payload-indexes",
-    "ensure_indexes",
-    help="Create on an existing target the payload indexes that it lacks.",
-)
-@option(
-    "--target-shard-key",
-    "--target.shard-key",
-    "shard_key",
-    metavar="KEY",
-    help="Write every point under this shard key.",
-)
-@option(
-    "--target-shard-key-field",
-    "--target.shard-key-field",
-    "shard_key_field",
-    metavar="FIELD",
-    help="Write every point under the shard key that this payload field holds.",
-)
-@switch(
-    "--restart-migration",
-    "--migration.restart",
-    "restart",
-    help="Forget this migration's plan and offsets, only this one's, and begin again.",
-)
-@broker_option
-@option(
-    "--workers",
-    "--migration.num-workers",
-    "workers",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Local workers where no broker is given; one a core by default.",
-)
-@option(
-    "--chunk-size",
-    "chunk_size",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Points a chunk aims at; by default from the collection's size.",
-)
-@option("--dry-run", "dry_run", is_flag=True, help="Print what would be done and write nothing.")
+@migration_options
 @global_options
 def qdrant(
     source_url: str,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from qmig.coordinator import Coordinator
-from qmig.errors import Interrupted
+from qmig.errors import Interrupted, WithheldRowsError
 from qmig.fleet import Fleet
 from qmig.live import LiveView
 from qmig.migration import Migration
@@ -85,6 +85,11 @@ def migrate(
         summary = coordinator.run(fleet, survey, interrupted)
         view.close()
         print(describe_summary(migration, summary), flush=True)
+        if withheld := summary.books.withheld:
+            raise WithheldRowsError(
+                f"the source counts rows that it gives to nobody, repeats of a key most likely: {'; '.join(withheld)}; "
+                "everything that it gave is in the target"
+            )
 
 
 def _survey(coordinator: Coordinator, view: LiveView) -> Survey:

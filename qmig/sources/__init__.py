@@ -1,17 +1,17 @@
 """Where points come from. A source answers: what is there, where can it be cut, read from this key, which key
 comes after. One more source is one module here and one line in `SOURCES`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 from qmig.migration import Migration
 from qmig.sealing import Credentials
 from qmig.target import ShardKeyPlacement
 from qmig.wire import api
 
-SOURCES = {"qdrant": "qmig.sources.qdrant"}
+SOURCES = {"qdrant": "qmig.sources.qdrant", "milvus": "qmig.sources.milvus"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Read(Protocol):
 
 
 class Source(Protocol):
-    """One source collection. A part is what is planned and read by itself: a shard key, as text, or None."""
+    """One source collection. A part, planned and read by itself, is a shard key as text, a partition or None."""
 
     def identify(self) -> tuple[str, str]:
         """Product and version of the server, such as ("Qdrant", "1.18.3"); TerminalError where none answers."""
@@ -46,6 +46,15 @@ class Source(Protocol):
 
     def notices(self) -> list[str]:
         """What of the collection does not come along, or comes along otherwise; one line each."""
+
+    def outline(self) -> list[str]:
+        """What a dry run tells of what becomes of what, with one point; nothing where a point stays as it is."""
+
+    def settle(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Decide what holds for the whole migration, and read so from now on; the source's settings to record.
+
+        `recorded` are those of a migration that goes on. UsageError where they contradict what is asked for now.
+        """
 
     def shard_keys(self) -> list[ShardKeyPlacement]:
         """The shard keys of the target that the source's parts go to; none where the parts are not shard keys."""
@@ -60,7 +69,7 @@ class Source(Protocol):
         """Points in the part."""
 
     def boundaries(self, part: str | None, pieces: int) -> list[str]:
-        """At most `pieces - 1` ascending keys that cut the part into pieces of about the same size."""
+        """Ascending keys that cut the part into about `pieces` of about the same size."""
 
     def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> Read:
         """Begin to read at most `limit` points of `[start, end)` from `start` on, in key order."""
@@ -68,8 +77,11 @@ class Source(Protocol):
     def key_of(self, point: bytes) -> str:
         """The key of a serialized `PointStruct` of this source."""
 
-    def keys(self, part: str | None, start: str | None, end: str | None) -> set[str]:
-        """The keys of all points in `[start, end)`."""
+    def point_ids(self, part: str | None, start: str | None, end: str | None) -> set[str]:
+        """The ids of all points in `[start, end)`, as the target has them."""
+
+    def withheld(self, part: str | None, start: str | None, end: str | None, given: int) -> int:
+        """Rows that the source counts in `[start, end)` and gives to nobody, `given` points having been read."""
 
     def close(self) -> None:
         """Close the connections."""

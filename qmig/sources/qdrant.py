@@ -1,7 +1,9 @@
 """A Qdrant collection as the source: scrolled by id, each shard key of custom sharding by itself."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any
 
 from qmig.connections import Call, Server
 from qmig.errors import TerminalError
@@ -24,6 +26,10 @@ from qmig.wire.passthrough import point_id, read_scroll
 # Sampled ids for each chunk: its size then varies by 1/sqrt(50), about a seventh.
 SAMPLES_A_CHUNK = 50
 MAX_SAMPLES = 100_000
+# Draws of a sample where strict mode allows few ids in one.
+MAX_DRAWS = 200
+# Larger than any limit that is asked for.
+NO_LIMIT = 2**31
 # Ids in one page of an id-only scroll.
 ID_PAGE = 20_000
 SCROLL = "/qdrant.Points/Scroll"
@@ -41,12 +47,13 @@ def open_source(migration: Migration, credentials: Credentials) -> "QdrantSource
 
 
 class QdrantSource:
-    """Reads `collection` of `server`; serves as the other side of an id comparison too."""
+    """Reads `collection` of `server`."""
 
     def __init__(self, server: Server, collection: str) -> None:
         self.server = server
         self.collection = collection
         self._scroll = server.raw_method(SCROLL)
+        self._most: int | None = None
 
     def identify(self) -> tuple[str, str]:
         return "Qdrant", server_version(self.server)
@@ -59,6 +66,12 @@ class QdrantSource:
                 f"source {self.server.endpoint.url} has no collection {self.collection!r}{close}; "
                 "check --source-collection"
             )
+        strict = info.config.strict_mode_config
+        if strict.enabled and strict.HasField("search_allow_exact") and not strict.search_allow_exact:
+            raise TerminalError(
+                f"the source collection {self.collection!r} is in strict mode with search_allow_exact off: its points "
+                "cannot be counted at the end; switch that on for the time of the migration"
+            )
         # Points that wait for their index are hidden from scroll and count alike (measured on 1.18.3).
         if deferred := info.update_queue.deferred_points:
             raise TerminalError(
@@ -69,6 +82,12 @@ class QdrantSource:
 
     def notices(self) -> list[str]:
         return []
+
+    def outline(self) -> list[str]:
+        return []
+
+    def settle(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:  # noqa: ARG002
+        return {}
 
     def parts(self) -> Sequence[str | None]:
         """Every shard key, or [None] without custom sharding.
@@ -100,20 +119,34 @@ class QdrantSource:
     def boundaries(self, part: str | None, pieces: int) -> list[str]:
         if pieces < 2:
             return []
-        samples = self.server.call(
-            self.server.points.Query,
-            api.QueryPoints(
+        keys = self._sample(part, min(MAX_SAMPLES, pieces * SAMPLES_A_CHUNK))
+        cuts = {keys[len(keys) * piece // pieces] for piece in range(1, pieces)} if keys else set()
+        return [key.text for key in sorted(cuts)]
+
+    def _sample(self, part: str | None, wanted: int) -> list[PointKey]:
+        """About so many ids drawn at random, sorted; several draws where strict mode limits one of them."""
+        keys: list[PointKey] = []
+        limit = self._allowed(wanted)
+        for _ in range(min(MAX_DRAWS, ceil(wanted / limit))):
+            request = api.QueryPoints(
                 collection_name=self.collection,
                 query=api.Query(sample=api.Random),
-                limit=min(MAX_SAMPLES, pieces * SAMPLES_A_CHUNK),
+                limit=limit,
                 with_payload=api.WithPayloadSelector(enable=False),
                 with_vectors=api.WithVectorsSelector(enable=False),
                 shard_key_selector=shard_key_selector(part),
-            ),
-        ).result
-        keys = sorted(PointKey.of(point.id) for point in samples)
-        cuts = {keys[len(keys) * piece // pieces] for piece in range(1, pieces)} if keys else set()
-        return [key.text for key in sorted(cuts)]
+            )
+            answer = self.server.call(self.server.points.Query, request).result
+            keys += [PointKey.of(point.id) for point in answer]
+        return sorted(keys)
+
+    def _allowed(self, limit: int) -> int:
+        """The limit of a query or scroll, cut to what the collection's strict mode lets through."""
+        if self._most is None:
+            info = collection_info(self.server, self.collection)
+            strict = info.config.strict_mode_config if info is not None else api.StrictModeConfig()
+            self._most = strict.max_query_limit if strict.enabled and strict.max_query_limit else NO_LIMIT
+        return min(limit, self._most)
 
     def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> "ScrollRead":
         request = self._scroll_request(part, start, limit)
@@ -124,7 +157,7 @@ class QdrantSource:
     def key_of(self, point: bytes) -> str:
         return PointKey.of(point_id(point)).text
 
-    def keys(self, part: str | None, start: str | None, end: str | None) -> set[str]:
+    def point_ids(self, part: str | None, start: str | None, end: str | None) -> set[str]:
         found: set[str] = set()
         while True:
             request = self._scroll_request(part, start, ID_PAGE)
@@ -135,6 +168,9 @@ class QdrantSource:
             if batch.next_key is None:
                 return found
             start = batch.next_key
+
+    def withheld(self, part: str | None, start: str | None, end: str | None, given: int) -> int:  # noqa: ARG002
+        return 0
 
     def _distinct_count(self) -> int:
         """Ids in the whole collection, one that repeats across shard keys counted once.
@@ -157,7 +193,7 @@ class QdrantSource:
     def _scroll_request(self, part: str | None, start: str | None, limit: int) -> api.ScrollPoints:
         return api.ScrollPoints(
             collection_name=self.collection,
-            limit=limit,
+            limit=self._allowed(limit),
             offset=None if start is None else PointKey(start).to_message(),
             shard_key_selector=shard_key_selector(part),
         )

@@ -5,7 +5,7 @@ from qmig.target.counting import exact_count
 from qmig.target.creation import after_creation_request, create_request
 from qmig.target.indexes import create_index, index_notices, missing_indexes
 from qmig.target.loading import finish_request, loading_request
-from qmig.target.lookup import close_names, collection_info, collection_names
+from qmig.target.lookup import close_names, collection_info, collection_names, present_ids
 from qmig.target.sharding import (
     ShardKeyPlacement,
     check_shard_keys_possible,
@@ -34,6 +34,7 @@ __all__ = [
     "missing_indexes",
     "notices",
     "placement_notices",
+    "present_ids",
     "shard_keys",
     "throttles",
 ]

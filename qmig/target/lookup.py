@@ -1,11 +1,16 @@
 """Whether a collection is there, and which names come close where it is not."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from qmig.connections import Server
 from qmig.errors import NotFoundError
 from qmig.wire import api
+from qmig.wire.keys import PointKey, shard_key_selector
+
+# Ids in one look-up.
+IDS_AT_ONCE = 5_000
 
 
 def collection_info(server: Server, name: str) -> api.CollectionInfo | None:
@@ -22,6 +27,22 @@ def collection_names(server: Server) -> list[str]:
     """All collections of a server."""
     request = api.ListCollectionsRequest()
     return [collection.name for collection in server.call(server.collections.List, request).collections]
+
+
+def present_ids(server: Server, name: str, ids: Iterable[str], part: str | None) -> set[str]:
+    """Those of `ids` that a collection has, or one of its shard keys, given as text."""
+    found: set[str] = set()
+    wanted = iter(ids)
+    while page := list(islice(wanted, IDS_AT_ONCE)):
+        request = api.GetPoints(
+            collection_name=name,
+            ids=[PointKey(one).to_message() for one in page],
+            with_payload=api.WithPayloadSelector(enable=False),
+            with_vectors=api.WithVectorsSelector(enable=False),
+            shard_key_selector=shard_key_selector(part),
+        )
+        found.update(PointKey.of(point.id).text for point in server.call(server.points.Get, request).result)
+    return found
 
 
 def close_names(name: str, names: Sequence[str]) -> str:

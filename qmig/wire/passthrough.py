@@ -27,11 +27,14 @@ def read_scroll(response: bytes) -> tuple[list[bytes], api.PointId | None]:
     """Points of a serialized `ScrollResponse` as serialized `PointStruct`s, and the id of the next page."""
     points: list[bytes] = []
     next_page: api.PointId | None = None
-    for tag, start, end in _fields(response, 0, len(response)):
-        if tag == _RESULT:
-            points.append(_to_point_struct(response[start:end]))
-        elif tag == _NEXT_PAGE_OFFSET:
-            next_page = api.PointId.FromString(response[start:end])
+    try:
+        for tag, start, end in _fields(response, 0, len(response)):
+            if tag == _RESULT:
+                points.append(_to_point_struct(response[start:end]))
+            elif tag == _NEXT_PAGE_OFFSET:
+                next_page = api.PointId.FromString(response[start:end])
+    except IndexError:
+        raise TerminalError("a message arrived that is cut off; the source's answer cannot be read") from None
     return points, next_page
 
 

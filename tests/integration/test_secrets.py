@@ -2,6 +2,7 @@
 
 import base64
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +11,7 @@ import pytest
 import redis
 
 from qmig.connections import Server
+from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.migration import Endpoint
@@ -119,6 +121,24 @@ def test_a_secret_that_is_none_is_refused(locked: Ends, qmig: Run, fleet: str) -
     assert_refused(result, 2, "$QMIG_SECRET_KEY is not a key made by `qmig secret`")
     assert "geheim" not in result.stderr
     assert_nothing_written(locked)
+
+
+def test_a_worker_with_another_secret_copies_nothing_and_both_sides_say_so(locked: Ends) -> None:
+    with EmbeddedRedis() as server:
+        worker = start_workers(server.url, concurrency=1, QMIG_SECRET_KEY=new_secret())
+        process = ChildProcess(
+            [sys.executable, "-m", "qmig", "qdrant", *locked.arguments, "-c"],
+            name="the migration",
+            env={"QMIG_BROKER_URL": server.url, "QMIG_SECRET_KEY": new_secret(), **KEYS},
+        )
+        said = process.wait_for_log("1 workers answer on redis://***@")
+        process.stop(timeout=60)
+        worker.stop()
+
+    assert "none is at this migration" in said
+    assert process.wait() == 130
+    assert "$QMIG_SECRET_KEY does not open the migration's credentials" in worker.read_stderr()
+    assert contents(locked.target, locked.target_name) == {}
 
 
 def test_on_one_machine_keys_need_no_secret(locked: Ends, qmig: Run) -> None:

@@ -158,36 +158,6 @@ def test_the_same_command_again_copies_nothing_and_says_so(two: tuple[Ends, Ends
     assert records(ends)[title(ends)][1] == chunks
 
 
-def test_points_that_vanished_from_the_target_are_found_by_the_books(two: tuple[Ends, Ends], call: Run) -> None:
-    ends, _ = two
-    assert call(ends, "-c", "--chunk-size", "500").returncode == 0
-    lost = api.DeletePoints(
-        collection_name=ends.target_name,
-        wait=True,
-        points=api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(num=7), api.PointId(num=1999)])),
-    )
-    ends.target.call(ends.target.points.Delete, lost)
-
-    result = call(ends, "-c")
-
-    assert result.returncode == 1
-    assert "2 points of the source are not in the target: 1 in […, " in result.stderr
-    assert "--restart-migration" in result.stderr
-    assert records(ends)[title(ends)][0].state == State.FAILED
-
-
-def test_a_source_that_was_written_to_is_said_to_be_so(ends: Ends, migrate: Run) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(200))
-    assert migrate("-c").returncode == 0
-    fill(ends.source, ends.source_name, simple_points(5, 9000))
-
-    result = migrate("-c")
-
-    assert result.returncode == 0, result.stderr
-    assert "200 points were read, it holds 205 now" in result.stderr
-
-
 def test_another_chunk_size_is_refused_on_resume_with_the_way_out(
     ends: Ends, migrate: Run, plan_only: Callable[..., None]
 ) -> None:

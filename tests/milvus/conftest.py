@@ -2,16 +2,23 @@
 
 `milvus_server` runs a test on every one of them, and on the server at $QMIG_TEST_MILVUS (a URL) where that is set;
 `milvus_lite`, `milvus_older_lite` and `milvus_standalone` are one each. A server that cannot be had skips the test.
+`milvus_sample` has every sample of `collections.py`, for reading alone; `every_sample` parametrizes a test with them.
 """
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
 from pymilvus import MilvusClient
+from pymilvus.exceptions import MilvusException
 
+from qmig.connections import Server
+from tests.contents import delete, new_name
+from tests.milvus.collections import Sample, samples_for
+from tests.milvus.migrating import Migration, Run
 from tests.milvus.servers import KINDS, GivenServer, MilvusServer
 
 VARIABLE = "QMIG_TEST_MILVUS"
@@ -86,6 +93,68 @@ def milvus_name(milvus_client: MilvusClient) -> Iterator[str]:
     name = f"c_{uuid4().hex}"
     yield name
     milvus_client.drop_collection(name)
+
+
+@pytest.fixture
+def migration(
+    qmig: Run,
+    fleet: str,
+    milvus_server: MilvusServer,
+    milvus_client: MilvusClient,
+    milvus_name: str,
+    target_server: Server,
+) -> Iterator[Migration]:
+    """A migration from every Milvus server in turn."""
+    names = new_name("target"), new_name("ledger")
+    yield Migration(qmig, fleet, milvus_server.url, milvus_client, milvus_name, target_server, *names)
+    for name in names:
+        delete(target_server, name)
+
+
+FindSample = Callable[[str, Sample], str]
+
+every_sample = pytest.mark.parametrize(
+    ("kind", "sample"),
+    [pytest.param(kind, sample, id=f"{kind}-{sample.name}") for kind in KIND_NAMES for sample in samples_for(kind)],
+)
+
+
+@pytest.fixture(scope="session")
+def milvus_sample(start_milvus: StartMilvus) -> Iterator[FindSample]:
+    """The name of a sample's collection on a kind of server, which no test may change.
+
+    All samples of a server are made at once when the first is asked for: making one is mostly waiting.
+    """
+    suffix = uuid4().hex[:8]
+    made: dict[str, dict[str, Future[str]]] = {}
+
+    def find(kind: str, sample: Sample) -> str:
+        url = start_milvus(kind).url
+        if kind not in made:
+            made[kind] = {each.name: pool.submit(_make, url, each, suffix) for each in samples_for(kind)}
+        try:
+            return made[kind][sample.name].result()
+        except MilvusException as error:
+            if kind == GivenServer.kind:
+                pytest.skip(f"{url} does not take {sample.name}: {error}")
+            raise
+
+    with ThreadPoolExecutor(16) as pool:
+        yield find
+    if GivenServer.kind in made:
+        client = MilvusClient(os.environ[VARIABLE])
+        for each in samples_for(GivenServer.kind):
+            client.drop_collection(f"{each.name}_{suffix}")
+        client.close()
+
+
+def _make(url: str, sample: Sample, suffix: str) -> str:
+    client = MilvusClient(url)
+    try:
+        sample.create(client, f"{sample.name}_{suffix}")
+    finally:
+        client.close()
+    return f"{sample.name}_{suffix}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

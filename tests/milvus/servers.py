@@ -118,7 +118,7 @@ class MilvusServer(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """The data go, too: the standalone server's take a quarter of a gigabyte."""
-        self.stop()
+        self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @abstractmethod

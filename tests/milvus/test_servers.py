@@ -4,12 +4,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from pymilvus import MilvusClient
 
+from tests.milvus.collections import Sample, create_clash, exact, partitions
+from tests.milvus.conftest import FindSample, StartMilvus, every_sample
 from tests.milvus.servers import KINDS, MilvusServer
 
 ROWS = [{"id": number, "vector": [0.5, 1.5, -2.0, number]} for number in range(3)]
@@ -33,14 +36,17 @@ def _family(server: MilvusServer) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def _alive(family: list[psutil.Process]) -> list[psutil.Process]:
-    """What has not ended within 10 s; an orphan that nobody has waited for yet has ended."""
+def _all_end(family: list[psutil.Process]) -> bool:
+    """Within 10 s; an orphan that nobody has waited for yet has ended."""
+    return _soon(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family))
+
+
+def _soon(condition: Callable[[], bool]) -> bool:
     for _ in range(100):
-        alive = [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
-        if not alive:
-            break
+        if condition():
+            return True
         time.sleep(0.1)
-    return alive
+    return False
 
 
 def _some_server(kind: type[MilvusServer], directory: Path) -> MilvusServer:
@@ -77,8 +83,8 @@ def test_no_process_is_left(kind: type[MilvusServer], end: str, tmp_path: Path) 
             server.kill()
         else:
             family[0].send_signal(signal.SIGKILL)
-        assert _alive(family) == []
-        assert not server.running
+        assert _all_end(family)
+        assert _soon(lambda: not server.running)
 
 
 @every_kind
@@ -87,10 +93,10 @@ def test_only_loopback_is_listened_to(kind: type[MilvusServer], tmp_path: Path) 
         if server.notice:
             pytest.skip(server.notice)
         ours = {process.pid for process in _family(server)}
-        listening = [each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
-        addresses = {each.laddr.ip for each in listening if each.pid in ours}
-        assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1"}
-        assert server.port in {each.laddr.port for each in listening if each.pid in ours}
+        sockets = [each for each in psutil.net_connections("tcp") if each.pid in ours]
+        listening = [each.laddr for each in sockets if each.laddr and each.status == psutil.CONN_LISTEN]
+        assert {address.port for address in listening} == {server.port}
+        assert {address.ip for address in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
 @every_kind
@@ -104,4 +110,34 @@ def test_a_server_ends_with_the_process_that_started_it(kind: type[MilvusServer]
     assert len(family) > 0
     starter.kill()
     starter.wait()
-    assert _alive(family) == []
+    assert _all_end(family)
+
+
+@every_sample
+def test_a_collection_comes_back_as_it_went_in(
+    kind: str, sample: Sample, start_milvus: StartMilvus, milvus_sample: FindSample
+) -> None:
+    name = milvus_sample(kind, sample)
+    client = MilvusClient(start_milvus(kind).url)
+    assert exact(sample.read(client, name)) == exact(sample.expected)
+    client.close()
+
+
+@pytest.mark.parametrize("kind", ["lite", "standalone"])
+def test_a_partition_gives_its_own_rows(kind: str, start_milvus: StartMilvus, milvus_sample: FindSample) -> None:
+    sample = partitions()
+    name = milvus_sample(kind, sample)
+    client = MilvusClient(start_milvus(kind).url)
+    for partition in ("_default", "north", "south_2"):
+        expected = [row for row in sample.expected if row["partition"] == partition]
+        assert exact(sample.read(client, name, partition_names=[partition])) == exact(expected)
+    client.close()
+
+
+def test_a_dynamic_field_may_have_a_fields_name(
+    milvus_server: MilvusServer, milvus_client: MilvusClient, milvus_name: str
+) -> None:
+    create_clash(milvus_client, milvus_server.url, milvus_name)
+    (row,) = milvus_client.query(milvus_name, filter="id == 1", output_fields=["*"], consistency_level="Strong")
+    assert row["known"] == (99 if milvus_server.kind == "lite" else 1)
+    assert row["other"] == 2

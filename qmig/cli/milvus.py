@@ -1,0 +1,170 @@
+"""`qmig milvus`: copy a Milvus collection into Qdrant."""
+
+import click
+
+from qmig.cli.options import global_options, is_set, migration_options, option, switch, target_options
+from qmig.migration import Options
+
+MILVUS_PORT = 19530
+DISTANCES = ("cosine", "dot", "euclid", "manhattan")
+
+
+@click.command(
+    epilog="Example:\n\n  qmig milvus --source-url http://a:19530 --source-collection products "
+    "--target-url http://b:6334 --target-collection products -c",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@option(
+    "--source-url",
+    "--milvus.url",
+    "source_url",
+    required=True,
+    metavar="URL",
+    help="URL of the source, http://host:19530 or https://…",
+)
+@option(
+    "--source-collection",
+    "--milvus.collection",
+    "source_collection",
+    required=True,
+    metavar="NAME",
+    help="Collection to read; it must be loaded.",
+)
+@option("--source-database", "--milvus.db-name", "database", default="", metavar="NAME", help="Its database.")
+@option(
+    "--source-partition",
+    "--milvus.partitions",
+    "partitions",
+    multiple=True,
+    metavar="NAME",
+    help="Partition to read, all of them by default. May be given more than once.",
+)
+@option(
+    "--source-api-key",
+    "--milvus.api-key",
+    "source_api_key",
+    envvar="SOURCE_API_KEY",
+    show_envvar=True,
+    metavar="KEY",
+    help="Token of the source, or user:password.",
+)
+@option("--source-username", "--milvus.username", "source_username", metavar="NAME", help="User of the source.")
+@option(
+    "--source-password",
+    "--milvus.password",
+    "source_password",
+    envvar="SOURCE_PASSWORD",
+    show_envvar=True,
+    metavar="PASSWORD",
+    help="That user's password.",
+)
+@switch("--milvus.enable-tls-auth", "tls", hidden=True, help="The source speaks TLS, as an https:// URL says.")
+@option(
+    "--distance",
+    "--qdrant.distance-metric",
+    "distances",
+    multiple=True,
+    metavar="FIELD=METRIC",
+    help="Distance of a vector field, cosine, dot, euclid or manhattan; by default its index says it. May be given "
+    "more than once.",
+)
+@option(
+    "--skip-field",
+    "skip_fields",
+    multiple=True,
+    metavar="NAME",
+    help="Field to leave out. May be given more than once.",
+)
+@option(
+    "--id-field",
+    "id_field",
+    metavar="NAME",
+    help="Payload key of the original primary key; by default its own name.",
+)
+@option(
+    "--partition-field",
+    "partition_field",
+    metavar="NAME",
+    help="Payload key for the name of a row's partition; without it that is not kept.",
+)
+@target_options
+@migration_options
+@global_options
+def milvus(
+    source_url: str,
+    source_collection: str,
+    database: str,
+    partitions: tuple[str, ...],
+    source_api_key: str | None,
+    source_username: str | None,
+    source_password: str | None,
+    tls: bool,
+    distances: tuple[str, ...],
+    skip_fields: tuple[str, ...],
+    id_field: str | None,
+    partition_field: str | None,
+    target_url: str,
+    target_api_key: str | None,
+    target_collection: str,
+    ledger: str,
+    batch_size: int | None,
+    batch_bytes: int,
+    batch_delay: int,
+    create_target: bool,
+    ensure_indexes: bool,
+    shard_key: str | None,
+    shard_key_field: str | None,
+    restart: bool,
+    broker_url: str | None,
+    workers: int | None,
+    chunk_size: int | None,
+    dry_run: bool,
+) -> None:
+    """Copy a Milvus collection into Qdrant, spread over a fleet of workers.
+
+    Every field keeps its name; --dry-run prints what each becomes, with one row converted. Stopped or killed at any
+    moment, the same command goes on where it was. Without a broker, Redis and workers are started on this machine
+    for this run.
+    """
+    from dataclasses import replace
+
+    from qmig.cli.run import run
+    from qmig.migration import Endpoint, Migration, Routing, Source, Target
+    from qmig.sealing import Credentials
+    from qmig.sources.milvus.settings import Settings
+    from qmig.survey import Wishes
+
+    endpoint = Endpoint.parse(source_url, "--source-url", MILVUS_PORT)
+    settings = Settings(tuple(sorted(set(skip_fields))), _distances(distances), id_field, partition_field)
+    source = Source(
+        "milvus",
+        replace(endpoint, tls=endpoint.tls or tls),
+        source_collection,
+        database,
+        # The Go tool takes one option with commas; no name of a partition has one.
+        tuple(name.strip() for given in partitions for name in given.split(",") if name.strip()),
+        settings.to_dict(),
+    )
+    migration = Migration(
+        source=source,
+        target=Target(Endpoint.parse(target_url, "--target-url"), target_collection, ledger),
+        options=Options(batch_size, batch_bytes, batch_delay, is_set("skip_tls_verification")),
+        routing=Routing(shard_key, shard_key_field),
+    )
+    wishes = Wishes(create_target, ensure_indexes, restart, chunk_size)
+    credentials = Credentials(source_api_key, target_api_key, source_username, source_password)
+    run(migration, credentials, wishes, broker_url, workers, dry_run)
+
+
+def _distances(given: tuple[str, ...]) -> dict[str, str]:
+    """Distances by field, from `FIELD=METRIC`; the Go tool separates several by semicolons."""
+    from qmig.errors import UsageError
+
+    found: dict[str, str] = {}
+    for pair in (pair.strip() for text in given for pair in text.split(";") if pair.strip()):
+        name, _, metric = pair.rpartition("=")
+        if not name or metric.lower() not in DISTANCES:
+            raise UsageError(f"--distance {pair}: give FIELD=METRIC with one of {', '.join(DISTANCES)}")
+        if found.setdefault(name, metric.lower()) != metric.lower():
+            raise UsageError(f"--distance {pair}: {name!r} has {found[name]} already; give one of them")
+    return found

@@ -1,0 +1,135 @@
+"""A channel to one Milvus server: token, database, and what its statuses mean."""
+
+import base64
+from typing import Any
+
+import grpc
+
+from qmig.connections import RETRY_FOR, Call, Connection
+from qmig.errors import NotFoundError, QmigError, TerminalError, TransientError, UsageError
+from qmig.migration import Migration
+from qmig.sealing import Credentials
+from qmig.sources.milvus.messages import RawQueryResults, milvus
+
+MILVUS_PORT = 19530
+# For the first question that is put to a server.
+ASKED_ONCE = {"timeout": 5.0, "retry_for": 0.0}
+SERVICE = "/milvus.proto.milvus.MilvusService/"
+# A larger answer is refused by this side too, so that a worker's memory stays flat; the reader halves its range.
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+# Rows that a query may return: a real server's default limit, and this reader's.
+MAX_ROWS = 16_384
+
+# Status codes of Milvus 2.3 and later (merr): see its pkg/util/merr/errors.go.
+COLLECTION_NOT_FOUND, COLLECTION_NOT_LOADED, COLLECTION_NOT_FULLY_LOADED = 100, 101, 103
+DATABASE_NOT_FOUND = 800
+TRANSIENT_CODES = {1, 2, 5, 8, 9, 106, 503, 901, 902}
+# ErrorCode of older servers: RateLimit, NotReadyServe, NotReadyCoordActivating, TimeTickLongDelay.
+TRANSIENT_ERROR_CODES = {49, 55, 56, 57}
+TOO_LARGE = ("maxoutputsize", "message larger than max", "query result window", "exceeds the maximum")
+
+
+class ResultTooLargeError(TerminalError):
+    """The server does not give this many rows, or this many bytes, in one answer."""
+
+
+class UnsupportedCallError(TerminalError):
+    """The server does not know this call."""
+
+
+class MilvusConnection(Connection):
+    """One Milvus server, and one database of it."""
+
+    def __init__(self, migration: Migration, credentials: Credentials, retry_for: float = RETRY_FOR) -> None:
+        metadata = [("authorization", token)] if (token := _authorization(credentials)) else []
+        if migration.source.database:
+            metadata.append(("dbname", migration.source.database))
+        super().__init__(
+            migration.source.endpoint,
+            "source",
+            metadata,
+            migration.options.skip_tls_verification,
+            retry_for,
+            [("grpc.max_receive_message_length", MAX_ANSWER_BYTES)],
+        )
+        self._query = self.raw_method(f"{SERVICE}Query")
+
+    def ask(self, method: str, request: Any, answer: Any, **settings: Any) -> Any:
+        """Call a method by its name and return its answer, a message of the class `answer`."""
+        raw = self.raw_method(f"{SERVICE}{method}")
+
+        def call(request: Any, **settings: Any) -> Any:
+            found = answer.FromString(raw(request.SerializeToString(), **settings))
+            self.check(found.status)
+            return found
+
+        return self.call(call, request, **settings)
+
+    def query(self, request: milvus.QueryRequest) -> Any:
+        """Rows as `RawQueryResults`; transient errors are tried again."""
+
+        def call(request: Any, **settings: Any) -> Any:
+            return self.results(self._query(request.SerializeToString(), **settings))
+
+        return self.call(call, request)
+
+    def start_query(self, request: milvus.QueryRequest) -> Call[bytes]:
+        """Send a query and go on; `results` reads the answer."""
+        return self.start(self._query, request.SerializeToString())
+
+    def results(self, answer: bytes) -> Any:
+        """The rows in a serialized answer, or the error that it carries."""
+        found = RawQueryResults.FromString(answer)
+        self.check(found.status)
+        return found
+
+    def check(self, status: Any) -> None:
+        """Raise what a status in an answer means."""
+        if not status.code and not status.error_code:
+            return
+        reason = " ".join((status.reason or status.detail or "unknown error").split())
+        message = f"{self.role} {self.endpoint.url}: {reason}"
+        if any(sign in reason.lower() for sign in TOO_LARGE):
+            raise ResultTooLargeError(message)
+        if status.code in (COLLECTION_NOT_LOADED, COLLECTION_NOT_FULLY_LOADED):
+            raise TerminalError(f"{message}; load the collection into memory first")
+        if status.code == COLLECTION_NOT_FOUND:
+            raise NotFoundError(message)
+        if status.code == DATABASE_NOT_FOUND:
+            raise TerminalError(f"{message}; check --source-database")
+        if status.retriable or status.code in TRANSIENT_CODES or status.error_code in TRANSIENT_ERROR_CODES:
+            raise TransientError(message)
+        raise TerminalError(message)
+
+    def error(self, error: grpc.RpcError) -> QmigError:
+        # Not a limit of the rate, as in Qdrant: the answer is larger than a message may be.
+        if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+            details = " ".join((error.details() or "").split()) or "RESOURCE_EXHAUSTED"
+            return ResultTooLargeError(f"{self.role} {self.endpoint.url}: {details}")
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            return UnsupportedCallError(f"{self.role} {self.endpoint.url}: {error.details() or 'UNIMPLEMENTED'}")
+        return super().error(error)
+
+    def _credentials_hint(self) -> str:
+        return "check --source-api-key, or --source-username and --source-password"
+
+
+def server_version(server: MilvusConnection) -> str:
+    """The server's version; empty where it has no word for it, as Milvus Lite 2.5 has none."""
+    try:
+        answer = server.ask("GetVersion", milvus.GetVersionRequest(), milvus.GetVersionResponse, **ASKED_ONCE)
+    except UnsupportedCallError:
+        server.ask("ShowCollections", milvus.ShowCollectionsRequest(), milvus.ShowCollectionsResponse, **ASKED_ONCE)
+        return ""
+    version: str = answer.version
+    return version
+
+
+def _authorization(credentials: Credentials) -> str:
+    """The header's value for a token or for user and password; empty without either."""
+    token = credentials.source_api_key
+    if credentials.source_username or credentials.source_password:
+        if token:
+            raise UsageError("--source-api-key and --source-username exclude each other; give one")
+        token = f"{credentials.source_username or ''}:{credentials.source_password or ''}"
+    return base64.b64encode(token.encode()).decode() if token else ""

@@ -1,0 +1,87 @@
+"""From the columns of an answer to serialized `PointStruct`s: each column adds its bytes to every row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qmig.errors import TerminalError
+from qmig.sources.milvus.columns import DynamicColumn, Prefixes, Rows, ScalarColumn, StructColumn
+from qmig.sources.milvus.keys import Key, Keys, keys_of
+from qmig.sources.milvus.mapping import Mapping, multi_name
+from qmig.sources.milvus.values import string_value
+from qmig.sources.milvus.vectors import DenseColumn, MultiColumn, SparseColumn, with_headers
+from qmig.wire.passthrough import varint
+
+# `id` of a PointStruct with a number (field 1 of a PointId) and with a UUID (field 2).
+ID, NUMBER, UUID = b"\x0a", b"\x08", b"\x0a\x26\x12\x24"
+
+
+class Converter:
+    """Converts the rows of one collection."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        key = mapping.collection.key
+        names = mapping.payload_names
+        self.keys: Keys = keys_of(key)
+        self._key_column = ScalarColumn(key, mapping.id_field)
+        self._key_name = key.name
+        self._partition_field = mapping.partition_field
+        self._payload: list[ScalarColumn | DynamicColumn | StructColumn] = []
+        for field in mapping.payload:
+            self._payload.append(
+                DynamicColumn(field, names.values()) if field.is_dynamic else ScalarColumn(field, names[field.name])
+            )
+        self._vectors: list[DenseColumn | SparseColumn | MultiColumn] = [
+            *(DenseColumn(field, field.name) for field in mapping.dense),
+            *(SparseColumn(field, field.name) for field in mapping.sparse),
+        ]
+        for struct in mapping.structs:
+            scalars = [member for member in struct.members if not member.is_vector]
+            if scalars:
+                self._payload.append(StructColumn(struct, scalars, names[struct.name]))
+            self._vectors += [
+                MultiColumn(struct, member, multi_name(struct, member))
+                for member in struct.members
+                if member.is_vector
+            ]
+
+    def key_column(self, results: Any) -> list[Key]:
+        """The primary keys of the rows, in the order of the answer."""
+        for data in results.fields_data:
+            if data.field_name == self._key_name:
+                return self.keys.column(data.scalars)
+        return []
+
+    def points(self, results: Any, partition: str | None) -> tuple[list[Key], list[bytes]]:
+        """Keys and points of the rows, in the order of the answer.
+
+        TerminalError names the row that holds what Qdrant cannot.
+        """
+        keys = self.key_column(results)
+        if not keys:
+            return [], []
+        rows = Rows(len(keys), lambda row: repr(self.keys.text(keys[row])))
+        by_name = {data.field_name: data for data in results.fields_data}
+        columns = [self._ids(keys), self._key_column.entries(self._column(by_name, self._key_name), rows)]
+        if self._partition_field is not None and partition is not None:
+            name = string_value(partition.encode())
+            columns.append([Prefixes(self._partition_field)[len(name)] + name] * rows.count)
+        columns += [column.entries(self._column(by_name, column.field.name), rows) for column in self._payload]
+        vectors = [column.entries(self._column(by_name, column.field.name), rows) for column in self._vectors]
+        columns.append(with_headers(vectors, rows.count))
+        return keys, list(map(b"".join, zip(*columns, strict=True)))
+
+    def _column(self, by_name: dict[str, Any], name: str) -> Any:
+        if name not in by_name:
+            raise TerminalError(f"the source's answer lacks the field {name!r}; its answer cannot be read")
+        return by_name[name]
+
+    def _ids(self, keys: Sequence[Key]) -> list[bytes]:
+        """The point's id of each key, as the first field of a point."""
+        found = []
+        for text in self.keys.ids(keys):
+            if len(text) == 36:
+                found.append(UUID + text.encode())
+            else:
+                number = NUMBER + varint(int(text))
+                found.append(ID + varint(len(number)) + number)
+        return found

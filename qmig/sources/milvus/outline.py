@@ -1,0 +1,45 @@
+"""What a dry run shows: what every field becomes, and one row converted."""
+
+import json
+from collections.abc import Sequence
+
+from qmig.sources.milvus.mapping import Mapping
+from qmig.wire import api
+from qmig.wire.payload import from_payload
+
+SHOWN_NUMBERS = 4
+SHOWN_CHARACTERS = 200
+
+
+def outline(mapping: Mapping, point: bytes | None) -> list[str]:
+    """The table of `mapping`, and a serialized point in words; one line each."""
+    rows = [("field", "in Milvus", "in Qdrant"), *mapping.table]
+    if mapping.partition_field is not None:
+        rows.append(("", "partition", f"payload {mapping.partition_field!r}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    lines = ["fields"]
+    lines += [f"  {name:<{widths[0]}}  {kind:<{widths[1]}}  {becomes}" for name, kind, becomes in rows]
+    lines.append("one row, converted")
+    if point is None:
+        return [*lines, "  there is none"]
+    message = api.PointStruct.FromString(point)
+    payload = json.dumps(from_payload(message.payload), ensure_ascii=False)
+    lines.append(f"  id       {message.id.uuid or message.id.num}")
+    lines.append(f"  payload  {payload[:SHOWN_CHARACTERS]}{'…' * (len(payload) > SHOWN_CHARACTERS)}")
+    lines += [f"  vector   {name}: {_described(vector)}" for name, vector in message.vectors.vectors.vectors.items()]
+    return lines
+
+
+def _described(vector: api.Vector) -> str:
+    if vector.HasField("sparse"):
+        pairs = [f"{at}: {value:g}" for at, value in zip(vector.sparse.indices, vector.sparse.values, strict=True)]
+        return f"{{{', '.join(pairs[:SHOWN_NUMBERS])}{', …' * (len(pairs) > SHOWN_NUMBERS)}}}, {len(pairs)} values"
+    if vector.HasField("multi_dense"):
+        first = _numbers(vector.multi_dense.vectors[0].data)
+        return f"[{first}, …], {len(vector.multi_dense.vectors)} vectors"
+    return f"{_numbers(vector.dense.data)}, {len(vector.dense.data)} dimensions"
+
+
+def _numbers(data: Sequence[float]) -> str:
+    more = ", …" if len(data) > SHOWN_NUMBERS else ""
+    return f"[{', '.join(f'{value:g}' for value in data[:SHOWN_NUMBERS])}{more}]"

@@ -1,0 +1,252 @@
+"""Reading a key range whole, from a server that promises no order.
+
+A query with a limit returns any rows of its range. So the keys come first, alone, a page at a time: a page is whole
+when the server counts as many rows in its range as it gave, or fewer than the limit. Between two keys of a page the
+rows are then asked for by a range that holds just so many.
+
+The steps are generators: they yield a request and are sent its answer. So one description serves a read that waits
+(`run`) and one that goes on in the background (`RangeRead`).
+"""
+
+import time
+from bisect import bisect_left
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeVar
+
+from qmig.connections import Call
+from qmig.errors import QmigError, TerminalError
+from qmig.sources import Batch
+from qmig.sources.milvus.connection import MAX_ROWS, MilvusConnection, ResultTooLargeError
+from qmig.sources.milvus.conversion import Converter
+from qmig.sources.milvus.keys import Key
+from qmig.sources.milvus.messages import milvus
+from qmig.sources.milvus.requests import Requests, counted
+
+Result = TypeVar("Result")
+Steps = Generator[milvus.QueryRequest, Any, Result]
+
+# Rows of a range that is asked for whole leave room below the limit for those that are inserted meanwhile.
+MOST_WANTED = 12_000
+# Bytes of one answer, by the size of the rows before it, and what is assumed of the first.
+ANSWER_BYTES = 16 * 1024 * 1024
+FIRST_ROW_BYTES = 64 * 1024
+# The part of the limit that a narrower range aims at.
+FILL = 0.8
+
+
+@dataclass(frozen=True)
+class Page:
+    """All keys of `[start, stop)`, in order. `is_last` where that is the end of the range that was asked for."""
+
+    start: Key | None
+    stop: Key | None
+    is_last: bool
+    keys: list[Key]
+    counted: int
+
+
+class RangeReader:
+    """Reads ranges of one collection."""
+
+    def __init__(self, server: MilvusConnection, requests: Requests, converter: Converter) -> None:
+        self._server = server
+        self._requests = requests
+        self._converter = converter
+        self._keys = converter.keys
+        self._page_rows = MAX_ROWS
+        self._row_bytes = FIRST_ROW_BYTES
+        # The page that is being read, with its part and the end of its range.
+        self._open: tuple[str | None, Key | None, Page] | None = None
+
+    def start_read(self, part: str | None, start: Key | None, end: Key | None, limit: int) -> "RangeRead":
+        """Begin to read at most `limit` rows from `start` on."""
+        return RangeRead(self._server, self._read(part, start, end, limit))
+
+    def pages(self, part: str | None, start: Key | None, end: Key | None) -> Generator[Page, None, None]:
+        """All keys of a range, page by page."""
+        while True:
+            page = self.run(self._page(part, start, end))
+            yield page
+            if page.is_last:
+                return
+            start = page.stop
+
+    def some_keys(self, part: str | None, limit: int) -> list[Key]:
+        """Any keys of a part."""
+        return self._converter.key_column(self._server.query(self._requests.keys(part, None, None, limit)))
+
+    def count(self, part: str | None, start: Key | None, end: Key | None) -> int:
+        """Rows in a range, repeats of a key counted."""
+        return counted(self._server.query(self._requests.count(part, start, end)))
+
+    def run(self, steps: Steps[Result]) -> Result:
+        """Take the steps one after another, each waited for."""
+        answer: Any = None
+        error: ResultTooLargeError | None = None
+        while True:
+            try:
+                request = steps.send(answer) if error is None else steps.throw(error)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            answer, error = None, None
+            try:
+                answer = self._server.query(request)
+            except ResultTooLargeError as refused:
+                error = refused
+
+    def _page(self, part: str | None, start: Key | None, end: Key | None) -> Steps[Page]:
+        """The keys from `start` on, so many as one answer holds."""
+        stop, is_last = end, True
+        while True:
+            limit = self._page_rows
+            try:
+                answer = yield self._requests.keys(part, start, stop, limit)
+            except ResultTooLargeError:
+                if limit == 1:
+                    raise
+                self._page_rows = max(1, limit // 2)
+                continue
+            keys = self._checked(self._converter.key_column(answer), start, stop)
+            if len(keys) >= limit:
+                # Perhaps the smallest of the range, as real servers give them: then its part up to the last is whole.
+                stop, is_last = self._keys.after(keys[-1]), False
+            rows = counted((yield self._requests.count(part, start, stop)))
+            if rows < limit or rows == len(keys) or not keys or self._is_one_key(start, stop):
+                return Page(start, stop, is_last, keys, rows)
+            stop, is_last = self._narrower(keys, start, rows, limit), False
+
+    def _narrower(self, keys: list[Key], start: Key | None, rows: int, limit: int) -> Key | None:
+        """An end before which fewer rows than the limit are to be expected; `keys` are any of the range's."""
+        place = int(len(keys) * FILL * limit / rows)
+        if len(keys) > 1:
+            return keys[max(1, place)] if place < len(keys) else keys[-1]
+        return keys[0] if start is None or keys[0] > start else self._keys.after(keys[0])
+
+    def _is_one_key(self, start: Key | None, stop: Key | None) -> bool:
+        return start is not None and stop == self._keys.after(start)
+
+    def _read(self, part: str | None, start: Key | None, end: Key | None, limit: int) -> Steps[Batch]:
+        page = self._page_at(part, start, end)
+        while True:
+            if page is None:
+                page = yield from self._page(part, start, end)
+                self._open = (part, end, page)
+            first = 0 if start is None else bisect_left(page.keys, start)
+            wanted = min(limit, MOST_WANTED, max(1, ANSWER_BYTES // self._row_bytes), len(page.keys) - first)
+            if wanted == 0:
+                if page.is_last:
+                    return Batch([], None)
+                start, page = page.stop, None
+                continue
+            last = first + wanted
+            is_end = last == len(page.keys) and page.is_last
+            stop = page.keys[last] if last < len(page.keys) else page.stop
+            most = min(MAX_ROWS, 2 * wanted + 16, self._most_rows())
+            try:
+                answer = yield self._requests.rows(part, start, stop, most)
+            except ResultTooLargeError as error:
+                if wanted == 1:
+                    key = self._keys.text(page.keys[first])
+                    raise TerminalError(f"the row with key {key!r} cannot be read: {error}") from None
+                limit = wanted // 2
+                continue
+            keys, points = self._converter.points(answer, part)
+            if len(keys) >= most:
+                # Far more rows than there were when the page was read.
+                page = None
+                continue
+            self._row_bytes = max(1, answer.ByteSize() // len(keys)) if keys else self._row_bytes
+            points = self._in_order(keys, points, start, stop)
+            return Batch(points, None if is_end or stop is None else self._keys.text(stop))
+
+    def _most_rows(self) -> int:
+        """Rows that a query may ask for: less than by default where the server refused that."""
+        return max(self._page_rows, 2)
+
+    def _page_at(self, part: str | None, start: Key | None, end: Key | None) -> Page | None:
+        """The page that is open, if the range goes on within it."""
+        if self._open is None or start is None:
+            return None
+        of_part, of_end, page = self._open
+        within = (page.start is None or page.start <= start) and (page.stop is None or start < page.stop)
+        return page if within and (of_part, of_end) == (part, end) else None
+
+    def _checked(self, keys: Sequence[Key], start: Key | None, end: Key | None) -> list[Key]:
+        """The keys in order; TerminalError where one is not of the range that was asked for, or there twice."""
+        found = sorted(keys)
+        if found and ((start is not None and found[0] < start) or (end is not None and found[-1] >= end)):
+            wrong = found[0] if start is not None and found[0] < start else found[-1]
+            raise TerminalError(
+                f"the source answered with the key {self._keys.text(wrong)!r}, which is not in the range that was "
+                "asked for; its answers cannot be trusted"
+            )
+        for one, following in pairwise(found):
+            if one == following:
+                raise TerminalError(
+                    f"the source answered with the key {self._keys.text(one)!r} twice; its answers cannot be trusted"
+                )
+        return found
+
+    def _in_order(self, keys: list[Key], points: list[bytes], start: Key | None, stop: Key | None) -> list[bytes]:
+        """The points in the order of their keys."""
+        ordered = self._checked(keys, start, stop)
+        if ordered == keys:
+            return points
+        places = sorted(range(len(keys)), key=keys.__getitem__)
+        return [points[place] for place in places]
+
+
+class RangeRead:
+    """A read under way: the step that is being waited for, until there is a batch."""
+
+    def __init__(self, server: MilvusConnection, steps: Steps[Batch]) -> None:
+        self._server = server
+        self._steps = steps
+        self._batch: Batch | None = None
+        self._call: Call[bytes] | None = None
+        self._failed: QmigError | None = None
+        self._take(None, None)
+
+    def answered_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self._call is not None:
+            if not self._call.answered_within(max(0.0, deadline - time.monotonic())):
+                return False
+            self._go_on()
+        return True
+
+    def result(self) -> Batch:
+        while self._call is not None:
+            self._go_on()
+        if self._failed is not None:
+            raise self._failed
+        assert self._batch is not None
+        return self._batch
+
+    def _go_on(self) -> None:
+        """Read the answer that is there, and take the next step."""
+        assert self._call is not None
+        answer: Any = None
+        refused: ResultTooLargeError | None = None
+        try:
+            answer = self._server.results(self._call.result())
+        except ResultTooLargeError as error:
+            refused = error
+        except QmigError as error:
+            self._call, self._failed = None, error
+            return
+        self._take(answer, refused)
+
+    def _take(self, answer: Any, refused: ResultTooLargeError | None) -> None:
+        self._call = None
+        try:
+            request = self._steps.send(answer) if refused is None else self._steps.throw(refused)
+        except StopIteration as stop:
+            self._batch = stop.value
+        except QmigError as error:
+            self._failed = error
+        else:
+            self._call = self._server.start_query(request)

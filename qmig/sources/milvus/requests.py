@@ -1,0 +1,52 @@
+"""The queries that a migration sends, all with one point of consistency."""
+
+from typing import Any
+
+from qmig.sources.milvus.keys import Key, Keys
+from qmig.sources.milvus.messages import milvus
+from qmig.sources.milvus.settings import CUSTOMIZED, STRONG
+
+COUNT = "count(*)"
+
+
+class Requests:
+    """Queries of one collection. `moment` is the timestamp that every one of them sees at least; 0 is Strong."""
+
+    def __init__(self, collection: str, keys: Keys, output_fields: list[str]) -> None:
+        self._collection = collection
+        self._keys = keys
+        self._output_fields = output_fields
+        self.moment = 0
+
+    def rows(self, part: str | None, start: Key | None, end: Key | None, limit: int) -> milvus.QueryRequest:
+        """At most `limit` whole rows of `[start, end)`: any of them."""
+        return self._query(part, start, end, self._output_fields, limit)
+
+    def keys(self, part: str | None, start: Key | None, end: Key | None, limit: int) -> milvus.QueryRequest:
+        """At most `limit` keys of `[start, end)`: any of them."""
+        return self._query(part, start, end, self._output_fields[:1], limit)
+
+    def count(self, part: str | None, start: Key | None, end: Key | None) -> milvus.QueryRequest:
+        """The number of rows in `[start, end)`, a key that is there twice counted twice."""
+        return self._query(part, start, end, [COUNT], None)
+
+    def _query(
+        self, part: str | None, start: Key | None, end: Key | None, fields: list[str], limit: int | None
+    ) -> milvus.QueryRequest:
+        request = milvus.QueryRequest(
+            collection_name=self._collection,
+            expr=self._keys.condition(start, end),
+            output_fields=fields,
+            partition_names=[] if part is None else [part],
+            consistency_level=CUSTOMIZED if self.moment else STRONG,
+            guarantee_timestamp=self.moment,
+        )
+        if limit is not None:
+            request.query_params.add(key="limit", value=str(limit))
+        return request
+
+
+def counted(results: Any) -> int:
+    """The number in the answer to `count`."""
+    (packed,) = results.fields_data[0].scalars.long_data.data
+    return sum((byte & 127) << 7 * place for place, byte in enumerate(packed))

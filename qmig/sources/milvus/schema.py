@@ -1,0 +1,211 @@
+"""What a Milvus collection has: fields, indexes, functions, as its server describes them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qmig.errors import NotFoundError, TerminalError
+from qmig.sources.milvus.connection import MilvusConnection
+from qmig.sources.milvus.messages import milvus, schema
+from qmig.target import close_names
+
+TYPES = schema.DataType
+INTEGERS = {TYPES.Int8, TYPES.Int16, TYPES.Int32, TYPES.Int64}
+TEXTS = {TYPES.VarChar, TYPES.String, TYPES.Text}
+LOADED = 3
+DYNAMIC = "$meta"
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index of a field: its type, metric and parameters, all as text."""
+
+    type: str
+    metric: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field. `of` is the function that makes it, or the array of structs that it belongs to."""
+
+    name: str
+    type: int
+    element_type: int = 0
+    params: Mapping[str, str] = field(default_factory=dict)
+    nullable: bool = False
+    is_key: bool = False
+    is_partition_key: bool = False
+    is_dynamic: bool = False
+    made_by: str = ""
+    indexes: tuple[Index, ...] = ()
+    members: tuple["Field", ...] = ()
+
+    @property
+    def dim(self) -> int:
+        return int(self.params.get("dim", "0"))
+
+    @property
+    def type_name(self) -> str:
+        """The type as Milvus spells it, `Array<Int64>` for an array."""
+        name = _type_name(self.type)
+        return f"{name}<{_type_name(self.element_type)}>" if self.element_type else name
+
+    @property
+    def is_vector(self) -> bool:
+        return self.type >= TYPES.BinaryVector and self.type <= TYPES.ArrayOfVector
+
+    @property
+    def index(self) -> Index | None:
+        return self.indexes[0] if self.indexes else None
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that makes fields out of other fields."""
+
+    name: str
+    type: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One collection as it is described. The dynamic field, if there is one, is the last."""
+
+    name: str
+    fields: tuple[Field, ...]
+    functions: tuple[Function, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Field:
+        return next(one for one in self.fields if one.is_key)
+
+    @property
+    def partition_key(self) -> Field | None:
+        return next((one for one in self.fields if one.is_partition_key), None)
+
+
+def describe(server: MilvusConnection, name: str) -> Collection:
+    """The collection `name`; TerminalError where it is not there."""
+    request = milvus.DescribeCollectionRequest(collection_name=name)
+    try:
+        answer = server.ask("DescribeCollection", request, milvus.DescribeCollectionResponse)
+    except NotFoundError:
+        close = close_names(name, _collection_names(server))
+        raise TerminalError(
+            f"source {server.endpoint.url} has no collection {name!r}{close}; check --source-collection and "
+            "--source-database"
+        ) from None
+    return collection_of(answer, _indexes(server, name))
+
+
+def collection_of(answer: milvus.DescribeCollectionResponse, indexes: Mapping[str, tuple[Index, ...]]) -> Collection:
+    """A collection out of the messages that describe it; `indexes` by field."""
+    functions = tuple(
+        Function(
+            one.name,
+            schema.FunctionType.Name(one.type) if one.type in schema.FunctionType.values() else str(one.type),
+            tuple(one.input_field_names),
+            tuple(one.output_field_names),
+        )
+        for one in answer.schema.functions
+    )
+    made_by = {output: one.name for one in functions for output in one.outputs}
+    fields = [_field(one, indexes, made_by) for one in answer.schema.fields if one.name != DYNAMIC]
+    for struct in answer.schema.struct_array_fields:
+        members = tuple(_field(member, indexes, made_by, f"{struct.name}[") for member in struct.fields)
+        fields.append(Field(struct.name, TYPES.ArrayOfStruct, nullable=struct.nullable, members=members))
+    if answer.schema.enable_dynamic_field:
+        fields.append(Field(DYNAMIC, TYPES.JSON, is_dynamic=True, indexes=indexes.get(DYNAMIC, ())))
+    properties = _pairs([*answer.schema.properties, *answer.properties])
+    return Collection(answer.collection_name or answer.schema.name, tuple(fields), functions, properties)
+
+
+def check_loaded(server: MilvusConnection, name: str, partitions: Iterable[str]) -> None:
+    """TerminalError where the collection, or one of the partitions, is not loaded."""
+    for chosen in [[one] for one in partitions] or [[]]:
+        request = milvus.GetLoadStateRequest(collection_name=name, partition_names=chosen)
+        try:
+            state = server.ask("GetLoadState", request, milvus.GetLoadStateResponse).state
+        except TerminalError:
+            # A server that does not tell says so when it is read.
+            return
+        if state != LOADED:
+            what = f"partition {chosen[0]!r} of {name!r}" if chosen else f"collection {name!r}"
+            raise TerminalError(
+                f"the source's {what} is not loaded, so it cannot be read; load it in Milvus "
+                f"(`client.load_collection({name!r})`) and start again"
+            )
+
+
+def partition_names(server: MilvusConnection, name: str) -> list[str]:
+    """The partitions of a collection, in an order that does not depend on the server's."""
+    request = milvus.ShowPartitionsRequest(collection_name=name)
+    answer = server.ask("ShowPartitions", request, milvus.ShowPartitionsResponse)
+    return sorted(answer.partition_names)
+
+
+def _collection_names(server: MilvusConnection) -> list[str]:
+    request = milvus.ShowCollectionsRequest()
+    return list(server.ask("ShowCollections", request, milvus.ShowCollectionsResponse).collection_names)
+
+
+def _indexes(server: MilvusConnection, name: str) -> dict[str, tuple[Index, ...]]:
+    """The indexes by field; a collection without any is an error to the server, and none here."""
+    request = milvus.DescribeIndexRequest(collection_name=name)
+    try:
+        answer = server.ask("DescribeIndex", request, milvus.DescribeIndexResponse)
+    except TerminalError:
+        return {}
+    found: dict[str, tuple[Index, ...]] = {}
+    for one in answer.index_descriptions:
+        params = _pairs(one.params)
+        # Some servers give the parameters by name, some as JSON under `params`.
+        nested = _object(params.pop("params", ""))
+        params = {**{key: str(value) for key, value in nested.items()}, **params}
+        index = Index(params.pop("index_type", ""), params.pop("metric_type", ""), params)
+        found[one.field_name] = (*found.get(one.field_name, ()), index)
+    return found
+
+
+def _field(
+    one: schema.FieldSchema,
+    indexes: Mapping[str, tuple[Index, ...]],
+    made_by: Mapping[str, str],
+    prefix: str = "",
+) -> Field:
+    # A member of a struct may come as `struct[member]`; its own name is the one in the brackets.
+    name = one.name.removeprefix(prefix).removesuffix("]") if prefix and one.name.startswith(prefix) else one.name
+    full = f"{prefix}{name}]" if prefix else name
+    return Field(
+        name=name,
+        type=one.data_type,
+        element_type=one.element_type,
+        params={**_pairs(one.type_params), **_pairs(one.index_params)},
+        nullable=one.nullable,
+        is_key=one.is_primary_key,
+        is_partition_key=one.is_partition_key,
+        made_by=made_by.get(name, ""),
+        indexes=indexes.get(full, ()),
+    )
+
+
+def _pairs(pairs: Iterable[Any]) -> dict[str, str]:
+    return {pair.key: pair.value for pair in pairs}
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _type_name(number: int) -> str:
+    known = TYPES.DESCRIPTOR.values_by_number.get(number)
+    return known.name if known else f"type {number}"

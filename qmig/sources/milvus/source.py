@@ -1,0 +1,198 @@
+"""A Milvus collection as the source: read by ranges of its primary key, chosen partitions one by one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from qmig import migration as definition
+from qmig.errors import QmigError, TerminalError, TransientError, UsageError
+from qmig.migration import Migration
+from qmig.reachability import explain
+from qmig.sealing import Credentials
+from qmig.sources.milvus.connection import MILVUS_PORT, MilvusConnection, server_version
+from qmig.sources.milvus.consistency import choose_moment
+from qmig.sources.milvus.conversion import Converter
+from qmig.sources.milvus.cutting import cut_numbers, cut_strings
+from qmig.sources.milvus.keys import Int64Keys, Key
+from qmig.sources.milvus.mapping import Mapping as FieldMapping
+from qmig.sources.milvus.mapping import map_collection
+from qmig.sources.milvus.outline import outline
+from qmig.sources.milvus.ranges import RangeRead, RangeReader
+from qmig.sources.milvus.requests import Requests, counted
+from qmig.sources.milvus.schema import check_loaded, describe, partition_names
+from qmig.sources.milvus.settings import Settings
+from qmig.target import ShardKeyPlacement
+from qmig.wire import api
+from qmig.wire.passthrough import payload_value
+
+# Keys from which the extent of all of them is found.
+SAMPLE = 1_000
+# Counts that are asked for at once.
+COUNTS_AT_ONCE = 8
+
+
+def open_source(migration: Migration, credentials: Credentials) -> "MilvusSource":
+    """Connect to the migration's source."""
+    return MilvusSource(MilvusConnection(migration, credentials), migration.source)
+
+
+class MilvusSource:
+    """Reads the collection that `source` names on `server`."""
+
+    def __init__(self, server: MilvusConnection, source: definition.Source) -> None:
+        self.server = server
+        self._source = source
+        self._settings = Settings.from_dict(source.settings)
+        self._counted: dict[str | None, int] = {}
+
+    @cached_property
+    def mapping(self) -> FieldMapping:
+        """What becomes of the collection's fields."""
+        return map_collection(describe(self.server, self._source.collection), self._settings)
+
+    @cached_property
+    def _converter(self) -> Converter:
+        return Converter(self.mapping)
+
+    @cached_property
+    def _requests(self) -> Requests:
+        requests = Requests(self._source.collection, self._converter.keys, self.mapping.output_fields)
+        requests.moment = self._settings.moment or 0
+        return requests
+
+    @cached_property
+    def _reader(self) -> RangeReader:
+        return RangeReader(self.server, self._requests, self._converter)
+
+    def identify(self) -> tuple[str, str]:
+        try:
+            return "Milvus", server_version(self.server)
+        except QmigError as error:
+            raise TerminalError(explain(self.server.endpoint, "source", error, "Milvus", MILVUS_PORT)) from None
+
+    def info(self) -> api.CollectionInfo:
+        collection = self.mapping.collection
+        if self._source.partitions:
+            self._check_partitions()
+        check_loaded(self.server, collection.name, self._source.partitions)
+        info = self.mapping.info
+        info.points_count = sum(self.count(part, exact=True) for part in self.parts())
+        return info
+
+    def notices(self) -> list[str]:
+        notices = list(self.mapping.notices)
+        if not self._requests.moment:
+            notices.append(
+                "the source pays no heed to a point of consistency; every read asks for Strong consistency instead"
+            )
+        return notices
+
+    def settle(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+        if recorded is None:
+            moment = choose_moment(self.server, self._requests)
+        else:
+            before = Settings.from_dict(recorded)
+            if replace(before, moment=None) != replace(self._settings, moment=None):
+                raise UsageError(
+                    "this migration was begun with other fields, distances or payload keys than are given now; give "
+                    "the same --skip-field, --distance, --id-field and --partition-field, or begin again with "
+                    "--restart-migration"
+                )
+            moment = before.moment or 0
+        self._settings = replace(self._settings, moment=moment)
+        self._requests.moment = moment
+        return self._settings.to_dict()
+
+    def outline(self) -> list[str]:
+        part = next(iter(self.parts()), None)
+        _, points = self._converter.points(self.server.query(self._requests.rows(part, None, None, 1)), part)
+        return outline(self.mapping, points[0] if points else None)
+
+    def shard_keys(self) -> list[ShardKeyPlacement]:
+        return []
+
+    def repeats(self) -> int:
+        return 0
+
+    def parts(self) -> Sequence[str | None]:
+        """The chosen partitions, or all of them where their names are kept, or [None]."""
+        if self._source.partitions:
+            return sorted(set(self._source.partitions))
+        if self._settings.partition_field is not None:
+            return partition_names(self.server, self._source.collection)
+        return [None]
+
+    def count(self, part: str | None, exact: bool) -> int:
+        # Not the server's statistics, which count deleted rows and miss growing ones.
+        if exact or part not in self._counted:
+            self._counted[part] = self._reader.count(part, None, None)
+        return self._counted[part]
+
+    def boundaries(self, part: str | None, pieces: int) -> list[str]:
+        if pieces < 2:
+            return []
+        keys = self._converter.keys
+        total = self.count(part, exact=False)
+        if isinstance(keys, Int64Keys):
+            sample = self._reader.some_keys(part, SAMPLE)
+            cuts: Sequence[Key] = cut_numbers(sample, total, pieces, lambda ranges: self._counts(part, ranges))
+        else:
+            cuts = cut_strings(self._reader, part, -(-total // pieces))
+        return [keys.text(key) for key in cuts]
+
+    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> RangeRead:
+        return self._reader.start_read(part, self._key(start), self._key(end), limit)
+
+    def key_of(self, point: bytes) -> str:
+        value = payload_value(point, self.mapping.id_field)
+        assert value is not None
+        return value.string_value if value.HasField("string_value") else str(value.integer_value)
+
+    def point_ids(self, part: str | None, start: str | None, end: str | None) -> set[str]:
+        found: set[str] = set()
+        for page in self._reader.pages(part, self._key(start), self._key(end)):
+            found.update(self._converter.keys.ids(page.keys))
+        return found
+
+    def withheld(self, part: str | None, start: str | None, end: str | None, given: int) -> int:
+        bounds = self._key(start), self._key(end)
+        if self._reader.count(part, *bounds) <= given:
+            return 0
+        return sum(max(0, page.counted - len(page.keys)) for page in self._reader.pages(part, *bounds))
+
+    def close(self) -> None:
+        self.server.close()
+
+    def _key(self, text: str | None) -> Key | None:
+        return None if text is None else self._converter.keys.parse(text)
+
+    def _counts(self, part: str | None, ranges: Sequence[tuple[int, int]]) -> list[int]:
+        """The rows in each range, several of them asked for at once."""
+        found: list[int] = []
+        for first in range(0, len(ranges), COUNTS_AT_ONCE):
+            portion = [
+                self._requests.count(part, start, None if end > 2**63 - 1 else end)
+                for start, end in ranges[first : first + COUNTS_AT_ONCE]
+            ]
+            calls = [self.server.start_query(request) for request in portion]
+            for request, call in zip(portion, calls, strict=True):
+                try:
+                    found.append(counted(self.server.results(call.result())))
+                except TransientError:
+                    found.append(counted(self.server.query(request)))
+        return found
+
+    def _check_partitions(self) -> None:
+        collection = self.mapping.collection
+        if key := collection.partition_key:
+            raise UsageError(
+                f"--source-partition: {collection.name!r} spreads its rows over partitions by the partition key "
+                f"{key.name!r}, and Milvus reads only all of them; leave the option out"
+            )
+        there = partition_names(self.server, collection.name)
+        for name in self._source.partitions:
+            if name not in there:
+                raise UsageError(
+                    f"--source-partition {name}: {collection.name!r} has no such partition; it has {', '.join(there)}"
+                )

@@ -1,0 +1,193 @@
+"""A column of a vector field, as the entries that it adds to each row's named vectors."""
+
+from array import array
+from collections.abc import Callable, Iterable
+from math import isfinite
+from struct import unpack
+from typing import Any
+
+from qmig.errors import TerminalError
+from qmig.sources.milvus.columns import Rows, member_name, spread
+from qmig.sources.milvus.schema import TYPES, Field
+from qmig.sources.milvus.values import FIRST, SECOND, holding
+from qmig.wire.passthrough import varint
+
+# Fields of a `Vector`, length-delimited.
+DENSE, SPARSE, MULTI = (varint(number << 3 | 2) for number in (101, 102, 103))
+# `vectors` of a PointStruct, and in it `vectors`, the named ones.
+VECTORS = b"\x22"
+NAMED = b"\x12"
+
+# Eight floats, 0 or 1, for each byte of a binary vector; its highest bit comes first, as in numpy's packbits.
+BITS = [array("f", [byte >> bit & 1 for bit in range(7, -1, -1)]).tobytes() for byte in range(256)]
+
+
+class DenseColumn:
+    """A dense vector under `name`, as float32 whatever it is in Milvus."""
+
+    def __init__(self, field: Field, name: str) -> None:
+        self.field = field
+        size = 4 * field.dim
+        vector = DENSE + varint(_length_with_head(size)) + FIRST + varint(size)
+        head = holding(FIRST, name.encode()) + SECOND + varint(len(vector) + size)
+        self._prefix = FIRST + varint(len(head) + len(vector) + size) + head + vector
+        self._size = size
+
+    def entries(self, data: Any, rows: Rows) -> list[bytes]:
+        """The entry of each row among its named vectors; nothing for a null."""
+        floats = floats_of(data.vectors, self.field.type)
+        size, prefix = self._size, self._prefix
+        if len(floats) % size:
+            raise TerminalError(
+                f"the source answered {len(floats) // 4} numbers for the {self.field.dim}-dimensional vector "
+                f"{self.field.name!r}; its answer cannot be read"
+            )
+        found = [prefix + floats[start : start + size] for start in range(0, len(floats), size)]
+        found = spread(found, data.valid_data, rows, b"", self.field.name)
+        if may_be_infinite(floats):
+            for row, vector in enumerate(found):
+                check_finite(vector[len(prefix) :], rows, row, self.field.name)
+        return found
+
+
+class SparseColumn:
+    """A sparse vector under `name`."""
+
+    def __init__(self, field: Field, name: str) -> None:
+        self.field = field
+        self._name = holding(FIRST, name.encode())
+
+    def entries(self, data: Any, rows: Rows) -> list[bytes]:
+        """The entry of each row among its named vectors; nothing for a null."""
+        contents = list(data.vectors.sparse_float_vector.contents)
+        found = [self._entry(pairs) for pairs in contents]
+        found = spread(found, data.valid_data, rows, b"", self.field.name)
+        places = (row for row, one in enumerate(found) if one) if len(contents) != rows.count else range(rows.count)
+        for row, pairs in zip(places, contents, strict=False):
+            values = array("f", _halves(pairs)[1])
+            if not isfinite(sum(values)) and found[row]:
+                check_finite(values.tobytes(), rows, row, self.field.name)
+        return found
+
+    def _entry(self, pairs: bytes) -> bytes:
+        indices, values = _halves(pairs)
+        packed = b"".join(map(varint, array("I", indices)))
+        vector = holding(SPARSE, holding(FIRST, values) + holding(SECOND, packed))
+        return holding(FIRST, self._name + holding(SECOND, vector))
+
+
+class MultiColumn:
+    """A multivector under `name`: one member of an array of structs."""
+
+    def __init__(self, struct: Field, member: Field, name: str) -> None:
+        self.field = struct
+        self._member = member
+        self._name = holding(FIRST, name.encode())
+
+    def entries(self, data: Any, rows: Rows) -> list[bytes]:
+        """The entry of each row among its named vectors; nothing for a null or an empty list."""
+        for part in data.struct_arrays.fields:
+            if member_name(part.field_name, self.field.name) == self._member.name:
+                cells = [floats_of(cell, self._member.element_type) for cell in part.vectors.vector_array.data]
+                found = [self._entry(floats) for floats in cells]
+                for row, floats in enumerate(cells):
+                    if may_be_infinite(floats):
+                        check_finite(floats, rows, row, self.field.name)
+                return spread(found, data.valid_data or part.valid_data, rows, b"", self.field.name)
+        raise TerminalError(f"the source's answer lacks {self._member.name!r} of the field {self.field.name!r}")
+
+    def _entry(self, floats: bytes) -> bytes:
+        if not floats:
+            return b""
+        size = 4 * self._member.dim
+        vectors = (floats[start : start + size] for start in range(0, len(floats), size))
+        multi = b"".join(holding(FIRST, holding(FIRST, vector)) for vector in vectors)
+        return holding(FIRST, self._name + holding(SECOND, holding(MULTI, multi)))
+
+
+class Headers(dict[int, bytes]):
+    """What stands before a point's named vectors that are so many bytes together."""
+
+    def __missing__(self, length: int) -> bytes:
+        named = NAMED + varint(length)
+        self[length] = found = VECTORS + varint(len(named) + length) + named
+        return found
+
+
+def with_headers(columns: list[list[bytes]], rows: int) -> list[bytes]:
+    """The vectors of each row in one field of its point; a row without any says so."""
+    headers = Headers()
+    entries: Iterable[bytes] = columns[0] if len(columns) == 1 else map(b"".join, zip(*columns, strict=True))
+    if not columns:
+        entries = [b""] * rows
+    return [headers[len(one)] + one for one in entries]
+
+
+def floats_of(vectors: Any, kind: int) -> bytes:
+    """A column of vectors as float32."""
+    decode: Callable[[bytes], bytes] | None = DECODERS.get(kind)
+    if decode is None:
+        return b"".join(vectors.float_vector.data)
+    return decode(getattr(vectors, RAW_FIELDS[kind]))
+
+
+def may_be_infinite(floats: bytes) -> bool:
+    """Whether a float has an exponent as large as NaN's and infinity's; a quick look at every fourth byte."""
+    high = floats[3::4]
+    return 0x7F in high or 0xFF in high
+
+
+def check_finite(floats: bytes, rows: Rows, row: int, field: str) -> None:
+    """The error about a row whose vector holds NaN or infinity: Qdrant takes it, and no search finds it."""
+    for value in array("f", floats):
+        if not isfinite(value):
+            raise rows.refused(row, field, str(value))
+
+
+def _halves(pairs: bytes) -> tuple[bytes, bytes]:
+    """Indices and values of a sparse vector, which stand in turns, 4 bytes each."""
+    halves = []
+    for first in (0, 4):
+        half = bytearray(len(pairs) // 2)
+        for byte in range(4):
+            half[byte::4] = pairs[first + byte :: 8]
+        halves.append(bytes(half))
+    return halves[0], halves[1]
+
+
+def _from_float16(data: bytes) -> bytes:
+    return array("f", unpack(f"<{len(data) // 2}e", data)).tobytes()
+
+
+def _from_bfloat16(data: bytes) -> bytes:
+    """A bfloat16 is the upper half of a float32."""
+    floats = bytearray(2 * len(data))
+    floats[2::4] = data[0::2]
+    floats[3::4] = data[1::2]
+    return bytes(floats)
+
+
+def _from_int8(data: bytes) -> bytes:
+    return array("f", array("b", data)).tobytes()
+
+
+def _from_bits(data: bytes) -> bytes:
+    return b"".join(map(BITS.__getitem__, data))
+
+
+def _length_with_head(size: int) -> int:
+    return len(FIRST) + len(varint(size)) + size
+
+
+DECODERS = {
+    TYPES.Float16Vector: _from_float16,
+    TYPES.BFloat16Vector: _from_bfloat16,
+    TYPES.Int8Vector: _from_int8,
+    TYPES.BinaryVector: _from_bits,
+}
+RAW_FIELDS = {
+    TYPES.Float16Vector: "float16_vector",
+    TYPES.BFloat16Vector: "bfloat16_vector",
+    TYPES.Int8Vector: "int8_vector",
+    TYPES.BinaryVector: "binary_vector",
+}
