@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The packages of the Milvus servers conflict: each gets a folder of its own.
+MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
 
 .PHONY: demo test test_unit test_integration lint fmt clean
 
 demo: $(STAMP)
 	@$(BIN)/qmig demo
 
-test: $(STAMP)
+test: $(STAMP) $(MILVUS)
 	$(BIN)/pytest
 
 test_unit: $(STAMP)
@@ -32,4 +34,10 @@ clean:
 
 $(STAMP): pyproject.toml install.sh
 	@PYTHON=$(PYTHON) VENV=$(VENV) ./install.sh
+	@touch $@
+
+$(VENV)/milvus/.%: tests/milvus/requirements-%.txt $(STAMP)
+	@mkdir -p $(@D)
+	@$(BIN)/pip install --quiet --upgrade --no-deps --target $(VENV)/milvus/$* --requirement $< || \
+		echo "no Milvus server '$*' for this platform; its tests are skipped" >&2
 	@touch $@

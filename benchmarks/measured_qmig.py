@@ -27,7 +27,7 @@ RUN_TIMEOUT = 1800
 
 @dataclass(frozen=True)
 class Run:
-    """One `qmig qdrant`. Seconds: of the command, of the migration as it says itself, and of the copying alone,
+    """One run of `qmig`. Seconds: of the command, of the migration as it says itself, and of the copying alone,
     from the first chunk queued to the last one done. Memory in MiB: the highest of any worker at any time.
     `others`: cores that others took meanwhile."""
 
@@ -75,8 +75,8 @@ class WarmFleet:
             self._worker.stop()
             self._worker = None
 
-    def migrate(self, *arguments: str, stop_after: float | None = None) -> Run:
-        """Run `qmig qdrant` with these arguments; with `stop_after` seconds it is interrupted then."""
+    def migrate(self, *arguments: str, command: str = "qdrant", stop_after: float | None = None) -> Run:
+        """Run `qmig` with a command and these arguments; with `stop_after` seconds it is interrupted then."""
         for child in self._children():
             reset_peak_memory(child.pid)
         watch = CopyingTime(self._redis.url)
@@ -85,7 +85,7 @@ class WarmFleet:
         began = time.monotonic()
         with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "qmig", "qdrant", *arguments],
+                [sys.executable, "-m", "qmig", command, *arguments],
                 stdout=stdout,
                 stderr=stderr,
                 env={**os.environ, BROKER_VARIABLE: self._redis.url},

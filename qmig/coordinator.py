@@ -26,8 +26,10 @@ from qmig.task import ChunkTask
 from qmig.watching import Watcher
 from qmig.wire import api
 
-# Seconds between two looks at the ledger.
+# Seconds between two looks at the ledger: often in a short run, and at no cost that counts in a long one.
 LOOK_EVERY = 0.5
+LOOK_EVERY_AT_MOST = 2.0
+LOOKS_SLOW_DOWN_OVER = 300.0
 # Seconds without any chunk at work until the fleet is asked who is there, and until it is asked again.
 NO_WORKER_AFTER = 4.0
 NO_WORKER_AGAIN = 15.0
@@ -223,7 +225,7 @@ class Coordinator:
         interrupted: Callable[[], bool],
     ) -> Progress:
         watcher = Watcher(survey.ledger, fleet, record, chunks, self._task())
-        idle_since = asked = time.monotonic()
+        began = idle_since = asked = time.monotonic()
         while True:
             if interrupted():
                 self._stop(survey, watcher, record)
@@ -243,7 +245,8 @@ class Coordinator:
             elif now - idle_since >= NO_WORKER_AFTER and now - asked >= NO_WORKER_AFTER:
                 asked = now + NO_WORKER_AGAIN
                 self._ask_for_workers(fleet)
-            time.sleep(LOOK_EVERY)
+            slower = (LOOK_EVERY_AT_MOST - LOOK_EVERY) * (now - began) / LOOKS_SLOW_DOWN_OVER
+            time.sleep(min(LOOK_EVERY_AT_MOST, LOOK_EVERY + slower))
 
     def _task(self) -> ChunkTask:
         return ChunkTask(

@@ -87,8 +87,8 @@ def migrate(
         print(describe_summary(migration, summary), flush=True)
         if withheld := summary.books.withheld:
             raise WithheldRowsError(
-                f"the source counts rows that it gives to nobody, repeats of a key most likely: {'; '.join(withheld)}; "
-                "everything that it gave is in the target"
+                "finished, with rows that the source counts and gives to nobody, repeats of a key most likely: "
+                f"{'; '.join(withheld)}; everything that it gave is in the target"
             )
 
 

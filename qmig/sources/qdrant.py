@@ -69,8 +69,8 @@ class QdrantSource:
         strict = info.config.strict_mode_config
         if strict.enabled and strict.HasField("search_allow_exact") and not strict.search_allow_exact:
             raise TerminalError(
-                f"the source collection {self.collection!r} is in strict mode with search_allow_exact off: its points "
-                "cannot be counted at the end; switch that on for the time of the migration"
+                f"the source collection {self.collection!r} is in strict mode with search_allow_exact off: "
+                "its points cannot be counted at the end; switch that on for the time of the migration"
             )
         # Points that wait for their index are hidden from scroll and count alike (measured on 1.18.3).
         if deferred := info.update_queue.deferred_points:

@@ -1,6 +1,7 @@
 """Milvus servers, each started once a session by the first test that wants it.
 
-`milvus_server` runs a test on every one of them, and on the server at $QMIG_TEST_MILVUS (a URL) where that is set;
+`milvus_server` runs a test on every one of them, and on the server at $QMIG_TEST_MILVUS (a URL) where that is set,
+which has to be a later one than these: it is asked for everything, and 2.3 for one does not survive that;
 `milvus_lite`, `milvus_older_lite` and `milvus_standalone` are one each. A server that cannot be had skips the test.
 `milvus_sample` has every sample of `collections.py`, for reading alone; `every_sample` parametrizes a test with them.
 """

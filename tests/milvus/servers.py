@@ -1,6 +1,6 @@
 """Milvus servers as processes, on loopback: Milvus Lite 3.2, Milvus Lite 2.5 and the standalone server 2.3.
 
-Each lies in a folder of its own under the virtual environment (`install.sh` puts it there), because the packages
+Each lies in a folder of its own under the virtual environment (`make test` puts it there), because the packages
 conflict. Run as a script, this file starts the standalone server in a network of its own; see `StandaloneServer`.
 """
 

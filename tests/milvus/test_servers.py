@@ -13,7 +13,7 @@ from pymilvus import MilvusClient
 
 from tests.milvus.collections import Sample, create_clash, exact, partitions
 from tests.milvus.conftest import FindSample, StartMilvus, every_sample
-from tests.milvus.servers import KINDS, MilvusServer
+from tests.milvus.servers import KINDS, GivenServer, MilvusServer
 
 ROWS = [{"id": number, "vector": [0.5, 1.5, -2.0, number]} for number in range(3)]
 
@@ -137,6 +137,9 @@ def test_a_partition_gives_its_own_rows(kind: str, start_milvus: StartMilvus, mi
 def test_a_dynamic_field_may_have_a_fields_name(
     milvus_server: MilvusServer, milvus_client: MilvusClient, milvus_name: str
 ) -> None:
+    """What the field holds then was found out for these servers, and is not known of others."""
+    if milvus_server.kind == GivenServer.kind:
+        pytest.skip(f"{milvus_server.url} may do as it likes")
     create_clash(milvus_client, milvus_server.url, milvus_name)
     (row,) = milvus_client.query(milvus_name, filter="id == 1", output_fields=["*"], consistency_level="Strong")
     assert row["known"] == (99 if milvus_server.kind == "lite" else 1)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from qmig.sources.milvus.keys import MAX_INT64, MIN_INT64
+from qmig.sources.milvus.keys import MAX_INT64, MIN_INT64, Keys
 from qmig.sources.milvus.ranges import RangeReader
 
 # Sizes of a chunk, in parts of the aim: no range above the first is left whole, no chunk below the second.
@@ -62,12 +62,14 @@ def _leaves(low: int, high: int, rows: int, aim: float, count: Counts) -> list[t
     return found
 
 
-def cut_strings(reader: RangeReader, part: str | None, size: int) -> list[bytes]:
-    """Every key that has a multiple of `size` keys before it; reads all keys once, whole before the first chunk."""
+def cut_strings(reader: RangeReader, keys: Keys, part: str | None, size: int) -> list[bytes]:
+    """A key after every `size` others; reads all keys once, and is whole before the first chunk is copied."""
     cuts: list[bytes] = []
     before = 0
     for page in reader.pages(part, None, None):
-        first = -before % size
-        cuts += page.keys[first::size] if before or first else page.keys[size::size]
-        before += len(page.keys)
+        for key in page.keys:
+            if before >= size and keys.is_safe(key):
+                cuts.append(key)
+                before = 0
+            before += 1
     return cuts

@@ -157,13 +157,14 @@ def _describe_scalar(one: Field) -> str:
 
 
 def _map_sparse(mapping: Mapping, one: Field) -> str:
-    if one.made_by and any(f.name == one.made_by and f.type == "BM25" for f in mapping.collection.functions):
-        inputs = next(f.inputs for f in mapping.collection.functions if f.name == one.made_by)
+    if one.made_by:
+        makers = [function for function in mapping.collection.functions if function.name == one.made_by]
+        inputs = ", ".join(repr(name) for function in makers for name in function.inputs)
         mapping.notices.append(
-            f"sparse vector {one.name!r} is left out: Milvus makes it with the BM25 function {one.made_by!r} and "
-            f"gives it to nobody; the text in {', '.join(map(repr, inputs))} comes along"
+            f"sparse vector {one.name!r} is left out: Milvus makes it itself ({one.made_by}), and what it makes for "
+            f"BM25 cannot be read; the text{f' in {inputs}' if inputs else ''} comes along"
         )
-        return "left out: made by BM25"
+        return "left out: Milvus makes it of a text"
     mapping.sparse.append(one)
     mapping.info.config.params.sparse_vectors_config.map[one.name].SetInParent()
     return "sparse vector"

@@ -2,7 +2,7 @@
 
 A query with a limit returns any rows of its range. So the keys come first, alone, a page at a time: a page is whole
 when the server counts as many rows in its range as it gave, or fewer than the limit. Between two keys of a page the
-rows are then asked for by a range that holds just so many.
+rows are then asked for by a range that holds just so many, and each of those keys must be in the answer.
 
 The steps are generators: they yield a request and are sent its answer. So one description serves a read that waits
 (`run`) and one that goes on in the background (`RangeRead`).
@@ -112,6 +112,7 @@ class RangeReader:
             keys = self._checked(self._converter.key_column(answer), start, stop)
             if len(keys) >= limit:
                 # Perhaps the smallest of the range, as real servers give them: then its part up to the last is whole.
+                del keys[self._cut(keys, len(keys) - 1, 1) + 1 :]
                 stop, is_last = self._keys.after(keys[-1]), False
             rows = counted((yield self._requests.count(part, start, stop)))
             if rows < limit or rows == len(keys) or not keys or self._is_one_key(start, stop):
@@ -124,6 +125,13 @@ class RangeReader:
         if len(keys) > 1:
             return keys[max(1, place)] if place < len(keys) else keys[-1]
         return keys[0] if start is None or keys[0] > start else self._keys.after(keys[0])
+
+    def _cut(self, keys: list[Key], place: int, least: int) -> int:
+        """`place`, or the first before it, but not before `least`, whose key stands safely in a filter."""
+        for safe in range(place, least - 1, -1):
+            if safe >= len(keys) or self._keys.is_safe(keys[safe]):
+                return safe
+        return place
 
     def _is_one_key(self, start: Key | None, stop: Key | None) -> bool:
         return start is not None and stop == self._keys.after(start)
@@ -141,12 +149,12 @@ class RangeReader:
                     return Batch([], None)
                 start, page = page.stop, None
                 continue
-            last = first + wanted
+            last = self._cut(page.keys, first + wanted, first + 1)
             is_end = last == len(page.keys) and page.is_last
             stop = page.keys[last] if last < len(page.keys) else page.stop
-            most = min(MAX_ROWS, 2 * wanted + 16, self._most_rows())
+            limit_of_server = max(self._page_rows, 2)
             try:
-                answer = yield self._requests.rows(part, start, stop, most)
+                answer = yield self._requests.rows(part, start, stop, limit_of_server)
             except ResultTooLargeError as error:
                 if wanted == 1:
                     key = self._keys.text(page.keys[first])
@@ -154,17 +162,22 @@ class RangeReader:
                 limit = wanted // 2
                 continue
             keys, points = self._converter.points(answer, part)
-            if len(keys) >= most:
+            ordered = self._checked(keys, start, stop)
+            announced = page.keys[first:last]
+            if ordered != announced and wanted > 1 and not set(announced) <= set(ordered):
+                # Deleted since, or cut off by the limit, which counts every repeat of a key.
+                rows = counted((yield self._requests.count(part, start, stop)))
+                if rows >= limit_of_server:
+                    limit = wanted // 2
+                    continue
+            if len(keys) >= limit_of_server:
                 # Far more rows than there were when the page was read.
                 page = None
                 continue
             self._row_bytes = max(1, answer.ByteSize() // len(keys)) if keys else self._row_bytes
-            points = self._in_order(keys, points, start, stop)
+            if ordered != keys:
+                points = [points[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
             return Batch(points, None if is_end or stop is None else self._keys.text(stop))
-
-    def _most_rows(self) -> int:
-        """Rows that a query may ask for: less than by default where the server refused that."""
-        return max(self._page_rows, 2)
 
     def _page_at(self, part: str | None, start: Key | None, end: Key | None) -> Page | None:
         """The page that is open, if the range goes on within it."""
@@ -189,14 +202,6 @@ class RangeReader:
                     f"the source answered with the key {self._keys.text(one)!r} twice; its answers cannot be trusted"
                 )
         return found
-
-    def _in_order(self, keys: list[Key], points: list[bytes], start: Key | None, stop: Key | None) -> list[bytes]:
-        """The points in the order of their keys."""
-        ordered = self._checked(keys, start, stop)
-        if ordered == keys:
-            return points
-        places = sorted(range(len(keys)), key=keys.__getitem__)
-        return [points[place] for place in places]
 
 
 class RangeRead:

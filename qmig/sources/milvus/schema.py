@@ -189,7 +189,8 @@ def _field(
         nullable=one.nullable,
         is_key=one.is_primary_key,
         is_partition_key=one.is_partition_key,
-        made_by=made_by.get(name, ""),
+        # Milvus Lite 2.5 flags the output of a function and does not tell which one makes it.
+        made_by=made_by.get(name, "a function" if one.is_function_output else ""),
         indexes=indexes.get(full, ()),
     )
 

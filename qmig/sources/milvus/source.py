@@ -10,7 +10,7 @@ from qmig.errors import QmigError, TerminalError, TransientError, UsageError
 from qmig.migration import Migration
 from qmig.reachability import explain
 from qmig.sealing import Credentials
-from qmig.sources.milvus.connection import MILVUS_PORT, MilvusConnection, server_version
+from qmig.sources.milvus.connection import MILVUS_PORT, MilvusConnection, UnsupportedCallError, server_version
 from qmig.sources.milvus.consistency import choose_moment
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.cutting import cut_numbers, cut_strings
@@ -138,7 +138,7 @@ class MilvusSource:
             sample = self._reader.some_keys(part, SAMPLE)
             cuts: Sequence[Key] = cut_numbers(sample, total, pieces, lambda ranges: self._counts(part, ranges))
         else:
-            cuts = cut_strings(self._reader, part, -(-total // pieces))
+            cuts = cut_strings(self._reader, keys, part, -(-total // pieces))
         return [keys.text(key) for key in cuts]
 
     def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> RangeRead:
@@ -190,7 +190,10 @@ class MilvusSource:
                 f"--source-partition: {collection.name!r} spreads its rows over partitions by the partition key "
                 f"{key.name!r}, and Milvus reads only all of them; leave the option out"
             )
-        there = partition_names(self.server, collection.name)
+        try:
+            there = partition_names(self.server, collection.name)
+        except UnsupportedCallError:
+            raise UsageError("--source-partition: this server has no partitions; leave the option out") from None
         for name in self._source.partitions:
             if name not in there:
                 raise UsageError(
