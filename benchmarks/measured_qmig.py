@@ -75,8 +75,8 @@ class WarmFleet:
             self._worker.stop()
             self._worker = None
 
-    def migrate(self, *arguments: str, command: str = "qdrant", stop_after: float | None = None) -> Run:
-        """Run `qmig` with a command and these arguments; with `stop_after` seconds it is interrupted then."""
+    def migrate(self, *arguments: str, kind: str = "qdrant", stop_after: float | None = None) -> Run:
+        """Run `qmig qdrant`, or another kind; with `stop_after` seconds it is interrupted then."""
         for child in self._children():
             reset_peak_memory(child.pid)
         watch = CopyingTime(self._redis.url)
@@ -85,7 +85,7 @@ class WarmFleet:
         began = time.monotonic()
         with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "qmig", command, *arguments],
+                [sys.executable, "-m", "qmig", kind, *arguments],
                 stdout=stdout,
                 stderr=stderr,
                 env={**os.environ, BROKER_VARIABLE: self._redis.url},

@@ -41,7 +41,8 @@ class Read:
     cpu: float
 
     def __str__(self) -> str:
-        return f"{self.seconds:6.1f} s  {self.rows / self.seconds:9,.0f} rows/s  {self.cpu / self.rows * 1e6:6.1f} µs CPU a row"
+        rate, cpu = self.rows / self.seconds, self.cpu / self.rows * 1e6
+        return f"{self.seconds:6.1f} s  {rate:9,.0f} rows/s  {cpu:6.1f} µs CPU a row"
 
 
 def fill(client: MilvusClient, rows: int, size: int) -> None:
@@ -133,11 +134,10 @@ def clean(target: Server) -> None:
 
 
 def describe(run: Run, rows: int) -> str:
+    workers, coordinator = run.workers_cpu / rows * 1e6, run.coordinator_cpu / rows * 1e6
     return (
-        f"{run.copying:6.1f} s  {rows / run.copying if run.copying else 0:9,.0f} rows/s  "
-        f"{run.workers_cpu / rows * 1e6:6.1f} µs CPU a row in the workers, "
-        f"{(run.workers_cpu + run.coordinator_cpu) / rows * 1e6:.1f} in all; coordinator {run.coordinator_cpu:.2f} s; "
-        f"worker {run.worker_memory:.0f} MiB; whole command {run.command:.1f} s; others took {run.others:.1f} cores"
+        f"{run.migration:6.1f} s  {rows / run.migration:9,.0f} rows/s  {workers:6.1f} µs CPU a row in the workers, "
+        f"{workers + coordinator:.1f} in all; worker {run.worker_memory:.0f} MiB; others took {run.others:.1f} cores"
     )
 
 
@@ -164,19 +164,19 @@ def main() -> None:
         WarmFleet(2, OtherLoad(endpoints)) as fleet,
     ):
         clean(target)
-        fleet.migrate(*arguments, command="milvus")
+        fleet.migrate(*arguments, kind="milvus")
         for _ in range(given.rounds):
             clean(target)
             print(f"read into nothing, one process  {read_into_nothing(given.source_url, given.target_url)}")
             print(f"read as points, one process     {read_as_points(given.source_url, given.target_url)}")
             print(f"client.query, one process       {query_loop(client, rows)}")
             print(
-                f"qmig, two workers               {describe(fleet.migrate(*arguments, command='milvus'), rows)}",
+                f"qmig, two workers               {describe(fleet.migrate(*arguments, kind='milvus'), rows)}",
                 flush=True,
             )
             # A large batch is to need no more memory.
             clean(target)
-            large = fleet.migrate(*arguments, "--batch-size", "10000", command="milvus")
+            large = fleet.migrate(*arguments, "--batch-size", "10000", kind="milvus")
             print(f"qmig, batches of 10,000         {describe(large, rows)}", flush=True)
         clean(target)
     if not given.keep:

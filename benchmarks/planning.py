@@ -177,7 +177,8 @@ def main(source_url: str | None, target_url: str | None, seconds: float, whole: 
             short, long = (coordinate(200, stop_after) for stop_after in (seconds, 4 * seconds))
             print_coordinator(f"1,000 chunks, stopped after {seconds:g} s", short)
             watching = (long.coordinator_cpu - short.coordinator_cpu) / (3 * seconds) * 3600
-            click.echo(f"  {'each further hour of watching':<42} CPU {watching:.0f} s")
+            hour = f"CPU {watching:.0f} s" if watching > 0 else "too little to be measured"
+            click.echo(f"  {'each further hour of watching':<42} {hour}")
         run = coordinate(10, None if whole else seconds)
         how = f"copied in {run.command:.0f} s" if whole else f"stopped after {seconds:g} s"
         print_coordinator(f"20,000 chunks, {how}", run)

@@ -11,7 +11,7 @@ import grpc
 from cryptography import x509
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from qmig.errors import NotFoundError, QmigError, TerminalError, TransientError
+from qmig.errors import AccessError, NotFoundError, QmigError, TerminalError, TransientError
 from qmig.migration import Endpoint
 from qmig.wire import api
 
@@ -107,7 +107,7 @@ class Connection:
         if status == grpc.StatusCode.NOT_FOUND:
             return NotFoundError(message)
         if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-            return TerminalError(f"{message}; {self._credentials_hint()}")
+            return AccessError(f"{message}; {self._credentials_hint()}")
         return TerminalError(message)
 
     def _credentials_hint(self) -> str:

@@ -67,12 +67,13 @@ class _Write:
 class ChunkCopy:
     """Copies the chunk that `lease` holds."""
 
-    def __init__(self, lease: Lease, source: Source, writer: Writer, options: Options) -> None:
+    def __init__(self, lease: Lease, source: Source, writer: Writer, size: BatchSize, delay: float) -> None:
+        """`size` may know the migration's points from chunks before; `delay` is in seconds, after each batch."""
         self._lease = lease
         self._source = source
         self._writer = writer
-        self._size = BatchSize(options)
-        self._delay = options.batch_delay_ms / 1000
+        self._size = size
+        self._delay = delay
         chunk = lease.chunk
         self._read = chunk.read
         self._acknowledged = chunk.acknowledged

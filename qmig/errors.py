@@ -32,6 +32,10 @@ class NotFoundError(TerminalError):
     """The server has no such collection, shard key or call."""
 
 
+class AccessError(TerminalError):
+    """The server does not let these credentials in."""
+
+
 class WithheldRowsError(QmigError):
     """Finished, with rows that the source counts and gives to nobody."""
 

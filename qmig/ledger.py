@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from qmig.connections import Call, Server
-from qmig.errors import TerminalError, TransientError
+from qmig.errors import NotFoundError, TerminalError, TransientError
 from qmig.wire import api
 from qmig.wire.payload import from_payload, to_payload
 
@@ -145,9 +145,10 @@ class Ledger:
 
     def migration(self, migration: str) -> MigrationRecord | None:
         """The record, or None; TerminalError where a newer qmig wrote it."""
-        if not self.exists():
+        try:
+            return next((_migration(point) for point in self._get([migration])), None)
+        except NotFoundError:
             return None
-        return next((_migration(point) for point in self._get([migration])), None)
 
     def migrations(self) -> list[MigrationRecord]:
         """Every migration in this ledger, the oldest first."""
@@ -236,6 +237,14 @@ class Ledger:
         """Send a change as the chunk's owner and go on."""
         request = self._set_request(_owned(chunk), changes)
         return self.server.start(self.server.points.SetPayload, request)
+
+    def look(self, migration: str, index: int) -> tuple[ChunkRecord | None, MigrationRecord | None]:
+        """A chunk and its migration in one call; None is one that is not there."""
+        request = self._get_request([chunk_id(migration, index), migration])
+        try:
+            return self.seen(self.server.call(self.server.points.Get, request))
+        except NotFoundError:
+            return None, None
 
     def start_look(self, chunk: ChunkRecord) -> Call[api.GetResponse]:
         """Ask for a chunk and its migration; `seen` reads the answer."""

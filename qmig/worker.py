@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qmig.connections import WORKER_RETRY_FOR, Server
-from qmig.copying import ChunkCopy
+from qmig.copying import BatchSize, ChunkCopy
 from qmig.errors import QmigError, TerminalError
 from qmig.lease import Lease, new_owner, owner_is_dead
 from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
-from qmig.migration import Endpoint, Migration
+from qmig.migration import Endpoint, Migration, Options
 from qmig.sealing import Credentials, unseal
 from qmig.sources import Source, open_source
 from qmig.task import ChunkTask, progress_text, result_text
@@ -31,6 +31,7 @@ class _Ends:
     definition: str | None = None
     source: Source | None = None
     writer: Writer | None = None
+    size: BatchSize | None = None
 
     def close(self) -> None:
         if self.source is not None:
@@ -51,12 +52,15 @@ class Worker:
         MigrationStoppedError: to be queued again. Any other error is the chunk's failure, in one line.
         """
         ends = self._ends(task)
-        record = ends.ledger.migration(task.migration)
+        seen, record = ends.ledger.look(task.migration, task.chunk)
         if record is None:
             raise TerminalError(f"migration {task.migration} is not in the ledger {task.ledger!r}; nothing was done")
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
-        seen = ends.ledger.chunks(task.migration, [task.chunk])[0]
+        if seen is None:
+            raise TerminalError(
+                f"chunk {task.chunk} of migration {task.migration} is not in the ledger; nothing was done"
+            )
         if seen.finished:
             return f"nothing to do: the chunk is {seen.state}"
         if not _claimable(seen, task):
@@ -72,11 +76,11 @@ class Worker:
             lambda now, seconds: report(progress_text(now, before, seconds)),
         )
         try:
-            source, writer, migration = self._connect(ends, record)
+            source, writer, size, options = self._connect(ends, record)
         except QmigError as error:
             lease.fail(error)
             raise
-        return result_text(ChunkCopy(lease, source, writer, migration.options).run())
+        return result_text(ChunkCopy(lease, source, writer, size, options.batch_delay_ms / 1000).run())
 
     def _ends(self, task: ChunkTask) -> _Ends:
         key = (task.target, task.ledger, task.migration, task.credentials, task.skip_tls_verification)
@@ -94,10 +98,10 @@ class Worker:
             self._open[key] = _Ends(credentials, Ledger(server, task.ledger))
         return self._open[key]
 
-    def _connect(self, ends: _Ends, record: MigrationRecord) -> tuple[Source, Writer, Migration]:
+    def _connect(self, ends: _Ends, record: MigrationRecord) -> tuple[Source, Writer, BatchSize, Options]:
         """Source and writer as the ledger defines them now: a resume may have changed the options."""
         migration = Migration.from_json(record.definition)
-        if ends.source is None or ends.writer is None or ends.definition != record.definition:
+        if not (ends.source and ends.writer and ends.size) or ends.definition != record.definition:
             if ends.source is not None:
                 ends.source.close()
             ends.source = open_source(migration, ends.credentials)
@@ -107,8 +111,9 @@ class Worker:
             ).result
             custom = info.config.params.sharding_method == api.Custom
             ends.writer = Writer(server, collection, migration.routing, custom)
+            ends.size = BatchSize(migration.options)
             ends.definition = record.definition
-        return ends.source, ends.writer, migration
+        return ends.source, ends.writer, ends.size, migration.options
 
 
 def _claimable(seen: ChunkRecord, task: ChunkTask) -> bool:

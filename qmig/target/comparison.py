@@ -84,10 +84,13 @@ def notices(source: api.CollectionInfo, target: api.CollectionInfo) -> list[str]
 
     They make a difference to speed, memory and safety, not to what a point is.
     """
-    lines = _setting_lines("", source.config, target.config, {"params"})
-    lines += _setting_lines(
-        "", source.config.params, target.config.params, {"vectors_config", "sparse_vectors_config"}
-    )
+    lines = []
+    # A Qdrant always has shards; another kind of source has no settings of a collection to compare.
+    if source.config.params.shard_number:
+        lines += _setting_lines("", source.config, target.config, {"params"})
+        lines += _setting_lines(
+            "", source.config.params, target.config.params, {"vectors_config", "sparse_vectors_config"}
+        )
     ours, theirs = Vectors.of(source), Vectors.of(target)
     for name in sorted(ours.names & theirs.names):
         for mine, other in ((ours.dense, theirs.dense), (ours.sparse, theirs.sparse)):

@@ -27,8 +27,8 @@ from qmig.sources.milvus.requests import Requests, counted
 Result = TypeVar("Result")
 Steps = Generator[milvus.QueryRequest, Any, Result]
 
-# Rows of a range that is asked for whole leave room below the limit for those that are inserted meanwhile.
-MOST_WANTED = 12_000
+# Rows of a range that is asked for whole, in parts of the limit: some are inserted meanwhile.
+ROOM = 0.75
 # Bytes of one answer, by the size of the rows before it, and what is assumed of the first.
 ANSWER_BYTES = 16 * 1024 * 1024
 FIRST_ROW_BYTES = 64 * 1024
@@ -143,7 +143,10 @@ class RangeReader:
                 page = yield from self._page(part, start, end)
                 self._open = (part, end, page)
             first = 0 if start is None else bisect_left(page.keys, start)
-            wanted = min(limit, MOST_WANTED, max(1, ANSWER_BYTES // self._row_bytes), len(page.keys) - first)
+            # At least two, so that one row is fewer.
+            limit_of_server = max(2, self._page_rows)
+            most = min(max(1, int(limit_of_server * ROOM)), max(1, ANSWER_BYTES // self._row_bytes))
+            wanted = min(limit, most, len(page.keys) - first)
             if wanted == 0:
                 if page.is_last:
                     return Batch([], None)
@@ -152,7 +155,6 @@ class RangeReader:
             last = self._cut(page.keys, first + wanted, first + 1)
             is_end = last == len(page.keys) and page.is_last
             stop = page.keys[last] if last < len(page.keys) else page.stop
-            limit_of_server = max(self._page_rows, 2)
             try:
                 answer = yield self._requests.rows(part, start, stop, limit_of_server)
             except ResultTooLargeError as error:

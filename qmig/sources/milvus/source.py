@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from qmig import migration as definition
-from qmig.errors import QmigError, TerminalError, TransientError, UsageError
+from qmig.errors import AccessError, QmigError, TerminalError, TransientError, UsageError
 from qmig.migration import Migration
 from qmig.reachability import explain
 from qmig.sealing import Credentials
@@ -68,6 +68,8 @@ class MilvusSource:
     def identify(self) -> tuple[str, str]:
         try:
             return "Milvus", server_version(self.server)
+        except AccessError:
+            raise
         except QmigError as error:
             raise TerminalError(explain(self.server.endpoint, "source", error, "Milvus", MILVUS_PORT)) from None
 

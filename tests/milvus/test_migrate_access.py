@@ -1,0 +1,79 @@
+"""A server that asks for a password, and one that speaks TLS."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pymilvus import DataType, MilvusClient
+
+from qmig.connections import Server
+from qmig.sealing import SECRET_VARIABLE, new_secret
+from tests.contents import delete, new_name
+from tests.milvus.migrating import Migration, Run
+from tests.milvus.servers import StandaloneServer
+
+PASSWORD = "Milvus"
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for loopback, and its key."""
+    key, pem = directory / "server.key", directory / "server.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(pem),
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return key, pem
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
+    """A server that asks for user and password."""
+    if reason := StandaloneServer.missing():
+        pytest.skip(reason)
+    directory = tmp_path_factory.mktemp("guarded")
+    with StandaloneServer(directory, {"common.security.authorizationEnabled": True}) as server:
+        yield server
+
+
+@pytest.fixture
+def migration(
+    qmig: Run, guarded: StandaloneServer, target_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Migration]:
+    monkeypatch.setenv(SECRET_VARIABLE, new_secret())
+    client = MilvusClient(guarded.url, token=f"root:{PASSWORD}")
+    names = new_name("target"), new_name("ledger")
+    made = Migration(qmig, "", guarded.url, client, "guarded", target_server, *names)
+    made.create(fields={"number": {"datatype": DataType.INT64}})
+    made.insert([{"pk": key, "number": key} for key in range(10)])
+    yield made
+    client.drop_collection("guarded")
+    for name in names:
+        delete(target_server, name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["--source-api-key", f"root:{PASSWORD}"], {}),
+        (["--source-username", "root", "--source-password", PASSWORD], {}),
+        (["--milvus.username", "root"], {"SOURCE_PASSWORD": PASSWORD}),
+    ],
+)
+def test_user_and_password(migration: Migration, arguments: list[str], environment: dict[str, str]) -> None:
+    done = migration.run("-c", "--workers", "1", *arguments, broker=None, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert len(migration.points()) == 10
+    assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_a_wrong_password_is_one_line_without_it(migration: Migration) -> None:
+    done = migration.run("-c", "--source-api-key", "root:geheimnis", broker=None)
+    assert done.returncode == 1
+    assert "--source-api-key" in done.stderr
+    assert "geheimnis" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
