@@ -28,7 +28,7 @@ RUN_TIMEOUT = 1800
 @dataclass(frozen=True)
 class Run:
     """One run of `qmig`. Seconds: of the command, of the migration as it says itself, and of the copying alone,
-    from the first chunk queued to the last one done. Memory in MiB: the highest of any worker at any time.
+    from the first chunk taken up to the last one done. Memory in MiB: the highest of any worker at any time.
     `others`: cores that others took meanwhile."""
 
     command: float
@@ -145,13 +145,13 @@ class WarmFleet:
 
 
 class CopyingTime:
-    """Listens to Celery's events for the first chunk queued and the last one done."""
+    """Listens to Celery's events for the first chunk taken up and the last one done."""
 
     def __init__(self, broker_url: str) -> None:
         from celery import Celery
 
         self._app = Celery("benchmark", broker=broker_url)
-        self._sent: list[float] = []
+        self._received: list[float] = []
         self._done: list[float] = []
         self._stop = False
         self._thread = Thread(target=self._listen, daemon=True)
@@ -160,7 +160,7 @@ class CopyingTime:
 
     def _listen(self) -> None:
         handlers = {
-            "task-sent": lambda event: self._sent.append(event["timestamp"]),
+            "task-received": lambda event: self._received.append(event["timestamp"]),
             "task-succeeded": lambda event: self._done.append(event["timestamp"]),
         }
         with self._app.connection_for_read() as connection:
@@ -176,7 +176,7 @@ class CopyingTime:
         time.sleep(0.5)
         self._stop = True
         self._thread.join()
-        return max(self._done) - min(self._sent) if self._done and self._sent else 0.0
+        return max(self._done) - min(self._received) if self._done and self._received else 0.0
 
 
 def peak_memory(pid: int) -> float:

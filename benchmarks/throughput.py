@@ -158,7 +158,7 @@ def lines(result: Result, bars: Bars) -> Iterator[tuple[str, str, str, str]]:
         "",
     )
     yield "floor, CPU of its clients", f"{result.floor(lambda f: f.cpu) / points * 1e6:.1f} µs a point", "", ""
-    yield "qmig, first chunk queued to last done", *ratio(result.run(lambda r: r.copying))
+    yield "qmig, first chunk taken up to last done", *ratio(result.run(lambda r: r.copying))
     yield "qmig, as it reports", *ratio(result.run(lambda r: r.migration))
     yield "qmig, whole command", *ratio(result.run(lambda r: r.command))
     cpu = result.run(lambda r: r.workers_cpu)

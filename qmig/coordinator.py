@@ -27,7 +27,7 @@ from qmig.watching import Watcher
 from qmig.wire import api
 
 # Seconds between two looks at the ledger: often in a short run, and at no cost that counts in a long one.
-LOOK_EVERY = 0.5
+LOOK_EVERY = 0.25
 LOOK_EVERY_AT_MOST = 2.0
 LOOKS_SLOW_DOWN_OVER = 300.0
 # Seconds without any chunk at work until the fleet is asked who is there, and until it is asked again.

@@ -43,7 +43,7 @@ def fill_value(message: api.Value, value: Any) -> None:
     elif isinstance(value, bool):
         message.bool_value = value
     elif isinstance(value, int):
-        if abs(value) <= MAX_INT64:
+        if -MAX_INT64 - 1 <= value <= MAX_INT64:
             message.integer_value = value
         else:
             message.double_value = value

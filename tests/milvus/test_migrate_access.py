@@ -1,8 +1,6 @@
 """A server that asks for a password, and one that speaks TLS."""
 
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pymilvus import DataType, MilvusClient
@@ -14,20 +12,6 @@ from tests.milvus.migrating import Migration, Run
 from tests.milvus.servers import StandaloneServer
 
 PASSWORD = "Milvus"
-
-
-def certificate(directory: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for loopback, and its key."""
-    key, pem = directory / "server.key", directory / "server.pem"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(pem),
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return key, pem
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from qmig.cli import qmig
-from qmig.errors import Interrupted, TerminalError, UsageError
+from qmig.errors import Interrupted, TerminalError, UsageError, WithheldRowsError
 from qmig.ledger import VERSION, ChunkRecord, MigrationRecord, State
 from qmig.migration import MAX_BATCH_BYTES, Options
 
@@ -115,7 +115,10 @@ def test_defaults_in_the_readme_are_those_of_the_program() -> None:
 
 def test_exit_statuses_in_the_readme_are_those_of_the_program() -> None:
     documented = set(map(int, re.findall(r"^\| (\d+) \|", README.read_text(), re.M)))
-    assert documented == {0, *(error.exit_status for error in (TerminalError, UsageError, Interrupted))}
+    assert documented == {
+        0,
+        *(error.exit_status for error in (TerminalError, UsageError, WithheldRowsError, Interrupted)),
+    }
 
 
 def test_make_targets_in_the_readme_exist() -> None:

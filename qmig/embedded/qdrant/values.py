@@ -16,6 +16,7 @@ EngineIds = list[int | UUID | str]
 Key = str | int | None
 """A shard key; `None` stands for the only shard of a collection without shard keys."""
 
+
 def from_value(value: api.Value) -> Any:
     """The JSON value in `value`; a whole double stays a float, and what is not set is null."""
     return READERS[value.WhichOneof("kind")](value)
