@@ -122,14 +122,11 @@ class Coordinator:
     def _prepare(self, survey: Survey) -> tuple[MigrationRecord, list[ChunkRecord]]:
         """Target and plan, from the ledger where they are there. Killed at any point, it is done again."""
         ledger, record = survey.ledger, survey.record
-        kept: MigrationRecord | None = None
-        if record is not None and self.wishes.restart:
-            kept, record = record, None
-            ledger.forget(self.migration.id)
-        if record is None:
+        if record is None or self.wishes.restart:
             ledger.create()
-            record = self._new_record(survey, kept)
+            record = self._new_record(survey, record)
             ledger.save_migration(record)
+            ledger.forget_chunks(record.migration)
         if record.state != State.PREPARING:
             return record, ledger.chunks(record.migration, range(record.chunks))
         record = self._prepare_target(survey, record)

@@ -110,6 +110,10 @@ class ChunkCopy:
         except QmigError as error:
             self._lease.fail(error)
             raise
+        except Exception as error:
+            # A defect fails its chunk and is named there, rather than being tried for ever.
+            self._lease.fail(TerminalError(f"unexpected {type(error).__name__}: {error}"))
+            raise
 
     def _finish(self) -> ChunkRecord:
         if self._read != self._acknowledged:

@@ -124,7 +124,7 @@ class Ledger:
         return True
 
     def create(self) -> None:
-        """Make the ledger where it is missing, and the two indexes that its filters use."""
+        """Make the ledger where it is missing, and the indexes that its filters use."""
         if not self.check():
             request = api.CreateCollection(
                 collection_name=self.name, vectors_config=api.VectorsConfig(params_map=api.VectorParamsMap())
@@ -135,7 +135,7 @@ class Ledger:
                 # Two migrations may begin at once, and one of them is first.
                 if not self.check():
                     raise
-        for key in ("migration", "owner"):
+        for key in ("record", "migration", "owner"):
             index = api.CreateFieldIndexCollection(
                 collection_name=self.name, wait=True, field_name=key, field_type=api.FieldTypeKeyword
             )
@@ -180,12 +180,11 @@ class Ledger:
         ids = api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(uuid=migration)]))
         self._set(ids, changes)
 
-    def forget(self, migration: str) -> None:
-        """Delete this migration's records; another migration's stay."""
+    def forget_chunks(self, migration: str) -> None:
+        """Delete the chunks of this migration; another migration's records stay."""
+        of_migration = api.Filter(must=[_is("migration", migration), _is("record", "chunk")])
         request = api.DeletePoints(
-            collection_name=self.name,
-            wait=True,
-            points=api.PointsSelector(filter=api.Filter(must=[_is("migration", migration)])),
+            collection_name=self.name, wait=True, points=api.PointsSelector(filter=of_migration), ordering=_STRONG
         )
         _completed(self.server.call(self.server.points.Delete, request), self.server)
 
