@@ -14,12 +14,13 @@ import numpy as np
 
 from qmig.connections import Server
 from qmig.errors import Interrupted
+from qmig.sources.qdrant import QdrantSource
 from qmig.wire import api
-from qmig.wire.passthrough import read_scroll
 from qmig.wire.payload import to_payload
 
 DIMENSIONS = 128
 BATCH = 500
+PAGE = 2000
 WORD = re.compile(r"[a-z]{2,}")
 # Installations differ in whether they carry these.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages"}
@@ -124,17 +125,14 @@ def differing_points(source: Server, target: Server, collection: str) -> tuple[i
     return len(ours), differing
 
 
-def _contents(server: Server, collection: str) -> dict[bytes, bytes]:
-    method = server.raw_method("/qdrant.Points/Scroll")
-    found: dict[bytes, bytes] = {}
-    offset: api.PointId | None = None
+def _contents(server: Server, collection: str) -> dict[str, bytes]:
+    source = QdrantSource(server, collection)
+    found: dict[str, bytes] = {}
+    batch = source.start_read(None, None, None, PAGE).result()
     while True:
-        request = api.ScrollPoints(collection_name=collection, offset=offset, limit=2000)
-        request.with_payload.enable = True
-        request.with_vectors.enable = True
-        points, offset = read_scroll(server.call(method, request.SerializeToString()))
-        for raw in points:
-            point = api.PointStruct.FromString(raw)
-            found[point.id.SerializeToString()] = point.SerializeToString(deterministic=True)
-        if offset is None:
+        for raw in batch.points:
+            canonical = api.PointStruct.FromString(raw).SerializeToString(deterministic=True)
+            found[source.key_of(raw)] = canonical
+        if batch.next_key is None:
             return found
+        batch = source.start_read(None, batch.next_key, None, PAGE).result()

@@ -42,7 +42,7 @@ class Survey:
     def custom_target(self) -> bool:
         """Whether the target shards, or will shard, by key."""
         info = self.target_info or self.source_info
-        return info.config.params.sharding_method == api.Custom
+        return target_collection.is_custom(info)
 
 
 class Surveyor:
@@ -148,7 +148,7 @@ class Surveyor:
         if survey.custom_target:
             if survey.target_info is None:
                 target_collection.check_shard_keys_possible(survey.target, self.migration.target.collection)
-            if routing == Routing() and not _is_custom(survey.source_info):
+            if routing == Routing() and not target_collection.is_custom(survey.source_info):
                 raise UsageError(
                     f"the target collection {self.migration.target.collection!r} shards by key and the source "
                     "does not; say where its points go with --target-shard-key or --target-shard-key-field"
@@ -160,10 +160,6 @@ class Surveyor:
                 f"{repeats:,} points of the source repeat an id under another shard key, and the target could hold "
                 "each id once; use a target that shards by the same keys"
             )
-
-
-def _is_custom(info: api.CollectionInfo) -> bool:
-    return info.config.params.sharding_method == api.Custom
 
 
 def _described(routing: Routing) -> str:

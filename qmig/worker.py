@@ -12,6 +12,7 @@ from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
 from qmig.migration import Endpoint, Migration, Options
 from qmig.sealing import Credentials, unseal
 from qmig.sources import Source, open_source
+from qmig.target import is_custom
 from qmig.task import ChunkTask, progress_text, result_text
 from qmig.wire import api
 from qmig.writing import Writer
@@ -109,8 +110,7 @@ class Worker:
             info = server.call(
                 server.collections.Get, api.GetCollectionInfoRequest(collection_name=collection)
             ).result
-            custom = info.config.params.sharding_method == api.Custom
-            ends.writer = Writer(server, collection, migration.routing, custom)
+            ends.writer = Writer(server, collection, migration.routing, is_custom(info))
             ends.size = BatchSize(migration.options)
             ends.definition = record.definition
         return ends.source, ends.writer, ends.size, migration.options

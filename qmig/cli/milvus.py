@@ -1,9 +1,10 @@
 """`qmig milvus`: copy a Milvus collection into Qdrant."""
 
+from typing import Any
+
 import click
 
-from qmig.cli.options import global_options, is_set, migration_options, option, switch, target_options
-from qmig.migration import Options
+from qmig.cli.options import global_options, migration_options, option, switch, target_options
 
 MILVUS_PORT = 19530
 DISTANCES = ("cosine", "dot", "euclid", "manhattan")
@@ -103,22 +104,7 @@ def milvus(
     skip_fields: tuple[str, ...],
     id_field: str | None,
     partition_field: str | None,
-    target_url: str,
-    target_api_key: str | None,
-    target_collection: str,
-    ledger: str,
-    batch_size: int | None,
-    batch_bytes: int,
-    batch_delay: int,
-    create_target: bool,
-    ensure_indexes: bool,
-    shard_key: str | None,
-    shard_key_field: str | None,
-    restart: bool,
-    broker_url: str | None,
-    workers: int | None,
-    chunk_size: int | None,
-    dry_run: bool,
+    **common: Any,
 ) -> None:
     """Copy a Milvus collection into Qdrant, spread over a fleet of workers.
 
@@ -129,10 +115,9 @@ def milvus(
     from dataclasses import replace
 
     from qmig.cli.run import run
-    from qmig.migration import Endpoint, Migration, Routing, Source, Target
+    from qmig.migration import Endpoint, Source
     from qmig.sealing import Credentials
     from qmig.sources.milvus.settings import Settings
-    from qmig.survey import Wishes
 
     endpoint = Endpoint.parse(source_url, "--source-url", MILVUS_PORT)
     settings = Settings(tuple(sorted(set(skip_fields))), _distances(distances), id_field, partition_field)
@@ -145,15 +130,8 @@ def milvus(
         tuple(name.strip() for given in partitions for name in given.split(",") if name.strip()),
         settings.to_dict(),
     )
-    migration = Migration(
-        source=source,
-        target=Target(Endpoint.parse(target_url, "--target-url"), target_collection, ledger),
-        options=Options(batch_size, batch_bytes, batch_delay, is_set("skip_tls_verification")),
-        routing=Routing(shard_key, shard_key_field),
-    )
-    wishes = Wishes(create_target, ensure_indexes, restart, chunk_size)
-    credentials = Credentials(source_api_key, target_api_key, source_username, source_password)
-    run(migration, credentials, wishes, broker_url, workers, dry_run)
+    credentials = Credentials(source_api_key, None, source_username, source_password)
+    run(source, credentials, **common)
 
 
 def _distances(given: tuple[str, ...]) -> dict[str, str]:

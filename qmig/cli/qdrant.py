@@ -1,9 +1,10 @@
 """`qmig qdrant`: copy a Qdrant collection into Qdrant."""
 
+from typing import Any
+
 import click
 
-from qmig.cli.options import global_options, is_set, migration_options, option, target_options
-from qmig.migration import Options
+from qmig.cli.options import global_options, migration_options, option, target_options
 
 
 @click.command(
@@ -43,22 +44,7 @@ def qdrant(
     source_url: str,
     source_collection: str,
     source_api_key: str | None,
-    target_url: str,
-    target_api_key: str | None,
-    target_collection: str,
-    ledger: str,
-    batch_size: int | None,
-    batch_bytes: int,
-    batch_delay: int,
-    create_target: bool,
-    ensure_indexes: bool,
-    shard_key: str | None,
-    shard_key_field: str | None,
-    restart: bool,
-    broker_url: str | None,
-    workers: int | None,
-    chunk_size: int | None,
-    dry_run: bool,
+    **common: Any,
 ) -> None:
     """Copy a Qdrant collection into Qdrant, spread over a fleet of workers.
 
@@ -66,15 +52,8 @@ def qdrant(
     workers are started on this machine for this run.
     """
     from qmig.cli.run import run
-    from qmig.migration import Endpoint, Migration, Routing, Source, Target
+    from qmig.migration import Endpoint, Source
     from qmig.sealing import Credentials
-    from qmig.survey import Wishes
 
-    migration = Migration(
-        source=Source("qdrant", Endpoint.parse(source_url, "--source-url"), source_collection),
-        target=Target(Endpoint.parse(target_url, "--target-url"), target_collection, ledger),
-        options=Options(batch_size, batch_bytes, batch_delay, is_set("skip_tls_verification")),
-        routing=Routing(shard_key, shard_key_field),
-    )
-    wishes = Wishes(create_target, ensure_indexes, restart, chunk_size)
-    run(migration, Credentials(source_api_key, target_api_key), wishes, broker_url, workers, dry_run)
+    source = Source("qdrant", Endpoint.parse(source_url, "--source-url"), source_collection)
+    run(source, Credentials(source_api_key), **common)

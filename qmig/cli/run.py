@@ -4,13 +4,15 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 
+from qmig.cli.options import is_set
 from qmig.coordinator import Coordinator
 from qmig.errors import Interrupted, WithheldRowsError
 from qmig.fleet import Fleet
 from qmig.live import LiveView
-from qmig.migration import Migration
+from qmig.migration import Endpoint, Migration, Options, Routing, Source, Target
 from qmig.sealing import Credentials
 from qmig.summary import describe_summary, describe_survey
 from qmig.survey import Survey, Wishes
@@ -44,14 +46,38 @@ def interruption() -> Iterator[Interruption]:
 
 
 def run(
-    migration: Migration,
+    source: Source,
     credentials: Credentials,
-    wishes: Wishes,
+    *,
+    target_url: str,
+    target_api_key: str | None,
+    target_collection: str,
+    ledger: str,
+    batch_size: int | None,
+    batch_bytes: int,
+    batch_delay: int,
+    create_target: bool,
+    ensure_indexes: bool,
+    shard_key: str | None,
+    shard_key_field: str | None,
+    restart: bool,
     broker_url: str | None,
     workers: int | None,
+    chunk_size: int | None,
     dry_run: bool,
 ) -> None:
-    """Run a migration, or with `dry_run` print what it would do."""
+    """Run a migration from `source`, or with `dry_run` print what it would do.
+
+    `credentials` are the source's; the rest are the values of `target_options` and `migration_options`.
+    """
+    migration = Migration(
+        source=source,
+        target=Target(Endpoint.parse(target_url, "--target-url"), target_collection, ledger),
+        options=Options(batch_size, batch_bytes, batch_delay, is_set("skip_tls_verification")),
+        routing=Routing(shard_key, shard_key_field),
+    )
+    wishes = Wishes(create_target, ensure_indexes, restart, chunk_size)
+    credentials = replace(credentials, target_api_key=target_api_key)
     with interruption() as interrupted:
         if dry_run:
             look(migration, credentials, wishes)

@@ -17,6 +17,7 @@ from qmig.target import (
     collection_info,
     collection_names,
     exact_count,
+    is_custom,
     shard_keys,
 )
 from qmig.wire import api
@@ -95,7 +96,7 @@ class QdrantSource:
         A scroll without a shard key drops ids that repeat across keys, so each key is read by itself.
         """
         info = collection_info(self.server, self.collection)
-        if info is None or info.config.params.sharding_method != api.Custom:
+        if info is None or not is_custom(info):
             return [None]
         return [shard_key_text(placement.shard_key) for placement in self.shard_keys()]
 

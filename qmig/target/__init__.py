@@ -5,7 +5,7 @@ from qmig.target.counting import exact_count
 from qmig.target.creation import after_creation_request, create_request
 from qmig.target.indexes import create_index, index_notices, missing_indexes
 from qmig.target.loading import finish_request, loading_request
-from qmig.target.lookup import close_names, collection_info, collection_names, present_ids
+from qmig.target.lookup import close_names, collection_info, collection_names, is_custom, present_ids
 from qmig.target.sharding import (
     ShardKeyPlacement,
     check_shard_keys_possible,
@@ -30,6 +30,7 @@ __all__ = [
     "exact_count",
     "finish_request",
     "index_notices",
+    "is_custom",
     "loading_request",
     "missing_indexes",
     "notices",

@@ -23,6 +23,11 @@ def collection_info(server: Server, name: str) -> api.CollectionInfo | None:
     return info
 
 
+def is_custom(info: api.CollectionInfo) -> bool:
+    """Whether the collection shards by key."""
+    return info.config.params.sharding_method == api.ShardingMethod.Custom
+
+
 def collection_names(server: Server) -> list[str]:
     """All collections of a server."""
     request = api.ListCollectionsRequest()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from qmig.connections import Server
 from qmig.errors import NotFoundError, TerminalError
 from qmig.target.creation import CHANGE_TIMEOUT
+from qmig.target.lookup import is_custom
 from qmig.wire import api
 
 # Replicas on their way to or from another peer; they say nothing about how many a shard is to have.
@@ -40,7 +41,7 @@ def shard_keys(server: Server, collection: str) -> list[ShardKeyPlacement]:
 
     Every key has a shard, so the cluster info (Qdrant 1.7 and later) names all of them with their numbers.
     """
-    if not _is_custom(_info(server, collection)):
+    if not is_custom(_info(server, collection)):
         return []
     try:
         shards = _settled_replicas(server, collection)
@@ -103,7 +104,7 @@ def create_shard_key(server: Server, collection: str, placement: ShardKeyPlaceme
 def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKeyPlacement]) -> list[str]:
     """Where the shards of a target are fewer, or have fewer replicas, than asked for; one line each."""
     info = _info(server, collection)
-    if _is_custom(info):
+    if is_custom(info):
         placed = {placement.key: placement for placement in shard_keys(server, collection)}
         return [
             f"shard key {key.key!r}: {ours} in the source, {theirs} in the target"
@@ -121,10 +122,6 @@ def _info(server: Server, collection: str) -> api.CollectionInfo:
     request = api.GetCollectionInfoRequest(collection_name=collection)
     info: api.CollectionInfo = server.call(server.collections.Get, request).result
     return info
-
-
-def _is_custom(info: api.CollectionInfo) -> bool:
-    return info.config.params.sharding_method == api.ShardingMethod.Custom
 
 
 def _settled_replicas(server: Server, collection: str) -> list[tuple[str | int | None, int]]:

@@ -27,10 +27,6 @@ class PointKey:
             self._order = (1, uuid.UUID(text).int)
 
     @classmethod
-    def from_wire(cls, message: bytes) -> "PointKey":
-        return cls.of(api.PointId.FromString(message))
-
-    @classmethod
     def of(cls, point_id: api.PointId) -> "PointKey":
         return cls(point_id.uuid if point_id.HasField("uuid") else str(point_id.num))
 

@@ -39,7 +39,7 @@ def test_a_key_is_the_same_after_message_wire_and_text(text: str) -> None:
     key = PointKey(text)
     message = key.to_message()
     assert PointKey.of(message) == key
-    assert PointKey.from_wire(message.SerializeToString()) == key
+    assert PointKey.of(api.PointId.FromString(message.SerializeToString())) == key
     assert PointKey(PointKey.of(message).text) == key
     assert hash(PointKey.of(message)) == hash(key)
     assert message.WhichOneof("point_id_options") == ("num" if text.isdigit() else "uuid")
