@@ -1,7 +1,7 @@
 """Where migrations stand, told from the ledger alone."""
 
-from qmig.errors import TerminalError, UsageError
 from qmig.ledger import Ledger, MigrationRecord
+from qmig.lookup import find_migration, migrations
 from qmig.progress import Progress
 
 SHOWN_FAILURES = 10
@@ -9,19 +9,9 @@ SHOWN_FAILURES = 10
 
 def describe_status(ledger: Ledger, wanted: str | None) -> str:
     """A few lines a migration; `wanted` is an id or a unique beginning of one, None is all of them."""
-    where = f"the ledger {ledger.name!r} at {ledger.server.endpoint.url}"
-    if not ledger.check():
-        raise TerminalError(f"there is no ledger {ledger.name!r} at {ledger.server.endpoint.url}; check the options")
-    records = ledger.migrations()
-    if wanted is not None:
-        found = [record for record in records if record.migration.startswith(wanted)]
-        if len(found) != 1:
-            known = ", ".join(record.migration for record in found or records) or "none"
-            what = "is not unique" if found else "is unknown"
-            raise UsageError(f"migration {wanted!r} {what} in {where}; it has: {known}")
-        records = found
+    records = migrations(ledger) if wanted is None else [find_migration(ledger, wanted)]
     if not records:
-        return f"no migrations in {where}"
+        return f"no migrations in the ledger {ledger.name!r} at {ledger.server.endpoint.url}"
     return "\n".join(_lines(ledger, record) for record in records)
 
 
