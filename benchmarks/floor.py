@@ -23,7 +23,7 @@ from other_load import OtherLoad
 from qmig import target
 from qmig.connections import Server
 from qmig.migration import Endpoint
-from qmig.plan import make_plan
+from qmig.plan import cut, make_outline
 from qmig.sources.qdrant import SCROLL, QdrantSource
 from qmig.wire import api
 from qmig.wire.keys import PointKey
@@ -83,7 +83,7 @@ def prepare(source: QdrantSource, target_collection: str, batch_bytes: int, dire
             out.write(request)
             return Request(out.tell() - len(request), len(request))
 
-        for planned in make_plan(source, "floor", None).chunks:
+        for planned in cut(source, make_outline(source, None), "floor"):
             chunk = Chunk([], [])
             key = planned.start
             while True:

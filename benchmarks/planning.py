@@ -25,7 +25,7 @@ from throughput import endpoint, verdict
 from qmig.connections import Server
 from qmig.ledger import Ledger
 from qmig.migration import Endpoint
-from qmig.plan import make_plan
+from qmig.plan import cut, make_outline
 from qmig.reachability import server_version
 from qmig.sources.qdrant import QdrantSource
 from qmig.wire import api
@@ -94,7 +94,8 @@ def _plan(target: Endpoint, source: Endpoint | None, collection: str, chunk_size
         ledger.create()
         before = resource.getrusage(resource.RUSAGE_SELF)
         began = time.monotonic()
-        chunks = make_plan(QdrantSource(reading, collection), migration, chunk_size).chunks
+        sampled = QdrantSource(reading, collection)
+        chunks = list(cut(sampled, make_outline(sampled, chunk_size), migration))
         planned = time.monotonic()
         ledger.save_chunks(chunks)
         recorded = time.monotonic()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import Routing
+from qmig.plan import holes
 from qmig.sources import Source
 from qmig.sources.qdrant import QdrantSource
 from qmig.target import present_ids
@@ -42,7 +43,7 @@ def balance(
     `target` reads the target collection the way a source is read. Its parts are the shard keys that points
     were routed to.
     """
-    books = Balance()
+    books = Balance(errors=holes(chunks))
     _balance_chunks(books, chunks)
     read = _sum_by_part(chunks)
     books.read = sum(read.values())

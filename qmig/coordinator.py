@@ -1,4 +1,4 @@
-"""The steps of a migration, in order: check both ends, prepare the target, plan, queue, watch, balance, finish."""
+"""What begins a migration: check both ends, prepare the target, plan, and let the fleet see to the rest."""
 
 import base64
 import logging
@@ -6,57 +6,30 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 from qmig import target as target_collection
-from qmig.balance import Balance, balance
 from qmig.connections import Server
-from qmig.errors import Interrupted, TerminalError, TransientError
+from qmig.errors import ChunkLostError, Interrupted, TransientError
 from qmig.fleet import Fleet
-from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
+from qmig.following import LOOK_EVERY, Follower, View
+from qmig.ledger import Ledger, MigrationRecord, State
 from qmig.migration import Migration
-from qmig.plan import Plan, make_plan
-from qmig.progress import Progress
+from qmig.planning import Planner
 from qmig.sealing import Credentials, seal
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource
+from qmig.summary import Summary
 from qmig.survey import Survey, Surveyor, Wishes
-from qmig.task import ChunkTask
-from qmig.watching import Watcher
-from qmig.wire import api
+from qmig.task import MigrationTask
+from qmig.watching import Watch
 
-# Seconds between two looks at the ledger: often in a short run, and at no cost that counts in a long one.
-LOOK_EVERY = 0.25
-LOOK_EVERY_AT_MOST = 2.0
-LOOKS_SLOW_DOWN_OVER = 300.0
-# Seconds without any chunk at work until the fleet is asked who is there, and until it is asked again.
-NO_WORKER_AFTER = 4.0
-NO_WORKER_AGAIN = 15.0
 # Seconds that workers get to give their chunks back after an interruption.
 STOP_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
-
-
-class View(Protocol):
-    """Where a migration tells what happens."""
-
-    def say(self, text: str) -> None: ...
-
-    def warn(self, text: str) -> None: ...
-
-    def show(self, progress: Progress) -> None: ...
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a finished migration came to. `seconds` are this run's, `points` and `bytes` the migration's."""
-
-    progress: Progress
-    books: Balance
-    seconds: float
-    points_this_run: int
 
 
 class Coordinator:
@@ -67,6 +40,7 @@ class Coordinator:
         self.credentials = credentials
         self.wishes = wishes
         self.view = view
+        self._planning_since: float | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> "Coordinator":
@@ -76,26 +50,48 @@ class Coordinator:
         self._stack.close()
 
     def run(self, fleet: Fleet, survey: Survey, interrupted: Callable[[], bool]) -> Summary:
-        """Migrate. TerminalError with the list where chunks failed or points are missing."""
+        """Migrate and follow it to its end. TerminalError with the list where chunks failed or points are missing."""
         began = time.monotonic()
-        # Without a secret the tasks could not carry the keys: nothing is begun then.
-        seal(self.credentials)
-        record, chunks = self._prepare(survey)
+        planner, watch = self._begin(fleet, survey)
+        points_before = watch.look().points
+
+        def between(seconds: float) -> None:
+            if interrupted():
+                self._stop(survey.ledger, watch)
+            self._see_to_it(fleet)
+            if planner.planned:
+                time.sleep(seconds)
+            else:
+                self._cut(planner, fleet, seconds)
+
+        progress = Follower(watch, fleet, self.view).follow(between)
+        return Summary(watch.found, progress, watch.books, progress.points - points_before, time.monotonic() - began)
+
+    def detach(self, fleet: Fleet, survey: Survey, interrupted: Callable[[], bool]) -> None:
+        """Begin the migration, see the plan to its end, and leave the rest to the fleet."""
+        planner, watch = self._begin(fleet, survey)
+        while not planner.planned:
+            if interrupted():
+                self._stop(survey.ledger, watch)
+            self._cut(planner, fleet, LOOK_EVERY)
+
+    def _begin(self, fleet: Fleet, survey: Survey) -> tuple[Planner, Watch]:
+        """Prepare the target, open a new run, and let the fleet see to it from now on."""
+        # Without a secret the task could not carry the keys: nothing is begun then.
+        task = self._task
+        for other in fleet.check_workers():
+            self.view.warn(other)
+        ledger = survey.ledger
+        record = self._prepare(survey)
         if record.state == State.DONE:
             self.view.say(
                 "this migration is done already: its books are checked once more; --restart-migration copies again"
             )
-        record = self._begin(survey, record)
-        chunks = self._reopen(survey.ledger, chunks)
-        log.info("migration %s, run %s: %d chunks", record.migration, record.run, len(chunks))
-        points_before = sum(chunk.acknowledged for chunk in chunks)
-        progress = self._watch(fleet, survey, record, chunks, interrupted)
-        if progress.failed:
-            survey.ledger.update_migration(record.migration, state=State.FAILED)
-            raise TerminalError(_failures(progress.failed))
-        books = self._balance(survey, record)
-        self._finish(survey, record, books)
-        return Summary(progress, books, time.monotonic() - began, progress.points - points_before)
+        ledger.reopen(ledger.chunks_in(record.migration, State.FAILED))
+        record = self._open_run(ledger, record)
+        log.info("migration %s, run %s: %d chunks", record.migration, record.run, record.chunks)
+        fleet.see_to(task)
+        return Planner(ledger, survey.source, record), Watch(ledger, record.migration)
 
     def survey(self) -> Survey:
         """Look at both ends and refuse what cannot be done; nothing is written."""
@@ -115,28 +111,15 @@ class Coordinator:
 
     # Writing
 
-    def plan(self, survey: Survey) -> Plan:
-        """Cut the source into chunks; nothing is written."""
-        return make_plan(survey.source, self.migration.id, self.wishes.chunk_size)
-
-    def _prepare(self, survey: Survey) -> tuple[MigrationRecord, list[ChunkRecord]]:
-        """Target and plan, from the ledger where they are there. Killed at any point, it is done again."""
+    def _prepare(self, survey: Survey) -> MigrationRecord:
+        """The record, and the target as it is to be. Killed at any point, it is done again."""
         ledger, record = survey.ledger, survey.record
+        ledger.create()
         if record is None or self.wishes.restart:
-            ledger.create()
             record = self._new_record(survey, record)
             ledger.save_migration(record)
             ledger.forget_chunks(record.migration)
-        if record.state != State.PREPARING:
-            return record, ledger.chunks(record.migration, range(record.chunks))
-        record = self._prepare_target(survey, record)
-        began = time.monotonic()
-        plan = self.plan(survey)
-        ledger.save_chunks(plan.chunks)
-        self.view.say(f"planned {len(plan.chunks):,} chunks in {time.monotonic() - began:.1f} s")
-        record = replace(record, chunks=len(plan.chunks), chunk_size=plan.chunk_size, state=State.RUNNING)
-        ledger.save_migration(record)
-        return record, plan.chunks
+        return self._prepare_target(survey, record) if record.state == State.PREPARING else record
 
     def _new_record(self, survey: Survey, kept: MigrationRecord | None) -> MigrationRecord:
         """`kept` is the record of a migration that begins again: what it owes the target is still owed."""
@@ -197,88 +180,76 @@ class Coordinator:
         for notice in target_collection.placement_notices(server, name, wanted):
             self.view.say(notice)
 
-    def _begin(self, survey: Survey, record: MigrationRecord) -> MigrationRecord:
+    def _open_run(self, ledger: Ledger, record: MigrationRecord) -> MigrationRecord:
         """A new run: options may have changed since the last, tasks of the last may still be queued."""
-        record = replace(
-            record, state=State.RUNNING, definition=self.migration.to_json(), run=uuid.uuid4().hex, finished=None
-        )
-        survey.ledger.save_migration(record)
-        return record
+        changes: dict[str, Any] = {
+            "state": State.RUNNING,
+            "definition": self.migration.to_json(),
+            "run": uuid.uuid4().hex,
+            "max_rate": self.wishes.max_rate or record.max_rate,
+            "finished": None,
+            "waiting": None,
+            "error": None,
+        }
+        # Nothing else: another coordinator may be at the plan.
+        ledger.update_migration(record.migration, **changes)
+        return replace(record, **changes)
 
-    def _reopen(self, ledger: Ledger, chunks: list[ChunkRecord]) -> list[ChunkRecord]:
-        """Chunks that failed are tried again."""
-        failed = [chunk for chunk in chunks if chunk.state == State.FAILED]
-        ledger.reopen(failed)
-        return [replace(c, state=State.PENDING, error=None) if c.state == State.FAILED else c for c in chunks]
+    # Planning
 
-    # Watching
+    def _cut(self, planner: Planner, fleet: Fleet, seconds: float) -> None:
+        """Plan for so long, and let the fleet have what was found."""
+        try:
+            if self._planning_since is None:
+                if not planner.claim():
+                    # Another coordinator is at it.
+                    time.sleep(seconds)
+                    return
+                if planner.planned:
+                    return
+                self._planning_since = time.monotonic()
+                planner.begin(self.wishes.chunk_size)
+            before = planner.chunks
+            planner.go_on(seconds)
+            if planner.chunks > before:
+                fleet.tend(self._task)
+        except (TransientError, ChunkLostError) as error:
+            self.view.warn(f"planning: {error}; trying again")
+            self._planning_since = None
+            return
+        if planner.planned:
+            self.view.say(f"planned {planner.chunks:,} chunks in {time.monotonic() - self._planning_since:.1f} s")
 
-    def _watch(
-        self,
-        fleet: Fleet,
-        survey: Survey,
-        record: MigrationRecord,
-        chunks: list[ChunkRecord],
-        interrupted: Callable[[], bool],
-    ) -> Progress:
-        watcher = Watcher(survey.ledger, fleet, record, chunks, self._task())
-        began = idle_since = asked = time.monotonic()
-        while True:
-            if interrupted():
-                self._stop(survey, watcher, record)
-            fleet.tend()
-            try:
-                progress = watcher.look()
-            except TransientError as error:
-                self.view.warn(f"{error}; trying again")
-                watcher.forgive()
-                continue
-            self.view.show(progress)
-            if watcher.finished:
-                return progress
-            now = time.monotonic()
-            if progress.running:
-                idle_since = now
-            elif now - idle_since >= NO_WORKER_AFTER and now - asked >= NO_WORKER_AFTER:
-                asked = now + NO_WORKER_AGAIN
-                self._ask_for_workers(fleet)
-            slower = (LOOK_EVERY_AT_MOST - LOOK_EVERY) * (now - began) / LOOKS_SLOW_DOWN_OVER
-            time.sleep(min(LOOK_EVERY_AT_MOST, LOOK_EVERY + slower))
+    # The fleet
 
-    def _task(self) -> ChunkTask:
-        return ChunkTask(
+    @cached_property
+    def _task(self) -> MigrationTask:
+        """UsageError where there are credentials and no secret to seal them with."""
+        return MigrationTask(
             migration=self.migration.id,
-            chunk=0,
             target=self.migration.target.endpoint.url,
             ledger=self.migration.target.ledger,
             credentials=seal(self.credentials),
             skip_tls_verification=self.migration.options.skip_tls_verification,
         )
 
-    def _ask_for_workers(self, fleet: Fleet) -> None:
+    def _see_to_it(self, fleet: Fleet) -> None:
+        """A fleet of this machine's own is kept alive, and a broker that was lost is told again."""
+        fleet.supervise()
         try:
-            workers = fleet.workers()
+            if not fleet.board.is_registered(self.migration.id):
+                fleet.see_to(self._task)
         except TransientError as error:
-            self.view.warn(f"{error}; trying again")
-            return
-        if not workers:
-            self.view.warn(
-                f"no worker answers on {fleet.shown_url}; start some with `qmig worker --broker-url …` on any "
-                "host; waiting"
-            )
-        else:
-            self.view.warn(
-                f"{len(workers)} workers answer on {fleet.shown_url} and none is at this migration: they are "
-                "at other chunks, or refuse it, and their logs say why; waiting"
-            )
+            log.info("%s; trying again", error)
 
-    def _stop(self, survey: Survey, watcher: Watcher, record: MigrationRecord) -> None:
+    def _stop(self, ledger: Ledger, watch: Watch) -> None:
         """Let the batches in flight end and every chunk be given back."""
         self.view.say("stopping: the batches in flight may end …")
-        survey.ledger.update_migration(record.migration, state=State.STOPPED)
+        if watch.found.state in (State.RUNNING, State.PAUSED):
+            ledger.update_migration(self.migration.id, state=State.STOPPED)
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            progress = watcher.look(requeue=False)
+            progress = watch.look()
             self.view.show(progress)
             if not progress.running:
                 break
@@ -287,32 +258,3 @@ class Coordinator:
             f"stopped at {progress.points:,} points; everything acknowledged is in the ledger "
             f"{self.migration.target.ledger!r}, and the same command goes on from there"
         )
-
-    # The end
-
-    def _balance(self, survey: Survey, record: MigrationRecord) -> Balance:
-        chunks = survey.ledger.chunks(record.migration, range(record.chunks))
-        target = QdrantSource(survey.target, self.migration.target.collection)
-        books = balance(record, chunks, survey.source, target, self.migration.routing)
-        for notice in books.notices:
-            self.view.warn(notice)
-        if books.errors:
-            survey.ledger.update_migration(record.migration, state=State.FAILED)
-            raise TerminalError(
-                f"{'; '.join(books.errors)}. Copy it again with --restart-migration; the target keeps what it has"
-            )
-        return books
-
-    def _finish(self, survey: Survey, record: MigrationRecord, books: Balance) -> None:
-        """Put a created target into its final state: vector index on, strict mode as the source's."""
-        if record.finish is not None:
-            request = api.UpdateCollection.FromString(base64.b64decode(record.finish))
-            survey.target.call(survey.target.collections.Update, request)
-        changes = {"state": State.DONE, "finish": None, "finished": time.time(), "points": books.read}
-        survey.ledger.update_migration(record.migration, **changes)
-
-
-def _failures(failed: list[ChunkRecord]) -> str:
-    shown = "; ".join(f"chunk {chunk.index}: {chunk.error}" for chunk in failed[:5])
-    more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
-    return f"{len(failed)} chunks failed, the others are done: {shown}{more}. The same command tries them again"

@@ -11,6 +11,7 @@ from qmig.lease import BEAT_SECONDS, Lease
 from qmig.ledger import ChunkRecord, State
 from qmig.migration import MAX_BATCH_BYTES, Options
 from qmig.sources import Batch, Read, Source
+from qmig.throttle import Throttle
 from qmig.writing import Upsert, Writer
 
 Answer = TypeVar("Answer")
@@ -67,12 +68,15 @@ class _Write:
 class ChunkCopy:
     """Copies the chunk that `lease` holds."""
 
-    def __init__(self, lease: Lease, source: Source, writer: Writer, size: BatchSize, delay: float) -> None:
+    def __init__(
+        self, lease: Lease, source: Source, writer: Writer, size: BatchSize, throttle: Throttle, delay: float
+    ) -> None:
         """`size` may know the migration's points from chunks before; `delay` is in seconds, after each batch."""
         self._lease = lease
         self._source = source
         self._writer = writer
         self._size = size
+        self._throttle = throttle
         self._delay = delay
         chunk = lease.chunk
         self._read = chunk.read
@@ -93,6 +97,7 @@ class ChunkCopy:
                     self._acknowledge(writing)
                     writing = None
                     self._lease.sleep(self._delay)
+                self._throttle.wait(len(points), lambda: self._lease.max_rate, self._lease.sleep)
                 self._lease.raise_if_stopping()
                 self._read += len(points)
                 upserts = self._writer.start(points, self._lease.chunk.part)
@@ -139,7 +144,9 @@ class ChunkCopy:
 
     def _start_read(self, key: str | None) -> Read:
         chunk = self._lease.chunk
-        return self._source.start_read(chunk.part, key, chunk.end, self._size.limit)
+        # With a limit a batch is what the fleet may send in a second: it waits no longer than need be.
+        limit = min(self._size.limit, self._lease.max_rate or self._size.limit)
+        return self._source.start_read(chunk.part, key, chunk.end, limit)
 
     def _batch(self, reading: Read, key: str | None) -> Batch:
         """What was read from `key`, read again as long as the source's errors are transient."""

@@ -1,4 +1,4 @@
-"""The fleet as the coordinator sees it: a queue of tasks on Redis, and who is there to run them."""
+"""The fleet as everybody sees it: a queue of tasks on Redis, and who is there to run them."""
 
 import os
 from collections.abc import Iterable
@@ -7,24 +7,27 @@ from typing import Any
 import redis
 from celery import Celery
 
+from qmig import __version__
 from qmig.errors import TransientError, UsageError
 from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import redacted
-from qmig.task import MIGRATE_CHUNK, ChunkTask, shown_as
+from qmig.noticeboard import Noticeboard
+from qmig.task import MIGRATE_CHUNK, TEND_MIGRATION, VERSION, ChunkTask, MigrationTask, shown_as
 
 BROKER_VARIABLE = "QMIG_BROKER_URL"
 QUEUE = "qmig"
-# Set once a run's chunks are all queued: a broker that has lost it has lost tasks.
-MARKER = "qmig:queued:"
 # A chunk whose worker died goes before those that nobody has begun. Kombu keeps a list a priority on Redis.
 URGENT, NORMAL = 0, 9
-QUEUE_KEYS = (QUEUE, f"{QUEUE}\x06\x16{NORMAL}")
+QUEUES = (QUEUE, f"{QUEUE}\x06\x16{NORMAL}")
+# Seconds between two looks after a migration, and until one that no worker was free for is left to the next.
+TEND_EVERY, TEND_EXPIRES = 5.0, 30.0
 
 
 class Fleet:
     """The workers on one broker."""
 
     def __init__(self, broker_url: str) -> None:
+        """UsageError where the URL names no Redis."""
         self.broker_url = broker_url
         os.environ[BROKER_VARIABLE] = broker_url
         from workers.application import app
@@ -32,7 +35,7 @@ class Fleet:
         self._app: Celery = app
         self._app.conf.broker_url = broker_url
         try:
-            self._redis = redis.Redis.from_url(broker_url, socket_timeout=5, socket_connect_timeout=5)
+            self.board = Noticeboard(broker_url)
         except ValueError as error:
             raise self._unusable(error) from None
 
@@ -48,15 +51,15 @@ class Fleet:
 
     def close(self) -> None:
         """Let go of the broker; workers that others started go on."""
-        self._redis.close()
+        self.board.close()
 
-    def tend(self) -> None:
+    def supervise(self) -> None:
         """See to the fleet's own processes; a fleet that was started by others has none here."""
 
     def check(self) -> None:
         """UsageError where the broker cannot be used."""
         try:
-            self._redis.ping()
+            self.board.ping()
         except (redis.RedisError, OSError, ValueError) as error:
             raise self._unusable(error) from None
 
@@ -66,49 +69,54 @@ class Fleet:
             f"start Redis there, or check --broker-url or ${BROKER_VARIABLE}"
         )
 
+    def see_to(self, task: MigrationTask) -> None:
+        """Let the fleet see to a migration from now on until it ends; TransientError where the broker is away."""
+        self.board.register(task)
+        self.tend(task)
+
+    def tend(self, task: MigrationTask) -> None:
+        """Queue a look after the migration."""
+        self._send(
+            [(TEND_MIGRATION, task, URGENT, {"argsrepr": task.migration, "kwargsrepr": "", "expires": TEND_EXPIRES})]
+        )
+
     def queue(
         self, record: MigrationRecord, tasks: Iterable[tuple[ChunkTask, ChunkRecord]], urgent: bool = False
     ) -> None:
         """Queue chunks; TransientError where the broker is away."""
+        priority = URGENT if urgent else NORMAL
+        self._send((MIGRATE_CHUNK, task, priority, shown_as(record, chunk)) for task, chunk in tasks)
+
+    def _send(self, tasks: Iterable[tuple[str, MigrationTask, int, dict[str, Any]]]) -> None:
         try:
             with self._app.producer_pool.acquire(block=True) as producer:
-                for task, chunk in tasks:
+                for name, task, priority, settings in tasks:
                     self._app.send_task(
-                        MIGRATE_CHUNK,
+                        name,
                         kwargs=task.to_kwargs(),
                         producer=producer,
                         queue=QUEUE,
-                        priority=URGENT if urgent else NORMAL,
+                        priority=priority,
                         retry=False,
-                        **shown_as(record, chunk),
+                        **settings,
                     )
         except (redis.RedisError, self._app.connection().connection_errors) as error:
             raise self._away(error) from None
 
-    def mark_queued(self, run: str) -> None:
-        self._on_redis("set", MARKER + run, "1", 7 * 86400)
-
-    def is_queue_kept(self, run: str) -> bool:
-        """Whether the broker still knows that the run's chunks were queued."""
-        return bool(self._on_redis("exists", MARKER + run))
-
     def queued(self) -> int:
         """Tasks that wait for a worker."""
-        return sum(int(self._on_redis("llen", key)) for key in QUEUE_KEYS)
+        return self.board.length(QUEUES)
 
-    def workers(self) -> list[str]:
-        """Names of the workers that answer within a second."""
-        try:
-            answers = self._app.control.ping(timeout=1.0)
-        except (redis.RedisError, self._app.connection().connection_errors) as error:
-            raise self._away(error) from None
-        return sorted(name for answer in answers for name in answer)
-
-    def _on_redis(self, command: str, *arguments: Any) -> Any:
-        try:
-            return getattr(self._redis, command)(*arguments)
-        except (redis.RedisError, OSError) as error:
-            raise self._away(error) from None
+    def check_workers(self) -> list[str]:
+        """Workers of another version of qmig, a line each; UsageError for one that takes other tasks than these."""
+        others = [worker for worker in self.board.workers() if worker.version != __version__]
+        for worker in others:
+            if worker.tasks != VERSION:
+                raise UsageError(
+                    f"worker {worker.name} runs qmig {worker.version}, which cannot take the tasks of qmig "
+                    f"{__version__}; install the same version there, or stop it"
+                )
+        return [f"worker {worker.name} runs qmig {worker.version}, this is {__version__}" for worker in others]
 
     def _away(self, error: Exception) -> TransientError:
         return TransientError(f"the broker {self.shown_url} does not answer: {error}")

@@ -63,17 +63,20 @@ def _machine() -> str:
 class Lease:
     """One claimed chunk. `advance` moves its offset in memory, `keep` now and then writes it to the ledger.
 
-    `stop_requested` says whether this worker is shutting down; `on_beat` gets the chunk at each beat.
+    `max_rate` is the migration's limit, as it was at the last beat. `stop_requested` says whether this worker is
+    shutting down; `on_beat` gets the chunk at each beat.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         chunk: ChunkRecord,
+        max_rate: int | None,
         stop_requested: Callable[[], bool],
         on_beat: Callable[[ChunkRecord, float], None],
     ) -> None:
         self.chunk = chunk
+        self.max_rate = max_rate
         self._ledger = ledger
         self._stop_requested = stop_requested
         self._on_beat = on_beat
@@ -185,3 +188,4 @@ class Lease:
         if chunk is None or chunk.owner != self.chunk.owner:
             raise ChunkLostError(f"chunk {self.chunk.index} belongs to another worker by now")
         self._migration_stopped = migration is None or migration.state != State.RUNNING
+        self.max_rate = None if migration is None else migration.max_rate

@@ -19,8 +19,17 @@ from qmig.wire.payload import from_payload, to_payload
 VERSION = 1
 NOBODY = ""
 PAGE = 1000
+# The index of a migration's plan: a record like a chunk's, held by whoever cuts the source.
+PLAN = -1
 
 Record = TypeVar("Record", "MigrationRecord", "ChunkRecord")
+
+
+class Work:
+    """What is done with the chunks of a record."""
+
+    COPY = "copy"
+    VERIFY = "verify"
 
 
 class State:
@@ -29,7 +38,9 @@ class State:
     PREPARING = "preparing"
     PENDING = "pending"
     RUNNING = "running"
+    PAUSED = "paused"
     STOPPED = "stopped"
+    CANCELLED = "cancelled"
     DONE = "done"
     FAILED = "failed"
 
@@ -75,7 +86,12 @@ class MigrationRecord:
     """One migration: what it is, its plan's outline, and what has to be put back at its end.
 
     `definition` is the migration as JSON. `before` holds the target's points by shard key at the start.
-    `finish` is the serialized request (base64) that takes the target into its final state.
+    `finish` is the serialized request (base64) that takes the target into its final state. `chunks` are in the
+    ledger so far, and all of them once it is `planned`; `expected` are the points that the source counted then.
+    `max_rate` is in points a second over the whole fleet. `books` is what the end's checks found, `waiting`
+    what they wait for, `error` why the migration failed.
+
+    A verification is a record of its own, with chunks of its own: its `work` is "verify", `of` the migration.
     """
 
     migration: str
@@ -83,15 +99,23 @@ class MigrationRecord:
     definition: str
     state: str = State.RUNNING
     version: int = VERSION
+    work: str = Work.COPY
+    of: str = ""
+    planned: bool = False
     chunks: int = 0
     chunk_size: int = 0
+    expected: int = 0
     run: str = ""
+    max_rate: int | None = None
     created_target: bool = False
     before: dict[str, int] = field(default_factory=dict)
     finish: str | None = None
     started: float = 0.0
     finished: float | None = None
     points: int = 0
+    books: dict[str, Any] | None = None
+    waiting: str | None = None
+    error: str | None = None
 
 
 def chunk_id(migration: str, index: int) -> str:
@@ -135,7 +159,7 @@ class Ledger:
                 # Two migrations may begin at once, and one of them is first.
                 if not self.check():
                     raise
-        for key in ("record", "migration", "owner"):
+        for key in ("record", "migration", "owner", "state"):
             index = api.CreateFieldIndexCollection(
                 collection_name=self.name, wait=True, field_name=key, field_type=api.FieldTypeKeyword
             )
@@ -154,24 +178,8 @@ class Ledger:
         """Every migration in this ledger, the oldest first."""
         if not self.exists():
             return []
-        is_migration = api.Filter(must=[_is("record", "migration")])
-        records: list[MigrationRecord] = []
-        offset: api.PointId | None = None
-        while True:
-            page = self.server.call(
-                self.server.points.Scroll,
-                api.ScrollPoints(
-                    collection_name=self.name,
-                    filter=is_migration,
-                    offset=offset,
-                    limit=PAGE,
-                    with_payload=api.WithPayloadSelector(enable=True),
-                ),
-            )
-            records += [_migration(point) for point in page.result]
-            if not page.HasField("next_page_offset"):
-                return sorted(records, key=lambda record: record.started)
-            offset = page.next_page_offset
+        found = self._scroll(api.Filter(must=[_is("record", "migration")]))
+        return sorted(map(_migration, found), key=lambda record: record.started)
 
     def save_migration(self, record: MigrationRecord) -> None:
         self._upsert([(record.migration, {"record": "migration", **asdict(record)})])
@@ -181,8 +189,8 @@ class Ledger:
         self._set(ids, changes)
 
     def forget_chunks(self, migration: str) -> None:
-        """Delete the chunks of this migration; another migration's records stay."""
-        of_migration = api.Filter(must=[_is("migration", migration), _is("record", "chunk")])
+        """Delete the plan and the chunks of this migration; another migration's records stay."""
+        of_migration = api.Filter(must=[_is("migration", migration)], must_not=[_is("record", "migration")])
         request = api.DeletePoints(
             collection_name=self.name, wait=True, points=api.PointsSelector(filter=of_migration), ordering=_STRONG
         )
@@ -210,6 +218,27 @@ class Ledger:
                 f"{missing[0]} first; begin again with --restart-migration"
             )
         return [found[index] for index in indexes]
+
+    def chunks_in(self, migration: str, state: str, limit: int = PAGE) -> list[ChunkRecord]:
+        """Chunks in this state, any of them where there are more than `limit`."""
+        wanted = _chunks_of(migration, state)
+        return [_record(ChunkRecord, point) for point in self._scroll(wanted, limit)]
+
+    def unfinished(self, migration: str) -> int:
+        """The number of chunks that are neither done nor failed."""
+        request = api.CountPoints(
+            collection_name=self.name, filter=_chunks_of(migration, State.PENDING, State.RUNNING), exact=True
+        )
+        return self.server.call(self.server.points.Count, request).result.count
+
+    def plan(self, migration: str) -> ChunkRecord:
+        """The record of the migration's plan, made where it is missing: its end may be open for a long time."""
+        try:
+            return self.chunks(migration, [PLAN])[0]
+        except TerminalError:
+            plan = ChunkRecord(migration, PLAN, None, None, None)
+            self._upsert([(plan.id, {"record": "plan", **asdict(plan)})])
+            return plan
 
     def claim(self, seen: ChunkRecord, owner: str) -> ChunkRecord | None:
         """Make the chunk the owner's if it still is as it was seen; None where another was faster."""
@@ -290,6 +319,27 @@ class Ledger:
             ordering=_STRONG,
         )
 
+    def _scroll(self, wanted: api.Filter, limit: int | None = None) -> list[api.RetrievedPoint]:
+        """All points that the filter lets through, or so many of them."""
+        found: list[api.RetrievedPoint] = []
+        offset: api.PointId | None = None
+        while limit is None or len(found) < limit:
+            page = self.server.call(
+                self.server.points.Scroll,
+                api.ScrollPoints(
+                    collection_name=self.name,
+                    filter=wanted,
+                    offset=offset,
+                    limit=PAGE if limit is None else min(PAGE, limit - len(found)),
+                    with_payload=api.WithPayloadSelector(enable=True),
+                ),
+            )
+            found += page.result
+            if not page.HasField("next_page_offset"):
+                break
+            offset = page.next_page_offset
+        return found
+
     def _get(self, ids: Sequence[str]) -> Iterator[api.RetrievedPoint]:
         yield from self.server.call(self.server.points.Get, self._get_request(ids)).result
 
@@ -321,6 +371,17 @@ def _completed(answer: api.PointsOperationResponse, server: Server) -> None:
 
 def _is(key: str, value: str) -> api.Condition:
     return api.Condition(field=api.FieldCondition(key=key, match=api.Match(keyword=value)))
+
+
+def _chunks_of(migration: str, *states: str) -> api.Filter:
+    in_state = api.Match(keywords=api.RepeatedStrings(strings=states))
+    return api.Filter(
+        must=[
+            _is("record", "chunk"),
+            _is("migration", migration),
+            api.Condition(field=api.FieldCondition(key="state", match=in_state)),
+        ]
+    )
 
 
 def _owned(chunk: ChunkRecord) -> api.PointsSelector:

@@ -57,7 +57,7 @@ class LiveView:
                 self._live = Live(console=self._console, auto_refresh=False, transient=True)
                 self._live.start()
             self._live.update(self._picture(progress), refresh=True)
-        elif now - self._last_line >= PLAIN_EVERY:
+        elif progress.chunks and now - self._last_line >= PLAIN_EVERY:
             self._last_line = now
             self._console.print(self._line(progress), markup=False, soft_wrap=True)
 

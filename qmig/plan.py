@@ -1,5 +1,6 @@
 """The plan: chunks that together cover the source's whole key space, so that nothing can fall between two."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
@@ -17,11 +18,18 @@ CHUNKS_OF_A_LARGE_PLAN = 1_000
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The chunks, in the order in which they are queued, and the size that each aims at."""
+class Outline:
+    """What a plan aims at: points in each part of the source, and points in a chunk."""
 
+    counts: dict[str | None, int]
     chunk_size: int
-    chunks: list[ChunkRecord]
+
+    @property
+    def points(self) -> int:
+        return sum(self.counts.values())
+
+    def pieces(self, part: str | None) -> int:
+        return max(1, ceil(self.counts[part] / self.chunk_size))
 
 
 def default_chunk_size(points: int) -> int:
@@ -30,15 +38,45 @@ def default_chunk_size(points: int) -> int:
     return max(SMALLEST_CHUNK, small, ceil(points / CHUNKS_OF_A_LARGE_PLAN))
 
 
-def make_plan(source: Source, migration: str, chunk_size: int | None) -> Plan:
-    """Cut every part of the source into chunks; the first begins and the last ends open."""
+def make_outline(source: Source, chunk_size: int | None) -> Outline:
+    """Count the source's parts and choose the size of a chunk where none is given."""
     counts = {part: source.count(part, exact=False) for part in source.parts()}
-    size = chunk_size or default_chunk_size(sum(counts.values()))
-    chunks: list[ChunkRecord] = []
-    for part, count in counts.items():
-        cuts = source.boundaries(part, ceil(count / size))
-        edges: list[str | None] = [None, *cuts, None]
-        aim = count // (len(cuts) + 1)
-        for start, end in pairwise(edges):
-            chunks.append(ChunkRecord(migration, len(chunks), part, start, end, aim=aim))
-    return Plan(size, chunks)
+    return Outline(counts, chunk_size or default_chunk_size(sum(counts.values())))
+
+
+def cut(source: Source, outline: Outline, migration: str, last: ChunkRecord | None = None) -> Iterator[ChunkRecord]:
+    """The chunks in the order of their keys, each as soon as its end is found.
+
+    `last` is the last chunk of a plan that was begun: it goes on behind that one. In every part the first chunk
+    begins and the last one ends open.
+    """
+    index = 0 if last is None else last.index + 1
+    parts = list(outline.counts)
+    begun = None if last is None else last.part
+    if last is not None:
+        parts = parts[parts.index(begun) + (last.end is None) :]
+    for part in parts:
+        start = last.end if last is not None and part == begun else None
+        left = outline.counts[part]
+        for boundary in source.boundaries(part, outline.pieces(part), start):
+            yield ChunkRecord(migration, index, part, start, boundary.key, aim=boundary.points)
+            index, start, left = index + 1, boundary.key, left - boundary.points
+        yield ChunkRecord(migration, index, part, start, None, aim=max(0, left))
+        index += 1
+
+
+def holes(chunks: Sequence[ChunkRecord]) -> list[str]:
+    """Where the chunks of a plan do not join: nothing in a sound ledger."""
+    by_part: dict[str | None, list[ChunkRecord]] = {}
+    for chunk in chunks:
+        by_part.setdefault(chunk.part, []).append(chunk)
+    found = []
+    for of_part in by_part.values():
+        if of_part[0].start is not None or of_part[-1].end is not None:
+            found.append(f"chunks {of_part[0].index} to {of_part[-1].index} do not reach to the ends of the keys")
+        found += [
+            f"chunks {one.index} and {following.index} do not join"
+            for one, following in pairwise(of_part)
+            if one.end is None or one.end != following.start
+        ]
+    return found

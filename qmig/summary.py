@@ -1,8 +1,12 @@
 """The closing lines of a migration, and what a dry run prints."""
 
-from qmig.coordinator import Summary
+from dataclasses import dataclass
+
+from qmig.balance import Balance
+from qmig.ledger import MigrationRecord
 from qmig.migration import Migration
-from qmig.plan import Plan
+from qmig.plan import cut, make_outline
+from qmig.progress import Progress
 from qmig.survey import Survey
 from qmig.target.comparison import Vectors
 from qmig.wire import api
@@ -10,24 +14,36 @@ from qmig.wire import api
 SHOWN_CHUNKS = 10
 
 
-def describe_summary(migration: Migration, summary: Summary) -> str:
-    """What a finished migration came to."""
-    progress, books, seconds = summary.progress, summary.books, summary.seconds
-    rate = summary.points_this_run / seconds if seconds else 0.0
+@dataclass(frozen=True)
+class Summary:
+    """What a finished migration came to: `points` in `seconds` since then, "in this run" for one."""
+
+    record: MigrationRecord
+    progress: Progress
+    books: Balance
+    points: int
+    seconds: float
+    since: str = "in this run"
+
+
+def describe_summary(summary: Summary) -> str:
+    """The closing lines."""
+    record, progress, books, seconds = summary.record, summary.progress, summary.books, summary.seconds
+    rate = summary.points / seconds if seconds else 0.0
     return "\n".join(
         [
-            f"{migration.title}: all {books.read:,} points are in the target",
-            f"  {summary.points_this_run:,} points in {seconds:.1f} s in this run, {rate:,.0f} points/s, "
+            f"{record.title}: all {books.read:,} points are in the target",
+            f"  {summary.points:,} points in {seconds:.1f} s {summary.since}, {rate:,.0f} points/s, "
             f"{progress.bytes / 1e6:,.1f} MB in all",
             f"  {progress.chunks:,} chunks, {progress.resumed:,} of them resumed, {progress.retries:,} retries",
             f"  read {books.read:,}, acknowledged {progress.points:,}; source holds {books.source_now:,}, "
             f"target {books.target_now:,} (before: {books.target_before:,})",
-            f"  migration {migration.id}, ledger {migration.target.ledger!r}",
+            f"  migration {record.migration}",
         ]
     )
 
 
-def describe_survey(migration: Migration, survey: Survey, plan: Plan) -> str:
+def describe_survey(migration: Migration, survey: Survey, chunk_size: int | None) -> str:
     """What would be done; nothing has been written."""
     source, target = migration.source, migration.target
     if survey.target_info is None:
@@ -52,12 +68,15 @@ def describe_survey(migration: Migration, survey: Survey, plan: Plan) -> str:
             f"ledger  {target.ledger!r} has this migration, {survey.record.state}, with "
             f"{survey.record.chunks:,} chunks; it would go on from there"
         )
-    lines.append(f"chunks  {len(plan.chunks):,} of about {plan.chunk_size:,} points")
-    for chunk in plan.chunks[:SHOWN_CHUNKS]:
+    plan = make_outline(survey.source, chunk_size)
+    lines.append(f"chunks  about {sum(map(plan.pieces, plan.counts)):,} of about {plan.chunk_size:,} points")
+    # No more is cut than is shown: of string keys all would have to be read.
+    for number, chunk in enumerate(cut(survey.source, plan, migration.id)):
+        if number == SHOWN_CHUNKS:
+            lines.append("  …")
+            break
         part = f"shard key {chunk.part}  " if chunk.part is not None else ""
         lines.append(f"  {chunk.index:>5}  {part}[{chunk.start or '…'}, {chunk.end or '…'})  ~{chunk.aim:,} points")
-    if len(plan.chunks) > SHOWN_CHUNKS:
-        lines.append(f"  … and {len(plan.chunks) - SHOWN_CHUNKS:,} more")
     lines.append("nothing was written")
     return "\n".join(lines)
 

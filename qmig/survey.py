@@ -20,6 +20,7 @@ class Wishes:
     ensure_indexes: bool = False
     restart: bool = False
     chunk_size: int | None = None
+    max_rate: int | None = None
 
 
 @dataclass
@@ -105,7 +106,7 @@ class Surveyor:
                 f"migration {record.migration} was begun, but its target collection "
                 f"{self.migration.target.collection!r} is gone; restore it {out}"
             )
-        if self.wishes.chunk_size not in (None, record.chunk_size):
+        if record.chunk_size and self.wishes.chunk_size not in (None, record.chunk_size):
             raise UsageError(
                 f"--chunk-size {self.wishes.chunk_size}: this migration's plan has chunks of "
                 f"{record.chunk_size}; leave the option out {out}"

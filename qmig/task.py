@@ -1,45 +1,65 @@
 """What a task says, and what it shows of itself in Flower. A task is JSON and holds no secret in the clear."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 from qmig.errors import TerminalError
 from qmig.ledger import ChunkRecord, MigrationRecord
 
 # Raised when a task's fields change their meaning; a worker refuses what it does not know.
-VERSION = 1
+VERSION = 2
 MIGRATE_CHUNK = "migrate_chunk"
+TEND_MIGRATION = "tend_migration"
 
 
-@dataclass(frozen=True)
-class ChunkTask:
-    """Copy one chunk. `abandoned` is the owner whose lease was seen to lapse, with its last beat."""
+@dataclass(frozen=True, kw_only=True)
+class MigrationTask:
+    """See to one migration: whatever a worker needs to open its ledger, the credentials sealed."""
 
     migration: str
-    chunk: int
     target: str
     ledger: str
     credentials: str | None = None
     skip_tls_verification: bool = False
-    abandoned: tuple[str, int] | None = None
 
     def to_kwargs(self) -> dict[str, Any]:
         return {"version": VERSION, **asdict(self)}
 
     @classmethod
-    def from_kwargs(cls, kwargs: dict[str, Any]) -> "ChunkTask":
+    def from_kwargs(cls, kwargs: dict[str, Any]) -> Self:
         """TerminalError where the task was made by another version of qmig, or by something else."""
-        fields = dict(kwargs)
-        version = fields.pop("version", None)
+        given = dict(kwargs)
+        version = given.pop("version", None)
         if version != VERSION:
             raise TerminalError(f"a task of version {version!r} was refused: this worker knows version {VERSION}")
-        if fields.get("abandoned") is not None:
-            owner, beat = fields["abandoned"]
-            fields["abandoned"] = (str(owner), int(beat))
         try:
-            return cls(**fields)
+            return cls(**given)
         except TypeError as error:
             raise TerminalError(f"a malformed task was refused: {error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkTask(MigrationTask):
+    """Copy one chunk. `abandoned` is the owner whose lease was seen to lapse, with its last beat."""
+
+    chunk: int
+    abandoned: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.abandoned is not None:
+            # JSON has no tuples.
+            owner, beat = self.abandoned
+            object.__setattr__(self, "abandoned", (str(owner), int(beat)))
+
+    @classmethod
+    def of(cls, task: MigrationTask, chunk: int, abandoned: tuple[str, int] | None = None) -> "ChunkTask":
+        """The task for one chunk of the migration that `task` sees to."""
+        return cls(**asdict(task), chunk=chunk, abandoned=abandoned)
+
+    @property
+    def of_migration(self) -> MigrationTask:
+        """The task that sees to the whole migration."""
+        return MigrationTask(**{one.name: getattr(self, one.name) for one in fields(MigrationTask)})
 
 
 def chunk_title(chunk: ChunkRecord, chunks: int) -> str:

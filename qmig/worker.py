@@ -3,17 +3,21 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from qmig.connections import WORKER_RETRY_FOR, Server
 from qmig.copying import BatchSize, ChunkCopy
 from qmig.errors import QmigError, TerminalError
+from qmig.fleet import Fleet
 from qmig.lease import Lease, new_owner, owner_is_dead
 from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
 from qmig.migration import Endpoint, Migration, Options
 from qmig.sealing import Credentials, unseal
 from qmig.sources import Source, open_source
 from qmig.target import is_custom
-from qmig.task import ChunkTask, progress_text, result_text
+from qmig.task import ChunkTask, MigrationTask, progress_text, result_text
+from qmig.tending import Tender
+from qmig.throttle import Throttle
 from qmig.wire import api
 from qmig.writing import Writer
 
@@ -44,8 +48,14 @@ class _Ends:
 class Worker:
     """One process that copies chunks, its connections kept from task to task. Made after the fork."""
 
+    open_fleet: Callable[[], Fleet]
     stop_requested: Callable[[], bool] = lambda: False
     _open: dict[tuple[str | bool | None, ...], _Ends] = field(default_factory=dict)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The fleet that this worker is of."""
+        return self.open_fleet()
 
     def copy(self, task: ChunkTask, report: Callable[[str], None]) -> str:
         """Copy the task's chunk and say what it came to; `report` gets its progress once a second.
@@ -73,6 +83,7 @@ class Worker:
         lease = Lease(
             ends.ledger,
             chunk,
+            record.max_rate,
             self.stop_requested,
             lambda now, seconds: report(progress_text(now, before, seconds)),
         )
@@ -81,9 +92,25 @@ class Worker:
         except QmigError as error:
             lease.fail(error)
             raise
-        return result_text(ChunkCopy(lease, source, writer, size, options.batch_delay_ms / 1000).run())
+        throttle = Throttle(self.fleet.broker_url, task.migration)
+        return result_text(ChunkCopy(lease, source, writer, size, throttle, options.batch_delay_ms / 1000).run())
 
-    def _ends(self, task: ChunkTask) -> _Ends:
+    def after_chunk(self, task: ChunkTask) -> None:
+        """With nothing queued any more the migration may be at its end: nobody should have to wait for it.
+
+        A broker that lost everything is told of the migration again.
+        """
+        if not self.fleet.board.is_registered(task.migration):
+            self.fleet.see_to(task.of_migration)
+        if self.fleet.queued() == 0:
+            self.tend(task.of_migration)
+
+    def tend(self, task: MigrationTask) -> str:
+        """See to the task's migration, and say what there was to do."""
+        ends = self._ends(task)
+        return Tender(ends.ledger, self.fleet, task, ends.credentials).tend()
+
+    def _ends(self, task: MigrationTask) -> _Ends:
         key = (task.target, task.ledger, task.migration, task.credentials, task.skip_tls_verification)
         if key not in self._open:
             while len(self._open) >= KEPT_OPEN:

@@ -28,3 +28,5 @@ app.conf.update(
     # Chunks of dead workers are queued again by whoever watches the ledger, long before this.
     broker_transport_options={"visibility_timeout": 12 * 3600, "socket_keepalive": True},
 )
+
+app.steps["consumer"].add("workers.supervision:Supervision")

@@ -12,7 +12,8 @@ from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_shutting_down
 
 from qmig.errors import MigrationStoppedError, QmigError
-from qmig.task import MIGRATE_CHUNK, ChunkTask
+from qmig.fleet import Fleet
+from qmig.task import MIGRATE_CHUNK, TEND_MIGRATION, ChunkTask, MigrationTask
 from qmig.worker import Worker
 from workers.application import app
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # Anonymous shared memory, inherited by the fork: the parent writes it, the children read it between batches.
 _stop = mmap.mmap(-1, 1)
-_worker = Worker(stop_requested=lambda: _stop[0] != 0)
+_worker = Worker(lambda: Fleet(str(app.conf.broker_url)), stop_requested=lambda: _stop[0] != 0)
 
 
 @worker_shutting_down.connect
@@ -46,3 +47,19 @@ def migrate_chunk(self: Task, **kwargs: Any) -> str:
         if _stop[0]:
             raise Reject(str(stopped), requeue=True) from None
         return str(stopped)
+    finally:
+        if not _stop[0]:
+            _tend_at_the_end(task)
+
+
+@app.task(name=TEND_MIGRATION, throws=(QmigError,), send_events=False)
+def tend_migration(**kwargs: Any) -> str:
+    """See to a migration: queue its chunks, take up those of dead workers, and close its books at the end."""
+    return _worker.tend(MigrationTask.from_kwargs(kwargs))
+
+
+def _tend_at_the_end(task: ChunkTask) -> None:
+    try:
+        _worker.after_chunk(task)
+    except QmigError as error:
+        log.warning("migration %s could not be seen to: %s; trying again", task.migration, error)

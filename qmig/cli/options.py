@@ -114,6 +114,8 @@ def target_options(command: Function) -> Function:
             "--target.url",
             "--qdrant.url",
             "target_url",
+            envvar="QMIG_TARGET_URL",
+            show_envvar=True,
             required=True,
             metavar="URL",
             help="gRPC URL of the target, http://host:6334 or https://…",
@@ -221,6 +223,14 @@ _MIGRATION_OPTIONS = (
         metavar="N",
         help="Points a chunk aims at; by default from the collection's size.",
     ),
+    option(
+        "--max-rate",
+        "max_rate",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Points a second over the whole fleet; `qmig throttle` changes it while it runs.",
+    ),
+    option("--detach", "detach", is_flag=True, help="Plan, queue, print the migration's id and leave."),
     option("--dry-run", "dry_run", is_flag=True, help="Print what would be done and write nothing."),
 )
 

@@ -9,7 +9,7 @@ from types import FrameType
 
 from qmig.cli.options import is_set
 from qmig.coordinator import Coordinator
-from qmig.errors import Interrupted, WithheldRowsError
+from qmig.errors import Interrupted, UsageError, WithheldRowsError
 from qmig.fleet import Fleet
 from qmig.live import LiveView
 from qmig.migration import Endpoint, Migration, Options, Routing, Source, Target
@@ -64,6 +64,8 @@ def run(
     broker_url: str | None,
     workers: int | None,
     chunk_size: int | None,
+    max_rate: int | None,
+    detach: bool,
     dry_run: bool,
 ) -> None:
     """Run a migration from `source`, or with `dry_run` print what it would do.
@@ -76,11 +78,15 @@ def run(
         options=Options(batch_size, batch_bytes, batch_delay, is_set("skip_tls_verification")),
         routing=Routing(shard_key, shard_key_field),
     )
-    wishes = Wishes(create_target, ensure_indexes, restart, chunk_size)
+    wishes = Wishes(create_target, ensure_indexes, restart, chunk_size, max_rate)
+    if detach and not broker_url:
+        raise UsageError("--detach needs a fleet that goes on without this command; give --broker-url")
     credentials = replace(credentials, target_api_key=target_api_key)
     with interruption() as interrupted:
         if dry_run:
             look(migration, credentials, wishes)
+        elif detach:
+            leave(migration, credentials, wishes, broker_url or "", interrupted)
         else:
             migrate(migration, credentials, wishes, broker_url, workers, interrupted)
 
@@ -89,7 +95,7 @@ def look(migration: Migration, credentials: Credentials, wishes: Wishes) -> None
     """Print what the migration would do; nothing is written."""
     with LiveView(migration.title) as view, Coordinator(migration, credentials, wishes, view) as coordinator:
         survey = _survey(coordinator, view)
-        print(describe_survey(migration, survey, coordinator.plan(survey)))
+        print(describe_survey(migration, survey, wishes.chunk_size))
 
 
 def migrate(
@@ -110,12 +116,28 @@ def migrate(
         fleet.check()
         summary = coordinator.run(fleet, survey, interrupted)
         view.close()
-        print(describe_summary(migration, summary), flush=True)
+        print(describe_summary(summary), flush=True)
         if withheld := summary.books.withheld:
             raise WithheldRowsError(
                 "finished, with rows that the source counts and gives to nobody, repeats of a key most likely: "
                 f"{'; '.join(withheld)}; everything that it gave is in the target"
             )
+
+
+def leave(
+    migration: Migration, credentials: Credentials, wishes: Wishes, broker_url: str, interrupted: Callable[[], bool]
+) -> None:
+    """Plan, queue, print the migration's id, and leave the rest to the fleet."""
+    with (
+        LiveView(migration.title) as view,
+        Fleet(broker_url) as fleet,
+        Coordinator(migration, credentials, wishes, view) as coordinator,
+    ):
+        survey = _survey(coordinator, view)
+        fleet.check()
+        coordinator.detach(fleet, survey, interrupted)
+        view.say(f"the fleet goes on; `qmig attach {migration.id}` shows it")
+        print(migration.id, flush=True)
 
 
 def _survey(coordinator: Coordinator, view: LiveView) -> Survey:

@@ -1,7 +1,7 @@
 """Where points come from. A source answers: what is there, where can it be cut, read from this key, which key
 comes after. One more source is one module here and one line in `SOURCES`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
@@ -20,6 +20,14 @@ class Batch:
 
     points: list[bytes]
     next_key: str | None
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A key at which a part is cut, and about how many points lie before it, from the boundary before."""
+
+    key: str
+    points: int
 
 
 class Read(Protocol):
@@ -68,8 +76,11 @@ class Source(Protocol):
     def count(self, part: str | None, exact: bool) -> int:
         """Points in the part."""
 
-    def boundaries(self, part: str | None, pieces: int) -> list[str]:
-        """Ascending keys that cut the part into about `pieces` of about the same size."""
+    def boundaries(self, part: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
+        """Ascending keys above `start` that cut the part into about `pieces` of about the same size.
+
+        Each is given as soon as it is found.
+        """
 
     def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> Read:
         """Begin to read at most `limit` points of `[start, end)` from `start` on, in key order."""

@@ -1,7 +1,7 @@
 """A Qdrant collection as the source: scrolled by id, each shard key of custom sharding by itself."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -10,7 +10,7 @@ from qmig.errors import TerminalError
 from qmig.migration import Migration
 from qmig.reachability import server_version
 from qmig.sealing import Credentials
-from qmig.sources import Batch
+from qmig.sources import Batch, Boundary
 from qmig.target import (
     ShardKeyPlacement,
     close_names,
@@ -117,12 +117,15 @@ class QdrantSource:
         )
         return self.server.call(self.server.points.Count, request).result.count
 
-    def boundaries(self, part: str | None, pieces: int) -> list[str]:
+    def boundaries(self, part: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
         if pieces < 2:
-            return []
+            return
         keys = self._sample(part, min(MAX_SAMPLES, pieces * SAMPLES_A_CHUNK))
         cuts = {keys[len(keys) * piece // pieces] for piece in range(1, pieces)} if keys else set()
-        return [key.text for key in sorted(cuts)]
+        points = self.count(part, exact=False) // (len(cuts) + 1)
+        for key in sorted(cuts):
+            if start is None or key > PointKey(start):
+                yield Boundary(key.text, points)
 
     def _sample(self, part: str | None, wanted: int) -> list[PointKey]:
         """About so many ids drawn at random, sorted; several draws where strict mode limits one of them."""

@@ -5,7 +5,7 @@ import uuid
 from bisect import bisect_left
 from itertools import pairwise
 
-from qmig.plan import make_plan
+from qmig.plan import cut, make_outline
 from qmig.sources.qdrant import QdrantSource
 from qmig.wire.keys import PointKey
 from tests.conftest import Ends
@@ -23,15 +23,15 @@ def test_chunks_are_about_even_and_leave_no_gap(ends: Ends) -> None:
     fill(ends.source, ends.source_name, [point(key, dense([1.0])) for key in sorted(keys, key=str)])
     source = QdrantSource(ends.source, ends.source_name)
 
-    plan = make_plan(source, MIGRATION, 300)
+    chunks = list(cut(source, make_outline(source, 300), MIGRATION))
 
-    assert 13 <= len(plan.chunks) <= 16
-    assert (plan.chunks[0].start, plan.chunks[-1].end) == (None, None)
-    assert all(chunk.end == following.start for chunk, following in pairwise(plan.chunks))
+    assert 13 <= len(chunks) <= 16
+    assert (chunks[0].start, chunks[-1].end) == (None, None)
+    assert all(chunk.end == following.start for chunk, following in pairwise(chunks))
     ordered = sorted(PointKey(str(key)) for key in keys)
-    cuts = [bisect_left(ordered, PointKey(chunk.start)) for chunk in plan.chunks[1:] if chunk.start]
+    cuts = [bisect_left(ordered, PointKey(chunk.start)) for chunk in chunks[1:] if chunk.start]
     sizes = [end - start for start, end in pairwise([0, *cuts, len(ordered)])]
-    assert len(sizes) == len(plan.chunks)
+    assert len(sizes) == len(chunks)
     assert min(sizes) >= 100
     assert max(sizes) <= 700
 
@@ -39,6 +39,7 @@ def test_chunks_are_about_even_and_leave_no_gap(ends: Ends) -> None:
 def test_an_empty_collection_is_one_open_chunk(ends: Ends) -> None:
     create(ends.source, ends.source_name, dense_params(1))
 
-    plan = make_plan(QdrantSource(ends.source, ends.source_name), MIGRATION, 10)
+    source = QdrantSource(ends.source, ends.source_name)
+    chunks = cut(source, make_outline(source, 10), MIGRATION)
 
-    assert [(chunk.start, chunk.end, chunk.aim) for chunk in plan.chunks] == [(None, None, 0)]
+    assert [(chunk.start, chunk.end, chunk.aim) for chunk in chunks] == [(None, None, 0)]

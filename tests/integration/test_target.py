@@ -275,7 +275,7 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(ends: Ends, migra
         "200 points; unnamed 4-d Dot",
         "would be created",
         "payload indexes to create  even (bool), number (integer), title (text)",
-        "chunks  2 of about 100 points",
+        "chunks  about 2 of about 100 points",
         "nothing was written",
     ):
         assert said in result.stdout

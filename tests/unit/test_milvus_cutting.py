@@ -31,9 +31,11 @@ def test_chunks_are_within_twice_the_aim(spread: str, pieces: int, smallest: boo
         return [bisect_left(keys, end) - bisect_left(keys, start) for start, end in ranges]
 
     sample = keys[:1000] if smallest else random.Random(2).sample(keys, 1000)
-    cuts = cut_numbers(sample, len(keys), pieces, count)
+    found = cut_numbers(sample, len(keys), pieces, count)
+    cuts = [key for key, _ in found]
     assert cuts == sorted(set(cuts))
     sizes = [after - before for before, after in pairwise([0, *(bisect_left(keys, cut) for cut in cuts), len(keys)])]
+    assert [rows for _, rows in found] == sizes[:-1]
     aim = len(keys) / pieces
     assert max(sizes) <= 2 * aim
     assert sum(size < aim / 2 for size in sizes) <= 1

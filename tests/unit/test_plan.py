@@ -2,13 +2,15 @@
 
 import random
 from bisect import bisect_left
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import cast
 
 import pytest
 
-from qmig.plan import CHUNKS_OF_A_LARGE_PLAN, SMALLEST_CHUNK, default_chunk_size, make_plan
-from qmig.sources import Source
+from qmig.ledger import ChunkRecord
+from qmig.plan import CHUNKS_OF_A_LARGE_PLAN, SMALLEST_CHUNK, cut, default_chunk_size, holes, make_outline
+from qmig.sources import Boundary, Source
 from qmig.wire.keys import PointKey
 
 MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
@@ -28,19 +30,26 @@ class Collection:
     def count(self, part: str | None, exact: bool) -> int:
         return len(self.keys[part]) if exact else int(len(self.keys[part]) * self._off)
 
-    def boundaries(self, part: str | None, pieces: int) -> list[str]:
+    def boundaries(self, part: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
         keys = self.keys[part]
         if pieces < 2 or not keys:
-            return []
+            return
         sample = sorted(self._numbers.sample(keys, min(len(keys), 50 * pieces)))
         cuts = {sample[len(sample) * piece // pieces] for piece in range(1, pieces)}
-        return [str(cut) for cut in sorted(cuts)]
+        for key in sorted(cuts):
+            if start is None or key > int(start):
+                yield Boundary(str(key), len(keys) // (len(cuts) + 1))
+
+
+def make_plan(collection: Collection, chunk_size: int | None, last: ChunkRecord | None = None) -> list[ChunkRecord]:
+    source = cast("Source", collection)
+    return list(cut(source, make_outline(source, chunk_size), MIGRATION, last))
 
 
 def plan_of(collection: Collection, chunk_size: int | None) -> list[tuple[str | None, str | None, str | None]]:
-    plan = make_plan(cast("Source", collection), MIGRATION, chunk_size)
-    assert [chunk.index for chunk in plan.chunks] == list(range(len(plan.chunks)))
-    return [(chunk.part, chunk.start, chunk.end) for chunk in plan.chunks]
+    chunks = make_plan(collection, chunk_size)
+    assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
+    return [(chunk.part, chunk.start, chunk.end) for chunk in chunks]
 
 
 def sizes(collection: Collection, chunks: list[tuple[str | None, str | None, str | None]]) -> list[int]:
@@ -95,11 +104,33 @@ def test_chunks_are_of_about_the_wanted_size() -> None:
 
 def test_chunks_know_what_they_aim_at() -> None:
     collection = Collection({None: list(range(1000)), '"eu"': list(range(10)), '"empty"': []})
-    plan = make_plan(cast("Source", collection), MIGRATION, 100)
+    chunks = make_plan(collection, 100)
 
-    assert plan.chunk_size == 100
-    assert [chunk.aim for chunk in plan.chunks] == [100] * 10 + [10, 0]
-    assert {chunk.migration for chunk in plan.chunks} == {MIGRATION}
+    assert [chunk.aim for chunk in chunks] == [100] * 10 + [10, 0]
+    assert {chunk.migration for chunk in chunks} == {MIGRATION}
+
+
+@pytest.mark.parametrize("recorded", range(1, 14))
+def test_a_plan_that_was_begun_goes_on_without_a_hole(recorded: int) -> None:
+    """Whatever was recorded when it was killed stays, though the boundaries behind it are sampled anew."""
+    collection = Collection({None: list(range(1000)), '"eu"': list(range(300)), '"empty"': []})
+    begun = make_plan(collection, 100)
+    assert len(begun) == 14
+
+    chunks = begun[:recorded] + make_plan(collection, 100, begun[recorded - 1])
+
+    assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
+    assert {chunk.part for chunk in chunks} == set(collection.parts())
+    assert holes(chunks) == []
+
+
+def test_a_hole_in_a_plan_is_found() -> None:
+    chunks = make_plan(Collection({None: list(range(1000)), '"eu"': list(range(10))}), 100)
+
+    assert holes(chunks) == []
+    assert holes(chunks[:4] + chunks[5:]) == ["chunks 3 and 5 do not join"]
+    assert holes(chunks[1:]) == ["chunks 1 to 9 do not reach to the ends of the keys"]
+    assert holes(chunks[:9] + chunks[10:]) == ["chunks 0 to 8 do not reach to the ends of the keys"]
 
 
 @pytest.mark.parametrize("points", [0, 1, 4999, 5000, 5001, 10**5, 10**6, 10**7, 10**8, 10**9, 10**10])

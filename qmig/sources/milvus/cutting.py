@@ -1,9 +1,9 @@
 """Where a collection can be cut: Int64 keys by counting ranges, string keys by reading the keys alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from qmig.sources.milvus.keys import MAX_INT64, MIN_INT64, Keys
+from qmig.sources.milvus.keys import MAX_INT64, MIN_INT64, Key, Keys
 from qmig.sources.milvus.ranges import RangeReader
 
 # Sizes of a chunk, in parts of the aim: no range above the first is left whole, no chunk below the second.
@@ -15,8 +15,10 @@ FEWEST_PARTS, MOST_PARTS = 8, 64
 Counts = Callable[[Sequence[tuple[int, int]]], Sequence[int]]
 
 
-def cut_numbers(sample: Sequence[int], total: int, pieces: int, count: Counts) -> list[int]:
+def cut_numbers(sample: Sequence[int], total: int, pieces: int, count: Counts) -> list[tuple[int, int]]:
     """Keys that cut `total` numbers, of which `sample` are some, into about `pieces` chunks of about the same size.
+
+    With each key come the rows before it, from the key before.
 
     A range with too many rows is cut into equal widths, which are counted; those that still have too many are cut
     again, and neighbours with few go together. So every chunk is within twice the aim, unless one key alone has
@@ -34,7 +36,7 @@ def cut_numbers(sample: Sequence[int], total: int, pieces: int, count: Counts) -
             chunks.append([start, rows])
     if len(chunks) > 1 and chunks[-1][1] < LEAST * aim:
         del chunks[-1]
-    return [start for start, _ in chunks[1:]]
+    return [(following[0], rows) for (_, rows), following in pairwise(chunks)]
 
 
 def _extent(sample: Sequence[int], count: Counts) -> tuple[int, int]:
@@ -62,14 +64,14 @@ def _leaves(low: int, high: int, rows: int, aim: float, count: Counts) -> list[t
     return found
 
 
-def cut_strings(reader: RangeReader, keys: Keys, part: str | None, size: int) -> list[bytes]:
-    """A key after every `size` others; reads all keys once, and is whole before the first chunk is copied."""
-    cuts: list[bytes] = []
+def cut_strings(
+    reader: RangeReader, keys: Keys, part: str | None, size: int, start: Key | None
+) -> Iterator[tuple[Key, int]]:
+    """A key after every `size` others from `start` on, found by reading all keys once, and the rows before it."""
     before = 0
-    for page in reader.pages(part, None, None):
+    for page in reader.pages(part, start, None):
         for key in page.keys:
             if before >= size and keys.is_safe(key):
-                cuts.append(key)
+                yield key, before
                 before = 0
             before += 1
-    return cuts

@@ -1,6 +1,6 @@
 """A Milvus collection as the source: read by ranges of its primary key, chosen partitions one by one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from qmig.errors import AccessError, QmigError, TerminalError, TransientError, U
 from qmig.migration import Migration
 from qmig.reachability import explain
 from qmig.sealing import Credentials
+from qmig.sources import Boundary
 from qmig.sources.milvus.connection import MILVUS_PORT, MilvusConnection, UnsupportedCallError, server_version
 from qmig.sources.milvus.consistency import choose_moment
 from qmig.sources.milvus.conversion import Converter
@@ -131,17 +132,21 @@ class MilvusSource:
             self._counted[part] = self._reader.count(part, None, None)
         return self._counted[part]
 
-    def boundaries(self, part: str | None, pieces: int) -> list[str]:
+    def boundaries(self, part: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
         if pieces < 2:
-            return []
+            return
         keys = self._converter.keys
         total = self.count(part, exact=False)
         if isinstance(keys, Int64Keys):
             sample = self._reader.some_keys(part, SAMPLE)
-            cuts: Sequence[Key] = cut_numbers(sample, total, pieces, lambda ranges: self._counts(part, ranges))
+            cuts: Iterable[tuple[Key, int]] = cut_numbers(
+                sample, total, pieces, lambda ranges: self._counts(part, ranges)
+            )
         else:
-            cuts = cut_strings(self._reader, keys, part, -(-total // pieces))
-        return [keys.text(key) for key in cuts]
+            cuts = cut_strings(self._reader, keys, part, -(-total // pieces), self._key(start))
+        for key, points in cuts:
+            if start is None or key > keys.parse(start):
+                yield Boundary(keys.text(key), points)
 
     def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> RangeRead:
         return self._reader.start_read(part, self._key(start), self._key(end), limit)

@@ -1,0 +1,49 @@
+"""`qmig attach`: the live view of a migration, from any host."""
+
+from typing import Any
+
+import click
+
+from qmig.cli.options import broker_option
+from qmig.cli.steering import migration_argument, open_ledger
+
+
+@click.command()
+@migration_argument
+@broker_option
+def attach(migration: str | None, broker_url: str | None, **where: Any) -> None:
+    """Show a migration live until it ends; Ctrl-C leaves the view and lets the migration go on.
+
+    MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one. With a broker
+    it also says when no worker is there.
+    """
+    import time
+    from contextlib import nullcontext
+
+    from qmig.cli.run import interruption
+    from qmig.errors import Interrupted
+    from qmig.fleet import Fleet
+    from qmig.following import Follower
+    from qmig.live import LiveView
+    from qmig.lookup import find_migration
+    from qmig.summary import Summary, describe_summary
+    from qmig.watching import Watch
+
+    with (
+        open_ledger(**where) as ledger,
+        Fleet(broker_url) if broker_url else nullcontext() as fleet,
+        interruption() as interrupted,
+    ):
+        record = find_migration(ledger, migration)
+        watch = Watch(ledger, record.migration)
+        began, points_before = time.monotonic(), watch.look().points
+
+        def between(seconds: float) -> None:
+            if interrupted():
+                raise Interrupted(f"left; {record.title} goes on, and `qmig attach {record.migration}` comes back")
+            time.sleep(seconds)
+
+        with LiveView(record.title) as view:
+            progress = Follower(watch, fleet, view).follow(between)
+        points, seconds = progress.points - points_before, time.monotonic() - began
+        click.echo(describe_summary(Summary(watch.found, progress, watch.books, points, seconds, "since attached")))

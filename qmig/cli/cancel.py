@@ -1,0 +1,25 @@
+"""`qmig cancel`: end a migration before its time."""
+
+from typing import Any
+
+import click
+
+from qmig.cli.steering import migration_argument, open_ledger
+
+
+@click.command()
+@migration_argument
+def cancel(migration: str | None, **where: Any) -> None:
+    """End a migration before its time; what it copied stays, and the target's settings are put back.
+
+    The command that began it can still go on with it from the ledger.
+
+    MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one.
+    """
+    from qmig import steering
+    from qmig.lookup import find_migration
+
+    with open_ledger(**where) as ledger:
+        record = find_migration(ledger, migration)
+        steering.cancel(ledger, record)
+        click.echo(f"{record.title} is cancelled; what is in the target stays there")

@@ -1,0 +1,35 @@
+"""What the commands that steer a migration have in common: which one, and its ledger open."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from qmig.cli.options import global_options, is_set, target_options
+
+if TYPE_CHECKING:
+    from qmig.ledger import Ledger
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def migration_argument(command: Function) -> Function:
+    """MIGRATION and where its ledger is."""
+    for decorator in (global_options, target_options, click.argument("migration", required=False)):
+        command = decorator(command)
+    return command
+
+
+@contextmanager
+def open_ledger(target_url: str, target_api_key: str | None, ledger: str) -> "Iterator[Ledger]":
+    """The ledger that `target_options` name."""
+    from qmig.connections import Server
+    from qmig.ledger import Ledger
+    from qmig.migration import Endpoint
+    from qmig.reachability import server_version
+
+    endpoint = Endpoint.parse(target_url, "--target-url")
+    with Server(endpoint, "target", target_api_key, is_set("skip_tls_verification")) as server:
+        server_version(server)
+        yield Ledger(server, ledger)

@@ -1,0 +1,33 @@
+"""`qmig throttle`: limit a migration's points a second while it runs."""
+
+from typing import Any
+
+import click
+
+from qmig.cli.options import option
+from qmig.cli.steering import migration_argument, open_ledger
+
+
+@click.command()
+@migration_argument
+@option(
+    "--max-rate",
+    "max_rate",
+    type=click.IntRange(0),
+    required=True,
+    metavar="N",
+    help="Points a second over the whole fleet; 0 lifts the limit.",
+)
+def throttle(migration: str | None, max_rate: int, **where: Any) -> None:
+    """Limit a migration's points a second over the whole fleet, from now on.
+
+    MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one.
+    """
+    from qmig import steering
+    from qmig.lookup import find_migration
+
+    with open_ledger(**where) as ledger:
+        record = find_migration(ledger, migration)
+        steering.throttle(ledger, record, max_rate or None)
+        limit = f"limited to {max_rate:,} points/s" if max_rate else "no longer limited"
+        click.echo(f"{record.title} is {limit}")

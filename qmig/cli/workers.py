@@ -1,0 +1,30 @@
+"""`qmig workers`: who is on the broker."""
+
+import click
+
+from qmig.cli.options import broker_option, global_options
+
+
+@click.command()
+@broker_option
+@global_options
+def workers(broker_url: str | None) -> None:
+    """List the workers of a fleet, with their versions; one that cannot work with this qmig is named."""
+    if not broker_url:
+        raise click.UsageError("no broker: give --broker-url or set $QMIG_BROKER_URL")
+    from qmig import __version__
+    from qmig.fleet import Fleet
+    from qmig.task import VERSION
+
+    with Fleet(broker_url) as fleet:
+        fleet.check()
+        there = fleet.board.workers()
+        if not there:
+            click.echo(f"no worker is on {fleet.shown_url}; start some with `qmig worker --broker-url …` on any host")
+            return
+        width = max(len(worker.name) for worker in there)
+        for worker in there:
+            remark = "" if worker.version == __version__ else f", other than this one ({__version__})"
+            if worker.tasks != VERSION:
+                remark += ", and cannot take its tasks"
+            click.echo(f"{worker.name:<{width}}  {worker.processes:>3} processes  qmig {worker.version}{remark}")

@@ -1,0 +1,109 @@
+"""Following a migration to its end, and showing it: what the coordinator does once it has planned, and `attach`."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from qmig.errors import TerminalError, TransientError
+from qmig.fleet import Fleet
+from qmig.ledger import State
+from qmig.progress import Progress
+from qmig.watching import Watch
+
+# Seconds between two looks at the ledger: often in a short run, and at no cost that counts in a long one.
+LOOK_EVERY = 0.25
+LOOK_EVERY_AT_MOST = 2.0
+LOOKS_SLOW_DOWN_OVER = 300.0
+# Seconds without any chunk at work until the fleet is asked who is there, and until it is asked again.
+NO_WORKER_AFTER = 4.0
+NO_WORKER_AGAIN = 15.0
+
+_WAITING = {
+    State.PAUSED: "paused; `qmig resume` goes on",
+    State.CANCELLED: "cancelled; the fleet puts the target's settings back",
+}
+
+
+class View(Protocol):
+    """Where a migration tells what happens."""
+
+    def say(self, text: str) -> None: ...
+
+    def warn(self, text: str) -> None: ...
+
+    def show(self, progress: Progress) -> None: ...
+
+
+class Follower:
+    """Looks at one migration until it ends; `fleet`, if there is one, is asked who is there when nothing moves."""
+
+    def __init__(self, watch: Watch, fleet: Fleet | None, view: View) -> None:
+        self._watch = watch
+        self._fleet = fleet
+        self._view = view
+        self._began = self._idle_since = self._asked = time.monotonic()
+        self._said: str | None = None
+
+    def follow(self, between: Callable[[float], None]) -> Progress:
+        """Look until the migration ends; `between` gets the seconds until the next look, and may raise.
+
+        TerminalError where it failed, was cancelled or was stopped by another.
+        """
+        while True:
+            try:
+                progress = self._watch.look()
+            except TransientError as error:
+                self._view.warn(f"{error}; trying again")
+                between(LOOK_EVERY_AT_MOST)
+                continue
+            self._view.show(progress)
+            if self._has_ended():
+                for notice in self._watch.books.notices:
+                    self._view.warn(notice)
+                return progress
+            self._tell(progress)
+            slower = (LOOK_EVERY_AT_MOST - LOOK_EVERY) * (time.monotonic() - self._began) / LOOKS_SLOW_DOWN_OVER
+            between(min(LOOK_EVERY_AT_MOST, LOOK_EVERY + slower))
+
+    def _has_ended(self) -> bool:
+        record = self._watch.found
+        if record.state == State.FAILED:
+            raise TerminalError(record.error or "the migration failed")
+        if record.state == State.CANCELLED and record.finished is not None:
+            raise TerminalError("the migration was cancelled; the same command goes on from the ledger")
+        if record.state == State.STOPPED:
+            raise TerminalError("the migration was stopped elsewhere; the same command goes on from the ledger")
+        return record.state == State.DONE
+
+    def _tell(self, progress: Progress) -> None:
+        """Say what it waits for, once, and that nobody is at it."""
+        record = self._watch.found
+        waiting = _WAITING.get(record.state) or record.waiting
+        if waiting is not None and waiting != self._said:
+            self._view.warn(f"{waiting}; waiting")
+        self._said = waiting
+        now = time.monotonic()
+        if progress.running or waiting is not None:
+            self._idle_since = now
+        elif now - self._idle_since >= NO_WORKER_AFTER and now - self._asked >= NO_WORKER_AFTER:
+            self._asked = now + NO_WORKER_AGAIN
+            self._ask_for_workers()
+
+    def _ask_for_workers(self) -> None:
+        if self._fleet is None:
+            return
+        try:
+            workers = self._fleet.board.workers()
+        except TransientError as error:
+            self._view.warn(f"{error}; trying again")
+            return
+        if not workers:
+            self._view.warn(
+                f"no worker answers on {self._fleet.shown_url}; start some with `qmig worker --broker-url …` on any "
+                "host; waiting"
+            )
+        else:
+            self._view.warn(
+                f"{len(workers)} workers answer on {self._fleet.shown_url} and none is at this migration: they are "
+                "at other chunks, or refuse it, and their logs say why; waiting"
+            )

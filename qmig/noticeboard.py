@@ -1,0 +1,164 @@
+"""What the fleet shares on Redis beside its tasks: the migrations to see to, and what was seen of their chunks.
+
+All of it may be lost: whoever knows a migration registers it again, and what was queued or seen is found anew from
+the ledger.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import redis
+
+from qmig.errors import TransientError
+from qmig.migration import redacted
+from qmig.task import MigrationTask
+
+MIGRATIONS, WORKERS = "qmig:migrations", "qmig:workers"
+# By migration, and by run, so that what an earlier run queued or saw does not count.
+DUE, LOCK, QUEUED, SEEN = "qmig:due:", "qmig:lock:", "qmig:queued:", "qmig:seen:"
+KEPT_SECONDS = 7 * 86400
+# A lock is renewed as long as its holder lives, and waited for when another has it.
+LOCK_SECONDS, LOCK_RENEWED_EVERY, LOCK_WAIT = 30.0, 10.0, 5.0
+
+
+# Seconds after which a worker that has not signed in again is gone.
+SIGNED_IN_FOR = 15.0
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A worker of the fleet: `version` is qmig's, `tasks` that of the tasks it takes; `seen` is by Redis' clock."""
+
+    name: str
+    version: str
+    tasks: int
+    processes: int
+    seen: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A chunk as it was last seen to change: at `since`, in seconds of Redis' own clock."""
+
+    state: str
+    owner: str
+    beat: int
+    since: float
+    queued: bool = False
+
+
+class Noticeboard:
+    """The shared notes on the Redis at `url`; TransientError wherever it is away."""
+
+    def __init__(self, url: str) -> None:
+        """ValueError where `url` names no Redis."""
+        self._url = url
+        self._redis = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def ping(self) -> None:
+        """Raise what redis-py raises where the Redis cannot be used."""
+        self._redis.ping()
+
+    # The migrations that the fleet sees to
+
+    def register(self, task: MigrationTask) -> None:
+        self._call("hset", MIGRATIONS, task.migration, json.dumps(task.to_kwargs()))
+
+    def forget(self, migration: str) -> None:
+        self._call("hdel", MIGRATIONS, migration)
+
+    def is_registered(self, migration: str) -> bool:
+        return bool(self._call("hexists", MIGRATIONS, migration))
+
+    def registered(self) -> list[dict[str, Any]]:
+        """The arguments of each registered migration's task."""
+        return [json.loads(kwargs) for kwargs in self._call("hvals", MIGRATIONS)]
+
+    def is_due(self, migration: str, every: float) -> bool:
+        """Whether nobody has asked so for this migration in the last seconds."""
+        return bool(self._call("set", DUE + migration, "1", nx=True, px=int(every * 1000)))
+
+    # The workers
+
+    def sign_in(self, worker: SignedIn) -> None:
+        """Say that a worker is there; to be repeated every few seconds."""
+        self._call("hset", WORKERS, worker.name, json.dumps({**asdict(worker), "seen": self.now()}))
+
+    def sign_out(self, name: str) -> None:
+        self._call("hdel", WORKERS, name)
+
+    def workers(self) -> list[SignedIn]:
+        """The workers that are there, by name."""
+        signed_in = [SignedIn(**json.loads(noted)) for noted in self._call("hvals", WORKERS)]
+        oldest = self.now() - SIGNED_IN_FOR
+        for gone in (worker for worker in signed_in if worker.seen < oldest):
+            self.sign_out(gone.name)
+        return sorted((w for w in signed_in if w.seen >= oldest), key=lambda worker: worker.name)
+
+    @contextmanager
+    def lock(self, migration: str) -> Iterator[bool]:
+        """Whether this process alone sees to the migration now."""
+        lock = self._redis.lock(
+            LOCK + migration, timeout=LOCK_SECONDS, blocking_timeout=LOCK_WAIT, thread_local=False
+        )
+        if not self._guarded(lock.acquire):
+            yield False
+            return
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(LOCK_RENEWED_EVERY):
+                with suppress(redis.RedisError, OSError):
+                    lock.reacquire()
+
+        threading.Thread(target=renew, daemon=True).start()
+        try:
+            yield True
+        finally:
+            over.set()
+            # One that cannot be given back ends by itself.
+            with suppress(redis.RedisError, OSError):
+                lock.release()
+
+    # What was queued and seen in a run
+
+    def queued_chunks(self, run: str) -> int:
+        """How many of the run's chunks, from the first on, have been queued."""
+        return int(self._call("get", QUEUED + run) or 0)
+
+    def note_queued(self, run: str, chunks: int) -> None:
+        self._call("set", QUEUED + run, chunks, ex=KEPT_SECONDS)
+
+    def length(self, queues: tuple[str, ...]) -> int:
+        """Tasks that wait for a worker."""
+        return sum(int(self._call("llen", queue)) for queue in queues)
+
+    def now(self) -> float:
+        """Redis' own clock, in seconds: the hosts of a fleet need not agree on the time."""
+        seconds, microseconds = self._call("time")
+        return float(seconds) + float(microseconds) / 1e6
+
+    def sightings(self, run: str) -> dict[int, Sighting]:
+        """Chunks by their index, as they were last seen."""
+        noted = json.loads(self._call("get", SEEN + run) or "{}")
+        return {int(index): Sighting(**sighting) for index, sighting in noted.items()}
+
+    def note_sightings(self, run: str, sightings: dict[int, Sighting]) -> None:
+        noted = {str(index): asdict(sighting) for index, sighting in sightings.items()}
+        self._call("set", SEEN + run, json.dumps(noted), ex=KEPT_SECONDS)
+
+    def _call(self, command: str, *arguments: Any, **settings: Any) -> Any:
+        return self._guarded(getattr(self._redis, command), *arguments, **settings)
+
+    def _guarded(self, call: Any, *arguments: Any, **settings: Any) -> Any:
+        try:
+            return call(*arguments, **settings)
+        except (redis.RedisError, OSError) as error:
+            raise TransientError(f"the broker {redacted(self._url)} does not answer: {error}") from None

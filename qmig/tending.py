@@ -1,0 +1,195 @@
+"""Seeing to a migration until it ends: queue its chunks, take up those of dead workers, and close its books.
+
+Any worker does this, one at a time for a migration, every few seconds and after each chunk that leaves the queue
+empty. So a migration needs no coordinator once it is planned. All that counts is in the ledger; what is on the
+noticeboard may be lost.
+"""
+
+import base64
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+
+from qmig.balance import balance
+from qmig.errors import TerminalError, TransientError
+from qmig.fleet import Fleet
+from qmig.lease import LEASE_SECONDS, owner_is_dead
+from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
+from qmig.migration import Migration
+from qmig.noticeboard import Sighting
+from qmig.sealing import Credentials
+from qmig.sources import open_source
+from qmig.sources.qdrant import QdrantSource
+from qmig.task import ChunkTask, MigrationTask
+from qmig.wire import api
+
+SHOWN_FAILURES = 5
+
+log = logging.getLogger(__name__)
+
+
+class Tender:
+    """Sees to the migration of `task`."""
+
+    def __init__(self, ledger: Ledger, fleet: Fleet, task: MigrationTask, credentials: Credentials) -> None:
+        self._ledger = ledger
+        self._fleet = fleet
+        self._task = task
+        self._credentials = credentials
+
+    def tend(self) -> str:
+        """Do what there is to do now and say so; nothing while another worker is at it."""
+        with self._fleet.board.lock(self._task.migration) as alone:
+            if not alone:
+                return "another worker sees to it"
+            record = self._ledger.migration(self._task.migration)
+            if record is None or record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
+                self._fleet.board.forget(self._task.migration)
+                return f"nothing to do: the migration is {'gone' if record is None else record.state}"
+            if record.state == State.CANCELLED:
+                return self._cancel(record)
+            if record.state == State.PAUSED:
+                return "paused"
+            return self._go_on(record)
+
+    def _go_on(self, record: MigrationRecord) -> str:
+        if queued := self._queue_new(record):
+            return f"queued {queued:,} chunks"
+        if requeued := self._requeue(record):
+            return f"queued {requeued:,} chunks again"
+        left = self._ledger.unfinished(record.migration)
+        if left or not record.planned:
+            return f"{left:,} chunks left"
+        try:
+            return self._end(record)
+        except TransientError as error:
+            self._ledger.update_migration(record.migration, waiting=str(error))
+            raise
+        except TerminalError as error:
+            return self._fail(record, str(error))
+
+    def _queue_new(self, record: MigrationRecord) -> int:
+        """Queue what the plan has more than was queued: all of it in a new run, or where the broker lost it."""
+        board = self._fleet.board
+        first = board.queued_chunks(record.run)
+        if first >= record.chunks:
+            return 0
+        chunks = self._ledger.chunks(record.migration, range(first, record.chunks))
+        waiting = [chunk for chunk in chunks if not chunk.finished]
+        self._queue(record, waiting)
+        board.note_queued(record.run, record.chunks)
+        return len(waiting)
+
+    def _requeue(self, record: MigrationRecord) -> int:
+        """Queue again what nobody is at: chunks whose owner is gone, and those that wait while no task does."""
+        board = self._fleet.board
+        try:
+            drained = self._fleet.queued() == 0
+            chunks = self._ledger.chunks_in(record.migration, State.RUNNING)
+            if drained:
+                chunks += self._ledger.chunks_in(record.migration, State.PENDING)
+            before, now = board.sightings(record.run), board.now()
+        except TransientError:
+            # While the ledger could not be read nobody could be seen alive: every lease begins anew.
+            board.note_sightings(record.run, {})
+            raise
+        sightings = {chunk.index: _sighting(chunk, before.get(chunk.index), now) for chunk in chunks}
+        lapsed = [chunk for chunk in chunks if _has_lapsed(chunk, sightings[chunk.index], now)]
+        # A task that is queued is waited for, whoever's turn it is; with nothing queued it was lost.
+        abandoned = [chunk for chunk in lapsed if drained or not sightings[chunk.index].queued]
+        self._queue(record, abandoned, urgent=True)
+        for chunk in abandoned:
+            log.info("chunk %d is queued again: %s", chunk.index, _why(chunk))
+            sightings[chunk.index] = Sighting(chunk.state, chunk.owner, chunk.beat, now, queued=True)
+        board.note_sightings(record.run, sightings)
+        return len(abandoned)
+
+    def _queue(self, record: MigrationRecord, chunks: Sequence[ChunkRecord], urgent: bool = False) -> None:
+        tasks = [
+            (
+                ChunkTask.of(self._task, chunk.index, (chunk.owner, chunk.beat) if urgent and chunk.owner else None),
+                chunk,
+            )
+            for chunk in chunks
+        ]
+        if tasks:
+            self._fleet.queue(record, tasks, urgent)
+
+    # The end
+
+    def _end(self, record: MigrationRecord) -> str:
+        """Check the books and put the target into its final state, or say what failed."""
+        chunks = self._ledger.chunks(record.migration, range(record.chunks))
+        if failed := [chunk for chunk in chunks if chunk.state == State.FAILED]:
+            return self._fail(record, _failures(failed))
+        migration = Migration.from_json(record.definition)
+        target = QdrantSource(self._ledger.server, migration.target.collection)
+        with closing(open_source(migration, self._credentials)) as source:
+            books = balance(record, chunks, source, target, migration.routing)
+        if books.errors:
+            self._ledger.update_migration(record.migration, books=asdict(books))
+            return self._fail(
+                record,
+                f"{'; '.join(books.errors)}. Copy it again with --restart-migration; the target keeps what it has",
+            )
+        self._put_back(record)
+        self._ledger.update_migration(
+            record.migration,
+            state=State.DONE,
+            finish=None,
+            finished=time.time(),
+            points=books.read,
+            books=asdict(books),
+            waiting=None,
+            error=None,
+        )
+        self._fleet.board.forget(record.migration)
+        return f"done: {books.read:,} points are in the target"
+
+    def _fail(self, record: MigrationRecord, error: str) -> str:
+        self._ledger.update_migration(record.migration, state=State.FAILED, waiting=None, error=error)
+        self._fleet.board.forget(record.migration)
+        return f"failed: {error}"
+
+    def _cancel(self, record: MigrationRecord) -> str:
+        """Once nobody is at a chunk any more the target is left as a finished migration leaves it."""
+        running = self._ledger.chunks_in(record.migration, State.RUNNING)
+        before, now = self._fleet.board.sightings(record.run), self._fleet.board.now()
+        sightings = {chunk.index: _sighting(chunk, before.get(chunk.index), now) for chunk in running}
+        self._fleet.board.note_sightings(record.run, sightings)
+        if any(not _has_lapsed(chunk, sightings[chunk.index], now) for chunk in running):
+            return "cancelled: the batches in flight may end"
+        self._put_back(record)
+        self._ledger.update_migration(record.migration, finish=None, finished=time.time())
+        self._fleet.board.forget(record.migration)
+        return "cancelled"
+
+    def _put_back(self, record: MigrationRecord) -> None:
+        """Put a created target into its final state: vector index on, strict mode as the source's."""
+        if record.finish is not None:
+            request = api.UpdateCollection.FromString(base64.b64decode(record.finish))
+            self._ledger.server.call(self._ledger.server.collections.Update, request)
+
+
+def _sighting(chunk: ChunkRecord, before: Sighting | None, now: float) -> Sighting:
+    same = before is not None and (before.state, before.owner, before.beat) == (chunk.state, chunk.owner, chunk.beat)
+    return before if before is not None and same else Sighting(chunk.state, chunk.owner, chunk.beat, now)
+
+
+def _has_lapsed(chunk: ChunkRecord, sighting: Sighting, now: float) -> bool:
+    return now - sighting.since >= LEASE_SECONDS or (bool(chunk.owner) and owner_is_dead(chunk.owner))
+
+
+def _why(chunk: ChunkRecord) -> str:
+    if not chunk.owner:
+        return "nobody has begun it, and nothing is queued"
+    host, process, *_ = chunk.owner.split("/")
+    return f"worker {process} on {host} is gone or gave no sign of life for {LEASE_SECONDS:g} s"
+
+
+def _failures(failed: list[ChunkRecord]) -> str:
+    shown = "; ".join(f"chunk {chunk.index}: {chunk.error}" for chunk in failed[:SHOWN_FAILURES])
+    more = f"; and {len(failed) - SHOWN_FAILURES} more" if len(failed) > SHOWN_FAILURES else ""
+    return f"{len(failed)} chunks failed, the others are done: {shown}{more}. The same command tries them again"
