@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 
+from qmig.errors import TerminalError
 from qmig.ledger import ChunkRecord
 from qmig.sources import Source
 
@@ -54,6 +55,8 @@ def cut(source: Source, outline: Outline, migration: str, last: ChunkRecord | No
     parts = list(outline.counts)
     begun = None if last is None else last.part
     if last is not None:
+        if begun not in outline.counts:
+            raise TerminalError(f"the plan was begun with {begun}, which the source has no more; --restart-migration")
         parts = parts[parts.index(begun) + (last.end is None) :]
     for part in parts:
         start = last.end if last is not None and part == begun else None

@@ -50,13 +50,13 @@ class Planner:
         self._cuts = cut(self._source, outline, self._migration, last)
 
     def go_on(self, seconds: float) -> None:
-        """Cut for about so long, and bring what was found to the ledger.
+        """Cut for about so long, a chunk at least, and bring what was found to the ledger.
 
         ChunkLostError where another coordinator has the plan by now.
         """
         end = time.monotonic() + seconds
         found: list[ChunkRecord] = []
-        while not self.planned and len(found) < AT_ONCE and time.monotonic() < end:
+        while not self.planned and len(found) < AT_ONCE and (not found or time.monotonic() < end):
             chunk = next(self._cuts, None)
             if chunk is None:
                 self.planned = True

@@ -3,84 +3,39 @@
 import os
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
 
 from qmig.embedded.processes import ChildProcess
-from qmig.embedded.redis import EmbeddedRedis
-from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
+from qmig.ledger import State
 from qmig.progress import Progress
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, create, dense_params, fill, simple_points
-
-POINTS = 6000
-# Small batches with a pause between them: slow enough to be killed in the middle.
-SLOWLY = ["-c", "--chunk-size", "1500", "-b", "50", "--batch-delay", "30"]
-PATIENCE = 120.0
+from tests.contents import contents
+from tests.migrating import (
+    PATIENCE,
+    POINTS,
+    SLOWLY,
+    arrived,
+    chunks_of,
+    copied,
+    fill_source,
+    own_fleet,
+    record_of,
+    start,
+    until,
+    until_copied,
+)
 
 
 @pytest.fixture
 def filled(ends: Ends) -> Ends:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(POINTS))
+    fill_source(ends)
     return ends
-
-
-def start(ends: Ends, *arguments: str, broker: str | None = None) -> ChildProcess:
-    """`qmig qdrant` between the ends, as a process that can be killed."""
-    command = [sys.executable, "-m", "qmig", "qdrant", *ends.arguments, *arguments]
-    env = {"QMIG_BROKER_URL": broker} if broker else {}
-    return ChildProcess(command, name="qmig qdrant", env=env)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something that is seen to happen."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE:g} s"
-        time.sleep(0.05)
-
-
-def record_of(ends: Ends) -> MigrationRecord | None:
-    return next(iter(Ledger(ends.target, ends.ledger).migrations()), None)
-
-
-def chunks_of(ends: Ends) -> list[ChunkRecord]:
-    record = record_of(ends)
-    if record is None or not record.chunks:
-        return []
-    return Ledger(ends.target, ends.ledger).chunks(record.migration, range(record.chunks))
-
-
-def copied(ends: Ends) -> int:
-    return Progress.of(chunks_of(ends)).points
-
-
-def until_copied(ends: Ends, points: int) -> None:
-    until(lambda: copied(ends) >= points, f"{points} points in the ledger")
-
-
-def arrived(ends: Ends) -> bool:
-    return contents(ends.target, ends.target_name) == contents(ends.source, ends.source_name)
 
 
 def pool_children(workers: ChildProcess) -> list[psutil.Process]:
     return psutil.Process(workers.pid).children()
-
-
-@contextmanager
-def own_fleet(concurrency: int = 2) -> Iterator[tuple[EmbeddedRedis, ChildProcess]]:
-    """A broker and workers that a test may kill."""
-    with ExitStack() as stack:
-        redis = stack.enter_context(EmbeddedRedis())
-        workers = start_workers(redis.url, concurrency)
-        stack.callback(workers.stop)
-        yield redis, workers
 
 
 @pytest.mark.parametrize("moment", [1, 1000, 3500])

@@ -1,0 +1,126 @@
+"""A plan that takes long is in the ledger as far as it is found, and goes on from there, whoever makes it."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from qmig.connections import Server
+from qmig.errors import ChunkLostError
+from qmig.ledger import Ledger, MigrationRecord, State
+from qmig.migration import Endpoint
+from qmig.plan import holes
+from qmig.planning import Planner
+from qmig.sources import Boundary, Source
+from tests.conftest import Ends
+
+MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
+KEYS = 1000
+
+
+class Scanned:
+    """A source whose boundaries take a scan: `reached` is called before each with the boundary's key."""
+
+    def __init__(self, reached: Callable[[int], Any]) -> None:
+        self._reached = reached
+
+    def parts(self) -> list[str | None]:
+        return [None]
+
+    def count(self, part: str | None, exact: bool) -> int:  # noqa: ARG002
+        return KEYS
+
+    def boundaries(self, part: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:  # noqa: ARG002
+        size = KEYS // pieces
+        for key in range((int(start) if start else 0) + size, KEYS, size):
+            self._reached(key)
+            yield Boundary(str(key), size)
+
+
+def planner(ledger: Ledger, reached: Callable[[int], Any] = lambda _: None) -> Planner:
+    record = ledger.migration(MIGRATION)
+    assert record is not None
+    return Planner(ledger, cast("Source", Scanned(reached)), record)
+
+
+def begin(url: str, name: str, half_way: Any) -> None:
+    """Plan to the middle, and hold the plan until the process is killed."""
+    with Server(Endpoint.parse(url, "target"), "target") as server:
+
+        def reached(key: int) -> None:
+            if key == 500:
+                half_way.set()
+                signal.pause()
+
+        mine = planner(Ledger(server, name), reached)
+        assert mine.claim()
+        mine.begin(100)
+        while True:
+            mine.go_on(0)
+
+
+@pytest.fixture
+def ledger(ends: Ends) -> Ledger:
+    ledger = Ledger(ends.target, ends.ledger)
+    ledger.create()
+    ledger.save_migration(MigrationRecord(MIGRATION, "a → b", "{}", State.RUNNING))
+    return ledger
+
+
+def test_chunks_are_there_while_others_are_being_sought(ledger: Ledger) -> None:
+    seen: list[int] = []
+    mine = planner(ledger, seen.append)
+    assert mine.claim()
+    mine.begin(100)
+    mine.go_on(0)
+    record = ledger.migration(MIGRATION)
+
+    assert record is not None
+    assert (record.planned, record.expected, record.chunk_size) == (False, KEYS, 100)
+    assert 0 < record.chunks == len(seen) < KEYS / 100
+    assert len(ledger.chunks(MIGRATION, range(record.chunks))) == record.chunks
+
+
+def test_a_killed_coordinators_plan_goes_on_behind_its_last_boundary(ledger: Ledger) -> None:
+    context = multiprocessing.get_context("spawn")
+    half_way = context.Event()
+    process = context.Process(target=begin, args=(ledger.server.endpoint.url, ledger.name, half_way))
+    process.start()
+    assert half_way.wait(60)
+    mine = planner(ledger)
+    assert not mine.claim(), "two at one plan"
+    process.kill()
+    process.join()
+    before = ledger.migration(MIGRATION)
+    assert before is not None
+    kept = ledger.chunks(MIGRATION, range(before.chunks))
+    assert kept
+
+    assert mine.claim()
+    mine.begin(333)
+    while not mine.planned:
+        mine.go_on(1.0)
+
+    record = ledger.migration(MIGRATION)
+    assert record is not None
+    assert (record.planned, record.chunks, record.chunk_size) == (True, 10, 100)
+    chunks = ledger.chunks(MIGRATION, range(10))
+    assert chunks[: len(kept)] == kept
+    assert holes(chunks) == []
+
+
+def test_a_coordinator_that_lost_its_plan_writes_nothing_more(ledger: Ledger) -> None:
+    mine = planner(ledger)
+    assert mine.claim()
+    mine.begin(100)
+    mine.go_on(0)
+    before = ledger.migration(MIGRATION)
+    # Another one took it for gone.
+    assert ledger.claim(ledger.plan(MIGRATION), "elsewhere/1/0/0/0") is not None
+
+    with pytest.raises(ChunkLostError):
+        mine.go_on(10.0)
+
+    assert ledger.migration(MIGRATION) == before

@@ -1,0 +1,81 @@
+"""A migration under way, slow enough to be steered, stopped or killed, and what the ledger says of it."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from qmig.embedded.processes import ChildProcess
+from qmig.embedded.redis import EmbeddedRedis
+from qmig.ledger import ChunkRecord, Ledger, MigrationRecord
+from qmig.progress import Progress
+from tests.conftest import Ends, start_workers
+from tests.contents import contents, create, dense_params, fill, simple_points
+
+POINTS = 6000
+# Small batches with a pause between them: slow enough to be killed in the middle.
+SLOWLY = ["-c", "--chunk-size", "1500", "-b", "50", "--batch-delay", "30"]
+PATIENCE = 120.0
+
+
+def fill_source(ends: Ends, points: int = POINTS) -> None:
+    """Make the source."""
+    create(ends.source, ends.source_name, dense_params())
+    fill(ends.source, ends.source_name, simple_points(points))
+
+
+def start(ends: Ends, *arguments: str, broker: str | None = None) -> ChildProcess:
+    """`qmig qdrant` between the ends, as a process that can be killed."""
+    command = [sys.executable, "-m", "qmig", "qdrant", *ends.arguments, *arguments]
+    env = {"QMIG_BROKER_URL": broker} if broker else {}
+    return ChildProcess(command, name="qmig qdrant", env=env)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something that is seen to happen."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE:g} s"
+        time.sleep(0.05)
+
+
+def record_of(ends: Ends) -> MigrationRecord | None:
+    return next(iter(Ledger(ends.target, ends.ledger).migrations()), None)
+
+
+def state_of(ends: Ends) -> str | None:
+    record = record_of(ends)
+    return None if record is None else record.state
+
+
+def chunks_of(ends: Ends) -> list[ChunkRecord]:
+    record = record_of(ends)
+    if record is None or not record.chunks:
+        return []
+    return Ledger(ends.target, ends.ledger).chunks(record.migration, range(record.chunks))
+
+
+def copied(ends: Ends) -> int:
+    return Progress.of(chunks_of(ends)).points
+
+
+def until_copied(ends: Ends, points: int) -> None:
+    until(lambda: copied(ends) >= points, f"{points} points in the ledger")
+
+
+def until_state(ends: Ends, state: str) -> None:
+    until(lambda: state_of(ends) == state, f"the migration being {state}")
+
+
+def arrived(ends: Ends) -> bool:
+    return contents(ends.target, ends.target_name) == contents(ends.source, ends.source_name)
+
+
+@contextmanager
+def own_fleet(concurrency: int = 2) -> Iterator[tuple[EmbeddedRedis, ChildProcess]]:
+    """A broker and workers that a test may kill."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(EmbeddedRedis())
+        workers = start_workers(redis.url, concurrency)
+        stack.callback(workers.stop)
+        yield redis, workers
