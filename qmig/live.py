@@ -1,5 +1,6 @@
 """The view of a running migration: a bar where there is a terminal, plain lines every few seconds where not."""
 
+import os
 import time
 from types import TracebackType
 
@@ -20,11 +21,14 @@ SHOWN_WORKERS = 16
 
 
 class LiveView:
-    """Shows one migration on stderr, so that stdout carries the result alone."""
+    """Shows one migration on stderr, so that stdout carries the result alone; a quiet one shows warnings alone."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, quiet: bool = False) -> None:
         self._title = title
+        self._quiet = quiet
         self._console = Console(stderr=True, highlight=False)
+        # A log that only looks like a terminal is not redrawn.
+        self._redraws = self._console.is_terminal and "CI" not in os.environ
         self._live: Live | None = None
         self._began = time.monotonic()
         self._last_line = 0.0
@@ -39,12 +43,15 @@ class LiveView:
         self.close()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        if not self._quiet:
+            self._console.print(text, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         self._console.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True)
 
     def show(self, progress: Progress) -> None:
+        if self._quiet:
+            return
         now = time.monotonic()
         if self._samples and progress.points == self._samples[0][1]:
             # Nothing has moved yet: the rate begins when the first points arrive.
@@ -52,7 +59,7 @@ class LiveView:
         self._samples.append((now, progress.points, progress.bytes))
         while len(self._samples) > 2 and now - self._samples[0][0] > RATE_OVER:
             self._samples.pop(0)
-        if self._console.is_terminal:
+        if self._redraws:
             if self._live is None:
                 self._live = Live(console=self._console, auto_refresh=False, transient=True)
                 self._live.start()
@@ -106,7 +113,8 @@ class LiveView:
             head,
             Text(
                 f"{progress.points:,}/{progress.total:,} points · {points:,.0f}/s · {size / 1e6:,.1f} MB/s"
-                f"{self._left(progress, points).replace('  ', ' · ', 1)}",
+                f"{self._left(progress, points).replace('  ', ' · ', 1)}"
+                f"{f' · limit {progress.max_rate:,}/s' if progress.max_rate else ''}",
                 no_wrap=True,
                 overflow="ellipsis",
             ),

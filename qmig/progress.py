@@ -9,7 +9,8 @@ from qmig.ledger import ChunkRecord, State
 
 @dataclass
 class Progress:
-    """Sums over a migration's chunks. `total` is the points that the plan expected."""
+    """Sums over a migration's chunks. `total` is the points that the plan expected, `max_rate` the limit on them a
+    second."""
 
     chunks: int
     total: int
@@ -17,6 +18,7 @@ class Progress:
     bytes: int = 0
     retries: int = 0
     resumed: int = 0
+    max_rate: int | None = None
     states: Counter[str] = field(default_factory=Counter)
     running: list[ChunkRecord] = field(default_factory=list)
     failed: list[ChunkRecord] = field(default_factory=list)

@@ -62,6 +62,7 @@ class Watch:
             finished,
             chunks=record.chunks,
             total=record.expected,
+            max_rate=record.max_rate,
             states=finished.states.copy(),
             running=[],
             failed=list(finished.failed),

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+import psutil
+
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger import ChunkRecord, Ledger, MigrationRecord
@@ -53,6 +55,13 @@ def chunks_of(ends: Ends) -> list[ChunkRecord]:
     if record is None or not record.chunks:
         return []
     return Ledger(ends.target, ends.ledger).chunks(record.migration, range(record.chunks))
+
+
+def worker_at_work(ends: Ends) -> psutil.Process:
+    """A worker process of this machine that has a chunk."""
+    until(lambda: any(chunk.owner for chunk in chunks_of(ends)), "a worker taking a chunk")
+    owner = next(chunk.owner for chunk in chunks_of(ends) if chunk.owner)
+    return psutil.Process(int(owner.split("/")[1]))
 
 
 def copied(ends: Ends) -> int:

@@ -4,14 +4,15 @@ from typing import Any
 
 import click
 
-from qmig.cli.options import broker_option
+from qmig.cli.options import broker_option, quiet_option
 from qmig.cli.steering import migration_argument, open_ledger
 
 
 @click.command()
 @migration_argument
 @broker_option
-def attach(migration: str | None, broker_url: str | None, **where: Any) -> None:
+@quiet_option
+def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: Any) -> None:
     """Show a migration live until it ends; Ctrl-C leaves the view and lets the migration go on.
 
     MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one. With a broker
@@ -43,7 +44,7 @@ def attach(migration: str | None, broker_url: str | None, **where: Any) -> None:
                 raise Interrupted(f"left; {record.title} goes on, and `qmig attach {record.migration}` comes back")
             time.sleep(seconds)
 
-        with LiveView(record.title) as view:
+        with LiveView(record.title, quiet) as view:
             progress = Follower(watch, fleet, view).follow(between)
         points, seconds = progress.points - points_before, time.monotonic() - began
         click.echo(describe_summary(Summary(watch.found, progress, watch.books, points, seconds, "since attached")))

@@ -22,6 +22,7 @@ def demo() -> None:
     from qmig.connections import Server
     from qmig.embedded.qdrant.process import EmbeddedQdrant
     from qmig.errors import TerminalError
+    from qmig.live import LiveView
     from qmig.migration import Endpoint, Migration, Source, Target
     from qmig.sealing import Credentials
     from qmig.survey import Wishes
@@ -44,7 +45,8 @@ def demo() -> None:
                 f"--target-url {target.url} --target-collection {COLLECTION} -c --workers 2"
             )
             migration = Migration(source=Source("qdrant", source, COLLECTION), target=Target(target, COLLECTION))
-            migrate(migration, Credentials(), Wishes(create_target=True), None, 2, interrupted)
+            with LiveView(migration.title) as view:
+                migrate(migration, Credentials(), Wishes(create_target=True), None, 2, view, interrupted)
             compared, differing = data.differing_points(source_server, target_server, COLLECTION)
             if differing:
                 raise TerminalError(f"{differing:,} of {compared:,} points differ or are missing in the target")

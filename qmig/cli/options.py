@@ -135,6 +135,10 @@ broker_option = option(
 )
 
 
+quiet_option = option(
+    "--quiet", "quiet", is_flag=True, help="Show no progress: warnings, and the summary at the end."
+)
+
 # The migration's own options, in the order of the help.
 _MIGRATION_OPTIONS = (
     option(
@@ -231,6 +235,7 @@ _MIGRATION_OPTIONS = (
         help="Points a second over the whole fleet; `qmig throttle` changes it while it runs.",
     ),
     option("--detach", "detach", is_flag=True, help="Plan, queue, print the migration's id and leave."),
+    quiet_option,
     option("--dry-run", "dry_run", is_flag=True, help="Print what would be done and write nothing."),
 )
 

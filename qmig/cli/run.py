@@ -66,6 +66,7 @@ def run(
     chunk_size: int | None,
     max_rate: int | None,
     detach: bool,
+    quiet: bool,
     dry_run: bool,
 ) -> None:
     """Run a migration from `source`, or with `dry_run` print what it would do.
@@ -85,10 +86,12 @@ def run(
     with interruption() as interrupted:
         if dry_run:
             look(migration, credentials, wishes)
-        elif detach:
-            leave(migration, credentials, wishes, broker_url or "", interrupted)
-        else:
-            migrate(migration, credentials, wishes, broker_url, workers, interrupted)
+            return
+        with LiveView(migration.title, quiet) as view:
+            if detach:
+                leave(migration, credentials, wishes, broker_url or "", view, interrupted)
+            else:
+                migrate(migration, credentials, wishes, broker_url, workers, view, interrupted)
 
 
 def look(migration: Migration, credentials: Credentials, wishes: Wishes) -> None:
@@ -104,11 +107,11 @@ def migrate(
     wishes: Wishes,
     broker_url: str | None,
     workers: int | None,
+    view: LiveView,
     interrupted: Callable[[], bool],
 ) -> None:
     """Migrate over the broker's fleet, or over one of this machine's own, and print the summary."""
     with (
-        LiveView(migration.title) as view,
         Fleet(broker_url) if broker_url else _local_fleet(workers or os.cpu_count() or 1) as fleet,
         Coordinator(migration, credentials, wishes, view) as coordinator,
     ):
@@ -125,11 +128,15 @@ def migrate(
 
 
 def leave(
-    migration: Migration, credentials: Credentials, wishes: Wishes, broker_url: str, interrupted: Callable[[], bool]
+    migration: Migration,
+    credentials: Credentials,
+    wishes: Wishes,
+    broker_url: str,
+    view: LiveView,
+    interrupted: Callable[[], bool],
 ) -> None:
     """Plan, queue, print the migration's id, and leave the rest to the fleet."""
     with (
-        LiveView(migration.title) as view,
         Fleet(broker_url) as fleet,
         Coordinator(migration, credentials, wishes, view) as coordinator,
     ):

@@ -7,7 +7,6 @@ import subprocess
 import psutil
 import pytest
 
-from qmig.embedded.processes import ChildProcess
 from qmig.ledger import State
 from qmig.progress import Progress
 from tests.conftest import Ends, Run, start_workers
@@ -25,6 +24,7 @@ from tests.migrating import (
     start,
     until,
     until_copied,
+    worker_at_work,
 )
 
 
@@ -32,10 +32,6 @@ from tests.migrating import (
 def filled(ends: Ends) -> Ends:
     fill_source(ends)
     return ends
-
-
-def pool_children(workers: ChildProcess) -> list[psutil.Process]:
-    return psutil.Process(workers.pid).children()
 
 
 @pytest.mark.parametrize("moment", [1, 1000, 3500])
@@ -80,10 +76,10 @@ def test_coordinator_killed_the_fleet_goes_on_and_so_does_the_command(filled: En
 
 
 def test_worker_process_killed_in_the_middle_of_a_chunk(filled: Ends) -> None:
-    with own_fleet() as (redis, workers):
+    with own_fleet() as (redis, _):
         running = start(filled, *SLOWLY, broker=redis.url)
         until_copied(filled, 500)
-        pool_children(workers)[0].kill()
+        worker_at_work(filled).kill()
         assert running.wait(PATIENCE) == 0, running.read_stderr()
     assert arrived(filled)
     assert "1 of them resumed" in running.read_stdout()

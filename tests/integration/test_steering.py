@@ -29,6 +29,7 @@ from tests.migrating import (
     until,
     until_copied,
     until_state,
+    worker_at_work,
 )
 
 
@@ -82,7 +83,7 @@ def test_the_fleet_finishes_what_a_killed_coordinator_began(filled: Ends) -> Non
         until_copied(filled, 500)
         running.kill()
         # And it takes up the chunk of a worker that dies when nobody looks on.
-        os.kill(int(next(chunk.owner for chunk in chunks_of(filled) if chunk.owner).split("/")[1]), signal.SIGKILL)
+        worker_at_work(filled).kill()
         until_state(filled, State.DONE)
     assert arrived(filled)
     assert sum(chunk.claims for chunk in chunks_of(filled)) > len(chunks_of(filled))
