@@ -87,9 +87,9 @@ class Follower:
             self._idle_since = now
         elif now - self._idle_since >= NO_WORKER_AFTER and now - self._asked >= NO_WORKER_AFTER:
             self._asked = now + NO_WORKER_AGAIN
-            self._ask_for_workers()
+            self._ask_for_workers(record.planned and progress.all_finished)
 
-    def _ask_for_workers(self) -> None:
+    def _ask_for_workers(self, at_the_end: bool) -> None:
         if self._fleet is None:
             return
         try:
@@ -102,6 +102,8 @@ class Follower:
                 f"no worker answers on {self._fleet.shown_url}; start some with `qmig worker --broker-url …` on any "
                 "host; waiting"
             )
+        elif at_the_end:
+            self._view.say("every chunk is copied; the books are being checked")
         else:
             self._view.warn(
                 f"{len(workers)} workers answer on {self._fleet.shown_url} and none is at this migration: they are "

@@ -44,6 +44,10 @@ class Progress:
             self.failed.append(chunk)
 
     @property
+    def all_finished(self) -> bool:
+        return self.states[State.DONE] + self.states[State.FAILED] == self.chunks
+
+    @property
     def share(self) -> float:
         """The part that is done, 0 to 1; the plan's counts are estimates, the states are not."""
         if self.chunks and self.states[State.DONE] == self.chunks:
