@@ -100,7 +100,7 @@ def _plan(target: Endpoint, source: Endpoint | None, collection: str, chunk_size
         ledger.save_chunks(chunks)
         recorded = time.monotonic()
         after = resource.getrusage(resource.RUSAGE_SELF)
-        ledger.forget(migration)
+        ledger.forget_chunks(migration)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     answers.put(
         Planned(
