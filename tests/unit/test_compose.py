@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_compose_file_is_valid_by_the_compose_specification() -> None:
 
 
 def test_every_part_of_a_fleet_is_there(services: dict[str, Any]) -> None:
-    assert set(services) == {"redis", "source", "target", "worker", "flower", "qmig"}
+    assert set(services) == {"redis", "source", "target", "milvus", "worker", "flower", "qmig"}
 
 
 def test_every_image_is_pinned_to_a_version(services: dict[str, Any], dockerfile: str) -> None:
@@ -65,8 +66,19 @@ def test_nothing_is_published_beyond_the_host(services: dict[str, Any]) -> None:
 
 
 def test_every_server_says_whether_it_is_healthy(services: dict[str, Any]) -> None:
-    for name in ("redis", "source", "target", "flower"):
+    for name in ("redis", "source", "target", "milvus", "worker", "flower"):
         assert services[name]["healthcheck"]["test"], name
+
+
+def test_milvus_needs_no_other_container_and_starts_where_it_is_asked_for(services: dict[str, Any]) -> None:
+    milvus = services["milvus"]
+    assert milvus["profiles"] == ["milvus"]
+    assert "depends_on" not in milvus
+    assert (milvus["environment"]["ETCD_USE_EMBED"], milvus["environment"]["COMMON_STORAGETYPE"]) == ("true", "local")
+    (mounted,) = milvus["configs"]
+    assert mounted["target"] == milvus["environment"]["ETCD_CONFIG_PATH"]
+    etcd = YAML(typ="safe").load(YAML(typ="safe").load(COMPOSE)["configs"][mounted["source"]]["content"])
+    assert "127.0.0.1" in etcd["listen-client-urls"]
 
 
 def test_qdrant_is_asked_without_tools_that_its_image_lacks(services: dict[str, Any]) -> None:
@@ -121,7 +133,26 @@ def test_a_batch_in_flight_may_end_before_a_container_is_killed(services: dict[s
 def test_image_runs_qmig_under_an_init_and_not_as_root(dockerfile: str) -> None:
     assert re.search(r'^ENTRYPOINT \["/usr/bin/tini", "--", "qmig"\]$', dockerfile, re.M)
     last_stage = dockerfile[dockerfile.rindex("\nFROM ") :]
-    assert re.search(r"^USER (?!root)\S+", last_stage, re.M)
+    user = re.search(r"^USER (\d+)$", last_stage, re.M)
+    assert user is not None
+    assert f"--uid {user[1]} " in last_stage
+    assert int(user[1]) > 0
+
+
+def test_the_packages_are_a_layer_that_qmigs_own_changes_leave_alone(dockerfile: str) -> None:
+    steps = re.findall(r"^(?:COPY|RUN) .*(?:\n +.*)*", dockerfile, re.M)
+    requirements = next(step for step in steps if "--requirement requirements.txt" in step)
+    (qmig_itself,) = (step for step in steps if step.endswith("--no-deps ."))
+    copied_before = " ".join(step for step in steps[: steps.index(requirements)] if step.startswith("COPY"))
+    assert copied_before == "COPY pyproject.toml ./"
+    assert steps.index("COPY qmig qmig") < steps.index(qmig_itself)
+    program = re.search(r"python -c '([^']+)'", requirements)
+    assert program is not None
+    listed = subprocess.run(
+        [sys.executable, "-c", program[1].replace("\\\n", "")], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert listed.stdout.splitlines() == [*declared["dependencies"], *declared["optional-dependencies"]["embedded"]]
 
 
 def test_image_is_built_from_files_that_reach_the_builder(dockerfile: str) -> None:
