@@ -111,6 +111,20 @@ def test_chosen_partitions_and_their_names(migration: Migration, milvus_server: 
     assert {key: point.payload["where"] for key, point in points.items()} == wanted
 
 
+def test_a_partition_is_called_so(migration: Migration, milvus_server: MilvusServer) -> None:
+    if milvus_server.kind == "lite-2.5":
+        pytest.skip("this server has no partitions")
+    migration.create()
+    migration.insert([{"pk": key} for key in range(3)])
+    looked = migration.run("-c", "--dry-run", "--source-partition", "_default")
+    assert "partition _default  […, …)  ~3 points" in looked.stdout, looked.stderr
+    migration.succeed("--source-partition", "_default")
+    migration.client.delete(migration.source_name, filter="pk == 1")
+    migration.client.query(migration.source_name, filter="pk == 1", consistency_level="Strong")
+    done = migration.run("--source-partition", "_default")
+    assert "3 read and 2 now in […, …) of partition _default" in done.stderr
+
+
 def test_an_unknown_partition_is_an_error(migration: Migration, milvus_server: MilvusServer) -> None:
     migration.create()
     done = migration.run("-c", "--source-partition", "nowhere")
@@ -201,6 +215,25 @@ def test_repeats_of_a_key_are_reported(migration: Migration, milvus_server: Milv
     assert done.returncode == 3, done.stderr
     assert "500" in done.stderr
     assert numbers(migration).keys() == {str(key) for key in range(1000)}
+
+
+def test_changes_that_cancel_out_in_the_total_are_named_by_range(migration: Migration) -> None:
+    migration.create(fields=NUMBER)
+    migration.insert([{"pk": key, "number": 1} for key in range(0, 2000, 2)])
+    migration.succeed("--chunk-size", "250")
+    migration.client.delete(migration.source_name, filter="pk < 20")
+    migration.insert([{"pk": key, "number": 2} for key in range(1981, 2000, 2)])
+    # The answer to this has waited for both.
+    migration.client.query(migration.source_name, filter="pk == 1", consistency_level="Strong")
+
+    done = migration.run()
+
+    assert done.returncode == 0, done.stderr
+    assert "1,000 points were read, it holds 1,000 now" in done.stderr
+    read = [chunk["read"] for chunk in chunk_records(migration)]
+    assert len(read) >= 4
+    assert f"{read[0]} read and {read[0] - 10} now in […, " in done.stderr
+    assert f"{read[-1]} read and {read[-1] + 10} now in [" in done.stderr
 
 
 def test_more_repeats_than_a_page_has_keys(migration: Migration, milvus_server: MilvusServer) -> None:
