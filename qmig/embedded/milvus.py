@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import grpc
 
@@ -121,8 +121,9 @@ class MilvusServer(ABC):
 
     def _answers(self) -> bool:
         with self._channel() as channel:
+            check: Any = channel.unary_unary(f"{SERVICE}CheckHealth")
             try:
-                answer = channel.unary_unary(f"{SERVICE}CheckHealth")(b"", timeout=2)
+                answer = check(b"", timeout=2)
             except grpc.RpcError as error:
                 return error.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAUTHENTICATED)
             return bool(milvus.CheckHealthResponse.FromString(answer).isHealthy)
