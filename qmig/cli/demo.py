@@ -83,11 +83,9 @@ def _from_milvus(directory: Path, target: Server, interrupted: Callable[[], bool
 
     with EmbeddedMilvus(directory) as process:
         endpoint = Endpoint.parse(process.url, "source")
-        click.echo(f"source {endpoint.url}: Milvus Lite, filled with the same …")
+        click.echo(f"source {endpoint.url}: Milvus Lite, filled with the first paragraph of each documentation …")
         rows = fill(endpoint.url, MILVUS_COLLECTION, interrupted)
-        click.echo(
-            f"  {len(rows):,} rows with string keys, scalars, JSON and dynamic fields, two scalar indexes"
-        )
+        click.echo(f"  {len(rows):,} rows with string keys, scalars, JSON and dynamic fields, two scalar indexes")
         _migrate(Source("milvus", endpoint, MILVUS_COLLECTION), target, interrupted)
         _conclude(len(rows), differing_rows(rows, target, MILVUS_COLLECTION))
 

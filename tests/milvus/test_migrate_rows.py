@@ -5,14 +5,20 @@ import re
 import sys
 import time
 import uuid
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 from pymilvus import DataType, MilvusClient, MilvusException
 
+from qmig import migration as migrations
 from qmig.embedded.processes import ChildProcess
 from qmig.ledger import Ledger
+from qmig.migration import Endpoint
+from qmig.sealing import Credentials
+from qmig.sources.milvus import open_source
+from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.keys import NAMESPACE
 from qmig.target import collection_names
 from tests.contents import count as points_in
@@ -93,6 +99,27 @@ def test_rows_of_a_hundred_kilobytes(migration: Migration) -> None:
     for start in range(0, 100, 20):
         migration.insert(rows[start : start + 20])
     points = migration.succeed("--batch-size", "1000")
+    assert {key: point.payload for key, point in points.items()} == {str(row["pk"]): row for row in rows}
+
+
+def test_an_answer_that_the_server_refuses_is_asked_for_in_halves(migration: Migration) -> None:
+    """256 rows of 300 KB, which qmig asks for first, are over the 64 MB of an answer."""
+    texts = [f"text_{number}" for number in range(5)]
+    migration.create(fields={name: {"datatype": DataType.VARCHAR, "max_length": 65535} for name in texts})
+    rows = [{"pk": key, **{name: f"{key} {name} ".ljust(60_000, "x") for name in texts}} for key in range(260)]
+    for start in range(0, len(rows), 20):
+        migration.insert(rows[start : start + 20])
+    definition = migrations.Migration(
+        migrations.Source("milvus", Endpoint.parse(migration.url, ""), migration.source_name),
+        migrations.Target(migration.target.endpoint, migration.target_name),
+    )
+    with closing(open_source(definition, Credentials())) as source:
+        source.settle(None)
+        with pytest.raises(ResultTooLargeError):
+            source.server.query(source._requests.rows(None, None, None, 256))
+
+    points = migration.succeed("--batch-size", "1000", "--batch-bytes", str(32 * 1024 * 1024))
+
     assert {key: point.payload for key, point in points.items()} == {str(row["pk"]): row for row in rows}
 
 
