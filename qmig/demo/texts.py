@@ -6,6 +6,7 @@ import sysconfig
 import warnings
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,13 @@ LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages"}
 Text = tuple[str, dict[str, Any]]
 
 
-def standard_library() -> Iterator[Text]:
+@cache
+def standard_library() -> list[Text]:
     """Text and payload of every definition in the standard library and of every paragraph that documents it."""
+    return list(_library())
+
+
+def _library() -> Iterator[Text]:
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root)
