@@ -8,7 +8,7 @@ MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
 
 .PHONY: demo test test_unit test_integration lint fmt clean
 
-demo: $(STAMP)
+demo: $(STAMP) $(VENV)/milvus/.lite
 	@$(BIN)/qmig demo
 
 test: $(STAMP) $(MILVUS)

@@ -43,7 +43,9 @@ class OtherLoad:
 
     def _our_seconds(self) -> float:
         own = psutil.Process()
-        pids = {own.pid, *self._servers, *(child.pid for child in own.children(recursive=True))}
+        # A server may be the child of what listens for it.
+        roots = [own, *(psutil.Process(pid) for pid in self._servers if psutil.pid_exists(pid))]
+        pids = {process.pid for root in roots for process in (root, *root.children(recursive=True))}
         return sum(map(_cpu_seconds, pids))
 
 

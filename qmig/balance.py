@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qmig.ledger import ChunkRecord, MigrationRecord
-from qmig.migration import Routing
+from qmig.migration import Migration, Routing
 from qmig.plan import holes
-from qmig.sources import Source
+from qmig.sources import Source, part_title
 from qmig.sources.qdrant import QdrantSource
 from qmig.target import present_ids
 
-# Ranges that an error names; the rest is counted.
+# Ranges that a message names; the rest is counted.
 SHOWN_RANGES = 10
 
 
@@ -43,11 +43,12 @@ def balance(
     `target` reads the target collection the way a source is read. Its parts are the shard keys that points
     were routed to.
     """
+    definition = Migration.from_json(record.definition)
     books = Balance(errors=holes(chunks))
     _balance_chunks(books, chunks)
     read = _sum_by_part(chunks)
     books.read = sum(read.values())
-    _balance_source(books, read, chunks, source)
+    _balance_source(books, read, chunks, source, definition)
     books.target_before = sum(record.before.values())
     if routing == Routing() and set(read) <= set(target.parts()):
         expected = {part: record.before.get(part or "", 0) + points for part, points in read.items()}
@@ -58,7 +59,8 @@ def balance(
     books.target_now = sum(actual.values())
     short = {part for part in expected if actual[part] < expected[part]}
     if short:
-        _compare_ids(books, [c for c in chunks if c.part in short or None in short], source, target)
+        looked_at = [chunk for chunk in chunks if chunk.part in short or None in short]
+        _compare_ids(books, looked_at, source, target, definition)
         missing = sum(expected.values()) - books.target_now
         if not books.errors and routing.shard_key_field is not None and source.repeats():
             books.errors.append(
@@ -87,28 +89,35 @@ def _balance_chunks(books: Balance, chunks: Sequence[ChunkRecord]) -> None:
 
 
 def _balance_source(
-    books: Balance, read: dict[str | None, int], chunks: Sequence[ChunkRecord], source: Source
+    books: Balance,
+    read: dict[str | None, int],
+    chunks: Sequence[ChunkRecord],
+    source: Source,
+    definition: Migration,
 ) -> None:
-    now = {part: source.count(part, exact=True) for part in source.parts()}
-    books.source_now = sum(now.values())
-    given = {
-        part: count - _withheld(books, part, chunks, source) for part, count in now.items() if count != read[part]
-    }
-    if {**now, **given} != read:
+    given = {part: source.count(part, exact=True) for part in source.parts()}
+    books.source_now = sum(given.values())
+    differing: list[str] = []
+    withheld: list[str] = []
+    for part in given:
+        of_part = [chunk for chunk in chunks if chunk.part == part]
+        ranges = [(chunk.start, chunk.end) for chunk in of_part]
+        recounts = source.recount(part, ranges, [chunk.read for chunk in of_part])
+        if recounts is None or not of_part:
+            continue
+        given[part] = sum(recount.given for recount in recounts)
+        for chunk, recount in zip(of_part, recounts, strict=True):
+            if recount.withheld:
+                withheld.append(f"{recount.withheld:,} in {_range(chunk, definition)}")
+            if recount.given != chunk.read:
+                differing.append(f"{chunk.read:,} read and {recount.given:,} now in {_range(chunk, definition)}")
+    books.withheld = _first(withheld)
+    if differing or given != {**dict.fromkeys(given, 0), **read}:
+        ranges_now = f" ({'; '.join(_first(differing))})" if differing else ""
         books.notices.append(
             f"the source was written to meanwhile: {books.read:,} points were read, it holds "
-            f"{books.source_now:,} now; what was added or changed behind the copy is not in the target"
+            f"{books.source_now:,} now{ranges_now}; what was added or changed behind the copy is not in the target"
         )
-
-
-def _withheld(books: Balance, part: str | None, chunks: Sequence[ChunkRecord], source: Source) -> int:
-    """Rows of the part that the source counts and gives to nobody; the books get the ranges."""
-    total = 0
-    for chunk in chunks:
-        if chunk.part == part and (rows := source.withheld(part, chunk.start, chunk.end, chunk.read)):
-            total += rows
-            books.withheld.append(f"{rows:,} in {_range(chunk)}")
-    return total
 
 
 def _sum_by_part(chunks: Sequence[ChunkRecord]) -> defaultdict[str | None, int]:
@@ -118,7 +127,13 @@ def _sum_by_part(chunks: Sequence[ChunkRecord]) -> defaultdict[str | None, int]:
     return sums
 
 
-def _compare_ids(books: Balance, chunks: Sequence[ChunkRecord], source: Source, target: QdrantSource) -> None:
+def _compare_ids(
+    books: Balance,
+    chunks: Sequence[ChunkRecord],
+    source: Source,
+    target: QdrantSource,
+    definition: Migration,
+) -> None:
     """Name the ranges in which ids of the source are not in the target."""
     target_parts = set(target.parts())
     ranges: list[str] = []
@@ -129,15 +144,17 @@ def _compare_ids(books: Balance, chunks: Sequence[ChunkRecord], source: Source, 
         lacking = ids - present_ids(target.server, target.collection, ids, part)
         if lacking:
             missing += len(lacking)
-            ranges.append(f"{len(lacking):,} in {_range(chunk)}")
+            ranges.append(f"{len(lacking):,} in {_range(chunk, definition)}")
     if missing:
-        more = f" and {len(ranges) - SHOWN_RANGES} more ranges" if len(ranges) > SHOWN_RANGES else ""
-        books.errors.append(
-            f"missing in the target: {missing:,} of the source's points: {'; '.join(ranges[:SHOWN_RANGES])}{more}"
-        )
+        books.errors.append(f"missing in the target: {missing:,} of the source's points: {'; '.join(_first(ranges))}")
 
 
-def _range(chunk: ChunkRecord) -> str:
-    of_part = f" of {chunk.part}" if chunk.part is not None else ""
+def _first(ranges: list[str]) -> list[str]:
+    left = len(ranges) - SHOWN_RANGES
+    return ranges if left <= 0 else [*ranges[:SHOWN_RANGES], f"and {left:,} more ranges"]
+
+
+def _range(chunk: ChunkRecord, definition: Migration) -> str:
+    of_part = f" of {part_title(definition, chunk.part)}" if chunk.part is not None else ""
     start, end = ("…" if edge is None else edge for edge in (chunk.start, chunk.end))
     return f"[{start}, {end}){of_part}"

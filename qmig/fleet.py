@@ -6,6 +6,8 @@ from typing import Any
 
 import redis
 from celery import Celery
+from kombu import pools
+from kombu.exceptions import OperationalError
 
 from qmig import __version__
 from qmig.errors import TransientError, UsageError
@@ -38,6 +40,8 @@ class Fleet:
             self.board = Noticeboard(broker_url)
         except ValueError as error:
             raise self._unusable(error) from None
+        # Not the app's own pool, which stays with the broker of the process' first fleet.
+        self._producers = pools.producers[app.connection_for_write(broker_url)]
 
     @property
     def shown_url(self) -> str:
@@ -89,7 +93,7 @@ class Fleet:
 
     def _send(self, tasks: Iterable[tuple[str, MigrationTask, int, dict[str, Any]]]) -> None:
         try:
-            with self._app.producer_pool.acquire(block=True) as producer:
+            with self._producers.acquire(block=True) as producer:
                 for name, task, priority, settings in tasks:
                     self._app.send_task(
                         name,
@@ -100,7 +104,7 @@ class Fleet:
                         retry=False,
                         **settings,
                     )
-        except (redis.RedisError, self._app.connection().connection_errors) as error:
+        except (redis.RedisError, OperationalError) as error:
             raise self._away(error) from None
 
     def queued(self) -> int:

@@ -47,7 +47,7 @@ class State:
 
 @dataclass(frozen=True)
 class ChunkRecord:
-    """One chunk: its range `[start, end)` within a shard key, and how far it is.
+    """One chunk: its range `[start, end)` within a part of the source, and how far it is.
 
     Keys are texts (see `qmig.wire.keys`), None an open end. `offset` is the next key to read. `beat` counts the
     owner's signs of life. `read` and `acknowledged` count points, `bytes` those of the upserts.

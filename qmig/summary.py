@@ -7,6 +7,7 @@ from qmig.ledger import MigrationRecord
 from qmig.migration import Migration
 from qmig.plan import cut, make_outline
 from qmig.progress import Progress
+from qmig.sources import part_title
 from qmig.survey import Survey
 from qmig.target.comparison import Vectors
 from qmig.wire import api
@@ -75,7 +76,7 @@ def describe_survey(migration: Migration, survey: Survey, chunk_size: int | None
         if number == SHOWN_CHUNKS:
             lines.append("  …")
             break
-        part = f"shard key {chunk.part}  " if chunk.part is not None else ""
+        part = f"{part_title(migration, chunk.part)}  " if chunk.part is not None else ""
         lines.append(f"  {chunk.index:>5}  {part}[{chunk.start or '…'}, {chunk.end or '…'})  ~{chunk.aim:,} points")
     lines.append("nothing was written")
     return "\n".join(lines)

@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from qmig.errors import TerminalError
 from qmig.ledger import ChunkRecord, MigrationRecord
+from qmig.migration import Migration
+from qmig.sources import part_title
 
 # Raised when a task's fields change their meaning; a worker refuses what it does not know.
 VERSION = 2
@@ -62,15 +64,17 @@ class ChunkTask(MigrationTask):
         return MigrationTask(**{one.name: getattr(self, one.name) for one in fields(MigrationTask)})
 
 
-def chunk_title(chunk: ChunkRecord, chunks: int) -> str:
-    """A chunk for a person: which of how many, its shard key and its range."""
-    part = f" · shard key {chunk.part}" if chunk.part is not None else ""
-    return f"chunk {chunk.index + 1}/{chunks}{part} · ids {chunk.start or '…'} to {chunk.end or '…'}"
+def chunk_title(record: MigrationRecord, chunk: ChunkRecord) -> str:
+    """A chunk for a person: which of how many, its part and its range."""
+    part = ""
+    if chunk.part is not None:
+        part = f" · {part_title(Migration.from_json(record.definition), chunk.part)}"
+    return f"chunk {chunk.index + 1}/{record.chunks}{part} · ids {chunk.start or '…'} to {chunk.end or '…'}"
 
 
 def shown_as(record: MigrationRecord, chunk: ChunkRecord) -> dict[str, str]:
     """The representations of a task's arguments that Flower shows."""
-    return {"argsrepr": record.title, "kwargsrepr": chunk_title(chunk, record.chunks)}
+    return {"argsrepr": record.title, "kwargsrepr": chunk_title(record, chunk)}
 
 
 def progress_text(chunk: ChunkRecord, points_before: int, seconds: float) -> str:

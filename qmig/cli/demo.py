@@ -1,59 +1,115 @@
 """`qmig demo`: the main job on this machine, with real data and nothing to set up."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from qmig.cli.options import global_options
 
+if TYPE_CHECKING:
+    from qmig.connections import Server
+    from qmig.migration import Source
+
 COLLECTION = "python-docs"
+# Milvus takes no hyphen in a name.
+MILVUS_COLLECTION = "python_docs"
+WORKERS = 2
 
 
 @click.command()
 @global_options
 def demo() -> None:
-    """Fill a small Qdrant with this Python's documentation, migrate it with two workers, compare the contents.
+    """Migrate this Python's documentation into a small Qdrant, out of another and out of a Milvus, and compare it.
 
     Everything runs on loopback in a temporary directory, and is gone afterwards.
     """
     import tempfile
-    from pathlib import Path
 
-    from qmig import demo as data
-    from qmig.cli.run import interruption, migrate
+    from qmig.cli.run import interruption
     from qmig.connections import Server
     from qmig.embedded.qdrant.process import EmbeddedQdrant
-    from qmig.errors import TerminalError
-    from qmig.live import LiveView
-    from qmig.migration import Endpoint, Migration, Source, Target
-    from qmig.sealing import Credentials
-    from qmig.survey import Wishes
+    from qmig.migration import Endpoint
 
     with (
         interruption() as interrupted,
         tempfile.TemporaryDirectory(prefix="qmig-demo-") as directory,
-        EmbeddedQdrant(Path(directory, "source")) as source_process,
-        EmbeddedQdrant(Path(directory, "target")) as target_process,
+        EmbeddedQdrant(Path(directory, "target")) as target,
+        Server(Endpoint.parse(target.url, "target"), "target") as target_server,
     ):
-        source = Endpoint.parse(source_process.url, "source")
-        target = Endpoint.parse(target_process.url, "target")
-        click.echo(f"source {source.url} and target {target.url}: Qdrant's engine, two processes of this machine")
-        with Server(source, "source") as source_server, Server(target, "target") as target_server:
-            click.echo("filling the source with the standard library's definitions and documentation …")
-            points = data.fill(source_server, COLLECTION, interrupted)
-            click.echo(f"  {points:,} points of {data.DIMENSIONS} dimensions with payloads, two payload indexes")
-            click.echo(
-                f"$ qmig qdrant --source-url {source.url} --source-collection {COLLECTION} "
-                f"--target-url {target.url} --target-collection {COLLECTION} -c --workers 2"
-            )
-            migration = Migration(source=Source("qdrant", source, COLLECTION), target=Target(target, COLLECTION))
-            with LiveView(migration.title) as view:
-                migrate(migration, Credentials(), Wishes(create_target=True), None, 2, view, interrupted)
-            compared, differing = data.differing_points(source_server, target_server, COLLECTION)
-            if differing:
-                raise TerminalError(f"{differing:,} of {compared:,} points differ or are missing in the target")
-            click.echo(f"compared {compared:,} points, vectors and payloads: source and target are equal")
+        _from_qdrant(Path(directory, "qdrant"), target_server, interrupted)
+        _from_milvus(Path(directory, "milvus"), target_server, interrupted)
     click.echo(
         "everything that was started is stopped. Next:\n"
         "  qmig qdrant --help        copy a collection of your own; add --dry-run to look first\n"
+        "  qmig milvus --help        the same from Milvus\n"
         "  qmig worker --help        let other hosts take part\n"
         "  README.md                 the rest"
     )
+
+
+def _from_qdrant(directory: Path, target: Server, interrupted: Callable[[], bool]) -> None:
+    from qmig.connections import Server
+    from qmig.demo.qdrant import differing_points, fill
+    from qmig.embedded.qdrant.process import EmbeddedQdrant
+    from qmig.migration import Endpoint, Source
+
+    with EmbeddedQdrant(directory) as process:
+        endpoint = Endpoint.parse(process.url, "source")
+        click.echo(
+            f"source {endpoint.url} and target {target.endpoint.url}: Qdrant's engine, two processes of this machine"
+        )
+        with Server(endpoint, "source") as server:
+            click.echo("filling the source with the standard library's definitions and documentation …")
+            click.echo(f"  {fill(server, COLLECTION, interrupted):,} points with payloads, two payload indexes")
+            _migrate(Source("qdrant", endpoint, COLLECTION), target, interrupted)
+            _conclude(*differing_points(server, target, COLLECTION))
+
+
+def _from_milvus(directory: Path, target: Server, interrupted: Callable[[], bool]) -> None:
+    from qmig.embedded.milvus import EmbeddedMilvus
+
+    if EmbeddedMilvus.missing():
+        click.echo(
+            "no Milvus is here to migrate from; this brings one for the next time:\n"
+            f"  pip install --target {EmbeddedMilvus.home()} milvus-lite=={EmbeddedMilvus.version}"
+        )
+        return
+    from qmig.demo.milvus import differing_rows, fill
+    from qmig.migration import Endpoint, Source
+
+    with EmbeddedMilvus(directory) as process:
+        endpoint = Endpoint.parse(process.url, "source")
+        click.echo(f"source {endpoint.url}: Milvus Lite, filled with the first paragraph of each documentation …")
+        rows = fill(endpoint.url, MILVUS_COLLECTION, interrupted)
+        click.echo(f"  {len(rows):,} rows with string keys, scalars, JSON and dynamic fields, two scalar indexes")
+        _migrate(Source("milvus", endpoint, MILVUS_COLLECTION), target, interrupted)
+        _conclude(len(rows), differing_rows(rows, target, MILVUS_COLLECTION))
+
+
+def _migrate(source: Source, target: Server, interrupted: Callable[[], bool]) -> None:
+    from qmig.cli.run import migrate
+    from qmig.live import LiveView
+    from qmig.migration import Migration, Target
+    from qmig.sealing import Credentials
+    from qmig.survey import Wishes
+
+    name = source.collection
+    click.echo(
+        f"$ qmig {source.kind} --source-url {source.endpoint.url} --source-collection {name} "
+        f"--target-url {target.endpoint.url} --target-collection {name} -c --workers {WORKERS}"
+    )
+    migration = Migration(source, Target(target.endpoint, name))
+    with LiveView(migration.title) as view:
+        migrate(migration, Credentials(), Wishes(create_target=True), None, WORKERS, view, interrupted)
+
+
+def _conclude(compared: int, differing: int) -> None:
+    from qmig.errors import TerminalError
+
+    if differing:
+        raise TerminalError(f"{differing:,} of {compared:,} points differ or are missing in the target")
+    click.echo(f"compared {compared:,} points, vectors and payloads: source and target are equal")

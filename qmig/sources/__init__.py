@@ -11,7 +11,19 @@ from qmig.sealing import Credentials
 from qmig.target import ShardKeyPlacement
 from qmig.wire import api
 
-SOURCES = {"qdrant": "qmig.sources.qdrant", "milvus": "qmig.sources.milvus"}
+
+@dataclass(frozen=True)
+class Kind:
+    """The module that reads sources of a kind, and what a part of one is called."""
+
+    module: str
+    part: str
+
+
+SOURCES = {
+    "qdrant": Kind("qmig.sources.qdrant", part="shard key"),
+    "milvus": Kind("qmig.sources.milvus", part="partition"),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,14 @@ class Boundary:
 
     key: str
     points: int
+
+
+@dataclass(frozen=True)
+class Recount:
+    """What a range holds now: keys that the source gives, and rows that it counts and gives to nobody."""
+
+    given: int
+    withheld: int = 0
 
 
 class Read(Protocol):
@@ -91,8 +111,13 @@ class Source(Protocol):
     def point_ids(self, part: str | None, start: str | None, end: str | None) -> set[str]:
         """The ids of all points in `[start, end)`, as the target has them."""
 
-    def withheld(self, part: str | None, start: str | None, end: str | None, given: int) -> int:
-        """Rows that the source counts in `[start, end)` and gives to nobody, `given` points having been read."""
+    def recount(
+        self, part: str | None, ranges: Sequence[tuple[str | None, str | None]], read: Sequence[int]
+    ) -> list[Recount] | None:
+        """What each `[start, end)` of the part holds now, of which so many points were read.
+
+        The keys of a range are looked at where the source counts more or fewer; None where it counts no ranges.
+        """
 
     def close(self) -> None:
         """Close the connections."""
@@ -100,5 +125,10 @@ class Source(Protocol):
 
 def open_source(migration: Migration, credentials: Credentials) -> Source:
     """Connect to the migration's source."""
-    source: Source = import_module(SOURCES[migration.source.kind]).open_source(migration, credentials)
+    source: Source = import_module(SOURCES[migration.source.kind].module).open_source(migration, credentials)
     return source
+
+
+def part_title(migration: Migration, part: str | None) -> str:
+    """A part for a person, such as `partition north`; nothing where the source has no parts."""
+    return "" if part is None else f"{SOURCES[migration.source.kind].part} {part}"

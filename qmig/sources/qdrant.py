@@ -10,7 +10,7 @@ from qmig.errors import TerminalError
 from qmig.migration import Migration
 from qmig.reachability import server_version
 from qmig.sealing import Credentials
-from qmig.sources import Batch, Boundary
+from qmig.sources import Batch, Boundary, Recount
 from qmig.target import (
     ShardKeyPlacement,
     close_names,
@@ -173,8 +173,14 @@ class QdrantSource:
                 return found
             start = batch.next_key
 
-    def withheld(self, part: str | None, start: str | None, end: str | None, given: int) -> int:  # noqa: ARG002
-        return 0
+    def recount(
+        self,
+        part: str | None,  # noqa: ARG002
+        ranges: Sequence[tuple[str | None, str | None]],  # noqa: ARG002
+        read: Sequence[int],  # noqa: ARG002
+    ) -> list[Recount] | None:
+        # There is no filter on ranges of ids: each would have to be scrolled.
+        return None
 
     def _distinct_count(self) -> int:
         """Ids in the whole collection, one that repeats across shard keys counted once.

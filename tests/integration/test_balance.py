@@ -93,4 +93,4 @@ def test_points_missing_under_one_shard_key_are_named(ends: Ends, migrate: Run) 
     result = migrate("-c")
 
     assert result.returncode == 1
-    assert 'missing in the target: 1 of the source\'s points: 1 in […, …) of "us"' in result.stderr
+    assert 'missing in the target: 1 of the source\'s points: 1 in […, …) of shard key "us"' in result.stderr

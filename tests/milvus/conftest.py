@@ -49,7 +49,9 @@ def _server(kind: str, tmp_path_factory: pytest.TempPathFactory) -> MilvusServer
         return GivenServer(os.environ[VARIABLE])
     (server,) = (each for each in KINDS if each.kind == kind)
     if reason := server.missing():
-        pytest.skip(f"no Milvus {server.version}: {reason}")
+        pytest.skip(
+            f"no Milvus {server.version}: {reason}; there is no wheel for this platform, or `make test` did not run"
+        )
     return server(tmp_path_factory.mktemp(f"milvus-{kind}"))
 
 

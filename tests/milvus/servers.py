@@ -1,7 +1,7 @@
-"""Milvus servers as processes, on loopback: Milvus Lite 3.2, Milvus Lite 2.5 and the standalone server 2.3.
+"""Milvus servers besides the embedded one, on loopback: Milvus Lite 2.5 and the standalone server 2.3.
 
-Each lies in a folder of its own under the virtual environment (`make test` puts it there), because the packages
-conflict. Run as a script, this file starts the standalone server in a network of its own; see `StandaloneServer`.
+`make test` puts each into its folder. Run as a script, this file starts the standalone server in a network of its
+own; see `StandaloneServer`.
 """
 
 from __future__ import annotations
@@ -10,156 +10,24 @@ import ctypes
 import fcntl
 import importlib
 import os
-import shutil
 import signal
 import socket
 import struct
 import sys
 import threading
-import time
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import ClassVar, Self
+from types import FrameType
+from typing import ClassVar
 
+import grpc
+
+from qmig.embedded.milvus import LOOPBACK, READY_SECONDS, EmbeddedMilvus, MilvusServer
 from qmig.embedded.processes import ChildProcess
-from qmig.errors import TerminalError
 
-LOOPBACK = "127.0.0.1"
-READY_SECONDS = 60.0
-POLL_SECONDS = 0.05
-STOP_SECONDS = 15.0
 # The libraries of that wheel are for its executable alone: no other program starts among them.
 OLDER_LITE_START = 'cd "$0" && export LD_LIBRARY_PATH="$1" DYLD_LIBRARY_PATH="$1" && shift && exec "$@"'
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens to."""
-    with socket.socket() as taken:
-        taken.bind((LOOPBACK, 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
-class MilvusServer(ABC):
-    """A server process with data and a port that outlive a stop, so that `start` goes on where it was.
-
-    The process ends with this one, however this one ends (Linux).
-    """
-
-    kind: ClassVar[str]
-    """How fixtures and skips name it."""
-    version: ClassVar[str]
-    installed: ClassVar[str]
-    """The file, under `home`, without which there is no such server."""
-
-    def __init__(self, directory: Path, settings: Mapping[str, object] | None = None) -> None:
-        """Nothing runs yet. `settings` are the standalone server's, by their dotted names in milvus.yaml."""
-        self.directory = directory
-        self.settings = settings or {}
-        self.port = free_port()
-        self.notice = ""
-        self._process: ChildProcess | None = None
-
-    @classmethod
-    def home(cls) -> Path:
-        return Path(sys.prefix, "milvus", cls.kind)
-
-    @classmethod
-    def missing(cls) -> str:
-        """Why there is no such server here; empty where there is one."""
-        if (cls.home() / cls.installed).exists():
-            return ""
-        return f"no {cls.home() / cls.installed}: install.sh found no wheel for this platform, or has not run"
-
-    @property
-    def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None, "not started"
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.running
-
-    def start(self) -> None:
-        """Start the process and wait until it answers; raises TerminalError where it does not.
-
-        After a restart the collections of Milvus Lite 3.2 and of the standalone server have to be loaded again.
-        """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._process = self._launch()
-        self._wait_until_ready(self._process)
-
-    def stop(self) -> None:
-        """End it in its own way, in at most 15 s."""
-        if self._process is not None:
-            self._process.stop(STOP_SECONDS)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-
-    def log(self) -> str:
-        """What the process has printed."""
-        return self._process.read_stdout() + self._process.read_stderr() if self._process is not None else ""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """The data go, too: the standalone server's take a quarter of a gigabyte."""
-        self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    @abstractmethod
-    def _launch(self) -> ChildProcess: ...
-
-    def _wait_until_ready(self, process: ChildProcess) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._answers():
-            if not process.running:
-                raise TerminalError(f"{process.name} ended as it started: {self.log()[-500:]}")
-            if time.monotonic() > deadline:
-                process.kill()
-                raise TerminalError(f"{process.name} was not ready within {READY_SECONDS:g} s: {self.log()[-500:]}")
-            time.sleep(POLL_SECONDS)
-
-    def _answers(self) -> bool:
-        import grpc
-        from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
-
-        with grpc.insecure_channel(f"{LOOPBACK}:{self.port}") as channel:
-            stub = milvus_pb2_grpc.MilvusServiceStub(channel)
-            try:
-                return bool(stub.CheckHealth(milvus_pb2.CheckHealthRequest(), timeout=2).isHealthy)
-            except grpc.RpcError as error:
-                return error.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAUTHENTICATED)
-
-
-class LiteServer(MilvusServer):
-    """`milvus-lite server`: written in Python, one process."""
-
-    kind = "lite"
-    version = "3.2.2"
-    installed = "milvus_lite/__main__.py"
-
-    def _launch(self) -> ChildProcess:
-        command = [sys.executable, "-m", "milvus_lite", "server", "--data-dir", str(self.directory)]
-        return ChildProcess(
-            [*command, "--host", LOOPBACK, "--port", str(self.port)],
-            name=f"Milvus Lite {self.version}",
-            env={"PYTHONPATH": str(self.home())},
-        )
 
 
 class OlderLiteServer(MilvusServer):
@@ -195,8 +63,34 @@ class StandaloneServer(MilvusServer):
     # waits until the sessions of the former process have expired.
     defaults: ClassVar[Mapping[str, object]] = {"common.gracefulStopTimeout": 2, "common.session.ttl": 10}
 
+    def __init__(
+        self, directory: Path, settings: Mapping[str, object] | None = None, tls: tuple[Path, Path] | None = None
+    ) -> None:
+        """`settings` by their dotted names in milvus.yaml; `tls` are the PEM files of a certificate and its key."""
+        super().__init__(directory)
+        self.tls = tls
+        self._settings = {**self.defaults, **(settings or {})}
+        if tls is not None:
+            certificate, key = tls
+            self._settings |= {
+                "common.security.tlsMode": 1,
+                "tls.serverPemPath": certificate,
+                "tls.serverKeyPath": key,
+            }
+
+    @property
+    def url(self) -> str:
+        return super().url if self.tls is None else f"https://{LOOPBACK}:{self.port}"
+
+    def _channel(self) -> grpc.Channel:
+        if self.tls is None:
+            return super()._channel()
+        # The certificate itself is the one that is trusted.
+        trusted = grpc.ssl_channel_credentials(self.tls[0].read_bytes())
+        return grpc.secure_channel(f"{LOOPBACK}:{self.port}", trusted)
+
     def _launch(self) -> ChildProcess:
-        settings = [f"{name}={_yaml(value)}" for name, value in {**self.defaults, **self.settings}.items()]
+        settings = [f"{name}={_yaml(value)}" for name, value in self._settings.items()]
         process = ChildProcess(
             # -P: the folder of this script holds a collections.py.
             [sys.executable, "-P", __file__, str(self.home()), str(self.directory), str(self.port), *settings],
@@ -235,7 +129,7 @@ class GivenServer(MilvusServer):
         raise AssertionError("a given server is not started")
 
 
-KINDS: tuple[type[MilvusServer], ...] = (LiteServer, OlderLiteServer, StandaloneServer)
+KINDS: tuple[type[MilvusServer], ...] = (EmbeddedMilvus, OlderLiteServer, StandaloneServer)
 
 
 # What follows runs in the standalone server's own process.

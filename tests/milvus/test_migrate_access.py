@@ -1,4 +1,4 @@
-"""A server that asks for a password, and one that speaks TLS."""
+"""A server that asks for a password, and what stands in the header of every call."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,9 @@ from pymilvus import DataType, MilvusClient
 from qmig.connections import Server
 from qmig.sealing import SECRET_VARIABLE, new_secret
 from tests.contents import delete, new_name
+from tests.milvus.gateway import Gateway
 from tests.milvus.migrating import Migration, Run
-from tests.milvus.servers import StandaloneServer
+from tests.milvus.servers import MilvusServer, StandaloneServer
 
 PASSWORD = "Milvus"
 
@@ -61,3 +62,30 @@ def test_a_wrong_password_is_one_line_without_it(migration: Migration) -> None:
     assert "--source-api-key" in done.stderr
     assert "geheimnis" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("token", ["an-api-key-without-a-colon", f"root:{PASSWORD}"])
+def test_every_call_carries_the_token_as_pymilvus_sends_it(
+    qmig: Run, milvus_lite: MilvusServer, target_server: Server, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    """The servers that take API keys are not to be had; this one takes anything, and the headers are looked at."""
+    monkeypatch.setenv(SECRET_VARIABLE, new_secret())
+    target_name, ledger = new_name("target"), new_name("ledger")
+    with Gateway(milvus_lite.url) as gateway:
+        client = MilvusClient(gateway.url, token=token)
+        migration = Migration(qmig, "", gateway.url, client, "behind_gateway", target_server, target_name, ledger)
+        migration.create(fields={"number": {"datatype": DataType.INT64}})
+        migration.insert([{"pk": key, "number": key} for key in range(10)])
+        sent = gateway.headers[-1]["authorization"]
+        gateway.headers.clear()
+
+        done = migration.run("-c", "--workers", "1", broker=None, env={"SOURCE_API_KEY": token})
+
+        assert done.returncode == 0, done.stderr
+        assert {point.payload["number"] for point in migration.points().values()} == set(range(10))
+        assert len(gateway.headers) > 5
+        assert {headers.get("authorization") for headers in gateway.headers} == {sent}
+        client.drop_collection("behind_gateway")
+        client.close()
+    for name in (target_name, ledger):
+        delete(target_server, name)

@@ -5,14 +5,20 @@ import re
 import sys
 import time
 import uuid
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 from pymilvus import DataType, MilvusClient, MilvusException
 
+from qmig import migration as migrations
 from qmig.embedded.processes import ChildProcess
 from qmig.ledger import Ledger
+from qmig.migration import Endpoint
+from qmig.sealing import Credentials
+from qmig.sources.milvus import open_source
+from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.keys import NAMESPACE
 from qmig.target import collection_names
 from tests.contents import count as points_in
@@ -96,6 +102,27 @@ def test_rows_of_a_hundred_kilobytes(migration: Migration) -> None:
     assert {key: point.payload for key, point in points.items()} == {str(row["pk"]): row for row in rows}
 
 
+def test_an_answer_that_the_server_refuses_is_asked_for_in_halves(migration: Migration) -> None:
+    """256 rows of 300 KB, which qmig asks for first, are over the 64 MB of an answer."""
+    texts = [f"text_{number}" for number in range(5)]
+    migration.create(fields={name: {"datatype": DataType.VARCHAR, "max_length": 65535} for name in texts})
+    rows = [{"pk": key, **{name: f"{key} {name} ".ljust(60_000, "x") for name in texts}} for key in range(260)]
+    for start in range(0, len(rows), 20):
+        migration.insert(rows[start : start + 20])
+    definition = migrations.Migration(
+        migrations.Source("milvus", Endpoint.parse(migration.url, ""), migration.source_name),
+        migrations.Target(migration.target.endpoint, migration.target_name),
+    )
+    with closing(open_source(definition, Credentials())) as source:
+        source.settle(None)
+        with pytest.raises(ResultTooLargeError):
+            source.server.query(source._requests.rows(None, None, None, 256))
+
+    points = migration.succeed("--batch-size", "1000", "--batch-bytes", str(32 * 1024 * 1024))
+
+    assert {key: point.payload for key, point in points.items()} == {str(row["pk"]): row for row in rows}
+
+
 def test_chosen_partitions_and_their_names(migration: Migration, milvus_server: MilvusServer) -> None:
     if milvus_server.kind == "lite-2.5":
         pytest.skip("this server has no partitions")
@@ -109,6 +136,20 @@ def test_chosen_partitions_and_their_names(migration: Migration, milvus_server: 
     )
     wanted = {str(100 * number + key): name for number, name in ((0, "north"), (2, "west")) for key in range(100)}
     assert {key: point.payload["where"] for key, point in points.items()} == wanted
+
+
+def test_a_partition_is_called_so(migration: Migration, milvus_server: MilvusServer) -> None:
+    if milvus_server.kind == "lite-2.5":
+        pytest.skip("this server has no partitions")
+    migration.create()
+    migration.insert([{"pk": key} for key in range(3)])
+    looked = migration.run("-c", "--dry-run", "--source-partition", "_default")
+    assert "partition _default  […, …)  ~3 points" in looked.stdout, looked.stderr
+    migration.succeed("--source-partition", "_default")
+    migration.client.delete(migration.source_name, filter="pk == 1")
+    migration.client.query(migration.source_name, filter="pk == 1", consistency_level="Strong")
+    done = migration.run("--source-partition", "_default")
+    assert "3 read and 2 now in […, …) of partition _default" in done.stderr
 
 
 def test_an_unknown_partition_is_an_error(migration: Migration, milvus_server: MilvusServer) -> None:
@@ -201,6 +242,25 @@ def test_repeats_of_a_key_are_reported(migration: Migration, milvus_server: Milv
     assert done.returncode == 3, done.stderr
     assert "500" in done.stderr
     assert numbers(migration).keys() == {str(key) for key in range(1000)}
+
+
+def test_changes_that_cancel_out_in_the_total_are_named_by_range(migration: Migration) -> None:
+    migration.create(fields=NUMBER)
+    migration.insert([{"pk": key, "number": 1} for key in range(0, 2000, 2)])
+    migration.succeed("--chunk-size", "250")
+    migration.client.delete(migration.source_name, filter="pk < 20")
+    migration.insert([{"pk": key, "number": 2} for key in range(1981, 2000, 2)])
+    # The answer to this has waited for both.
+    migration.client.query(migration.source_name, filter="pk == 1", consistency_level="Strong")
+
+    done = migration.run()
+
+    assert done.returncode == 0, done.stderr
+    assert "1,000 points were read, it holds 1,000 now" in done.stderr
+    read = [chunk["read"] for chunk in chunk_records(migration)]
+    assert len(read) >= 4
+    assert f"{read[0]} read and {read[0] - 10} now in […, " in done.stderr
+    assert f"{read[-1]} read and {read[-1] + 10} now in [" in done.stderr
 
 
 def test_more_repeats_than_a_page_has_keys(migration: Migration, milvus_server: MilvusServer) -> None:

@@ -1,6 +1,5 @@
 """The source reads every sample that a server takes, as points with the same values."""
 
-import base64
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -203,16 +202,3 @@ def test_match_and_bm25(
     source = open_milvus()
     assert not source.info().config.params.sparse_vectors_config.map
     assert any("'words' is left out" in notice for notice in source.notices())
-
-
-def test_the_token_of_a_user_is_sent(milvus_server: MilvusServer) -> None:
-    from qmig.sources.milvus.connection import MilvusConnection
-
-    source = Source("milvus", Endpoint.parse(milvus_server.url, "url"), "c", "mine")
-    migration = Migration(source, Target(Endpoint.parse("http://127.0.0.1:1", "url"), "t"))
-    both = Credentials(source_username="root", source_password="Milvus")
-    for credentials in (both, Credentials(source_api_key="root:Milvus")):
-        with MilvusConnection(migration, credentials) as connection:
-            sent = dict(connection._metadata)
-    assert base64.b64decode(sent["authorization"]) == b"root:Milvus"
-    assert sent["dbname"] == "mine"

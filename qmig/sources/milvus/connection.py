@@ -26,7 +26,14 @@ DATABASE_NOT_FOUND = 800
 TRANSIENT_CODES = {1, 2, 5, 8, 9, 106, 503, 901, 902}
 # ErrorCode of older servers: RateLimit, NotReadyServe, NotReadyCoordActivating, TimeTickLongDelay.
 TRANSIENT_ERROR_CODES = {49, 55, 56, 57}
-TOO_LARGE = ("maxoutputsize", "message larger than max", "query result window", "exceeds the maximum")
+# What the proxy, gRPC, a query node and Milvus Lite 2.5 say.
+TOO_LARGE = (
+    "maxoutputsize",
+    "message larger than max",
+    "query result window",
+    "exceeds the maximum",
+    "exceed the limit size",
+)
 
 
 class ResultTooLargeError(TerminalError):

@@ -76,11 +76,11 @@ class Int64Keys:
         return None if key == MAX_INT64 else key + 1
 
     def condition(self, start: int | None, end: int | None) -> str:
-        # The literal -9223372036854775808 does not parse: its digits are taken for a positive number.
+        # Neither the literal -9223372036854775808 parses, its digits taken for a positive number, nor any beyond.
         conditions = []
         if start is not None and start > MIN_INT64:
             conditions.append(f"{self._field} >= {start}")
-        if end is not None:
+        if end is not None and end <= MAX_INT64:
             conditions.append(f"{self._field} < {end}")
         return " and ".join(conditions) or f"{self._field} <= {MAX_INT64}"
 

@@ -10,7 +10,7 @@ from qmig.errors import AccessError, QmigError, TerminalError, TransientError, U
 from qmig.migration import Migration
 from qmig.reachability import explain
 from qmig.sealing import Credentials
-from qmig.sources import Boundary
+from qmig.sources import Boundary, Recount
 from qmig.sources.milvus.connection import MILVUS_PORT, MilvusConnection, UnsupportedCallError, server_version
 from qmig.sources.milvus.consistency import choose_moment
 from qmig.sources.milvus.conversion import Converter
@@ -162,11 +162,23 @@ class MilvusSource:
             found.update(self._converter.keys.ids(page.keys))
         return found
 
-    def withheld(self, part: str | None, start: str | None, end: str | None, given: int) -> int:
-        bounds = self._key(start), self._key(end)
-        if self._reader.count(part, *bounds) <= given:
-            return 0
-        return sum(max(0, page.counted - len(page.keys)) for page in self._reader.pages(part, *bounds))
+    def recount(
+        self, part: str | None, ranges: Sequence[tuple[str | None, str | None]], read: Sequence[int]
+    ) -> list[Recount] | None:
+        bounds = [(self._key(start), self._key(end)) for start, end in ranges]
+        counts = self._counts(part, bounds)
+        return [
+            Recount(points) if rows == points else self._recount(part, *within)
+            for within, points, rows in zip(bounds, read, counts, strict=True)
+        ]
+
+    def _recount(self, part: str | None, start: Key | None, end: Key | None) -> Recount:
+        """The keys of a range, looked at one by one."""
+        given = withheld = 0
+        for page in self._reader.pages(part, start, end):
+            given += len(page.keys)
+            withheld += max(0, page.counted - len(page.keys))
+        return Recount(given, withheld)
 
     def close(self) -> None:
         self.server.close()
@@ -174,13 +186,12 @@ class MilvusSource:
     def _key(self, text: str | None) -> Key | None:
         return None if text is None else self._converter.keys.parse(text)
 
-    def _counts(self, part: str | None, ranges: Sequence[tuple[int, int]]) -> list[int]:
+    def _counts(self, part: str | None, ranges: Sequence[tuple[Key | None, Key | None]]) -> list[int]:
         """The rows in each range, several of them asked for at once."""
         found: list[int] = []
         for first in range(0, len(ranges), COUNTS_AT_ONCE):
             portion = [
-                self._requests.count(part, start, None if end > 2**63 - 1 else end)
-                for start, end in ranges[first : first + COUNTS_AT_ONCE]
+                self._requests.count(part, start, end) for start, end in ranges[first : first + COUNTS_AT_ONCE]
             ]
             calls = [self.server.start_query(request) for request in portion]
             for request, call in zip(portion, calls, strict=True):
