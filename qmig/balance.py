@@ -1,7 +1,7 @@
 """The books at the end: what was read, what was acknowledged, and what both ends hold now."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from qmig.ledger import ChunkRecord, MigrationRecord
@@ -19,10 +19,12 @@ SHOWN_RANGES = 10
 class Balance:
     """What the end's checks found.
 
-    `errors` mean lost points, `withheld` rows that the source counts and gives to nobody; `notices` are told.
+    `errors` mean lost points, `withheld` rows that the source counts and gives to nobody, `rejected` points that the
+    target refused or that no point can be made of; `notices` are told.
     """
 
     read: int = 0
+    rejected: int = 0
     source_now: int = 0
     target_now: int = 0
     target_before: int = 0
@@ -37,30 +39,33 @@ def balance(
     source: Source,
     target: QdrantSource,
     routing: Routing,
+    rejected_ids: Callable[[ChunkRecord], set[str]],
 ) -> Balance:
     """Compare counts chunk by chunk and end by end; where the target falls short, compare the ids.
 
     `target` reads the target collection the way a source is read. Its parts are the shard keys that points
-    were routed to.
+    were routed to. `rejected_ids` are those of a chunk's points that are known not to have arrived.
     """
     definition = Migration.from_json(record.definition)
     books = Balance(errors=holes(chunks))
     _balance_chunks(books, chunks)
-    read = _sum_by_part(chunks)
+    arrived = _sum_by_part(chunks, lambda chunk: chunk.acknowledged)
+    read = _sum_by_part(chunks, lambda chunk: chunk.acknowledged + chunk.rejected)
     books.read = sum(read.values())
+    books.rejected = books.read - sum(arrived.values())
     _balance_source(books, read, chunks, source, definition)
     books.target_before = sum(record.before.values())
     if routing == Routing() and set(read) <= set(target.parts()):
-        expected = {part: record.before.get(part or "", 0) + points for part, points in read.items()}
+        expected = {part: record.before.get(part or "", 0) + points for part, points in arrived.items()}
         actual = {part: target.count(part, exact=True) for part in read}
     else:
-        expected = {None: books.target_before + books.read}
+        expected = {None: books.target_before + books.read - books.rejected}
         actual = {None: target.count(None, exact=True)}
     books.target_now = sum(actual.values())
     short = {part for part in expected if actual[part] < expected[part]}
     if short:
         looked_at = [chunk for chunk in chunks if chunk.part in short or None in short]
-        _compare_ids(books, looked_at, source, target, definition)
+        _compare_ids(books, looked_at, source, target, definition, rejected_ids)
         missing = sum(expected.values()) - books.target_now
         if not books.errors and routing.shard_key_field is not None and source.repeats():
             books.errors.append(
@@ -82,9 +87,10 @@ def balance(
 
 def _balance_chunks(books: Balance, chunks: Sequence[ChunkRecord]) -> None:
     for chunk in chunks:
-        if chunk.read != chunk.acknowledged:
+        if chunk.read != chunk.acknowledged + chunk.rejected:
             books.errors.append(
-                f"chunk {chunk.index}: {chunk.read:,} points read, {chunk.acknowledged:,} acknowledged"
+                f"chunk {chunk.index}: {chunk.read:,} points read, {chunk.acknowledged:,} acknowledged, "
+                f"{chunk.rejected:,} rejected"
             )
 
 
@@ -120,10 +126,10 @@ def _balance_source(
         )
 
 
-def _sum_by_part(chunks: Sequence[ChunkRecord]) -> defaultdict[str | None, int]:
+def _sum_by_part(chunks: Sequence[ChunkRecord], points: Callable[[ChunkRecord], int]) -> defaultdict[str | None, int]:
     sums: defaultdict[str | None, int] = defaultdict(int)
     for chunk in chunks:
-        sums[chunk.part] += chunk.acknowledged
+        sums[chunk.part] += points(chunk)
     return sums
 
 
@@ -133,6 +139,7 @@ def _compare_ids(
     source: Source,
     target: QdrantSource,
     definition: Migration,
+    rejected_ids: Callable[[ChunkRecord], set[str]],
 ) -> None:
     """Name the ranges in which ids of the source are not in the target."""
     target_parts = set(target.parts())
@@ -142,6 +149,8 @@ def _compare_ids(
         part = chunk.part if chunk.part in target_parts else None
         ids = source.point_ids(chunk.part, chunk.start, chunk.end)
         lacking = ids - present_ids(target.server, target.collection, ids, part)
+        if chunk.rejected:
+            lacking -= rejected_ids(chunk)
         if lacking:
             missing += len(lacking)
             ranges.append(f"{len(lacking):,} in {_range(chunk, definition)}")

@@ -1,6 +1,8 @@
 """A channel to one server: TLS, API key, no message limit, and every failure as an error of qmig's."""
 
+import logging
 import os
+import re
 import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +13,15 @@ import grpc
 from cryptography import x509
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from qmig.errors import AccessError, NotFoundError, QmigError, TerminalError, TransientError
+from qmig.errors import (
+    AccessError,
+    ContentsRefusedError,
+    MessageTooLargeError,
+    NotFoundError,
+    QmigError,
+    TerminalError,
+    TransientError,
+)
 from qmig.migration import Endpoint
 from qmig.wire import api
 
@@ -20,9 +30,8 @@ Response = TypeVar("Response")
 # Seconds until a call that got no answer is given up; an exact count of a large collection takes long.
 CALL_TIMEOUT = 120.0
 COUNT_TIMEOUT = 1800
-# Seconds for which a transient error is tried again: by a command that a person waits for, and by a worker.
+# Seconds for which a command that a person waits for tries again after a transient error.
 RETRY_FOR = 30.0
-WORKER_RETRY_FOR = 3600.0
 
 TRANSIENT = {
     grpc.StatusCode.UNAVAILABLE,
@@ -34,6 +43,18 @@ TRANSIENT = {
 # INTERNAL, but only for now: none of a shard's replicas can answer. "0 of 0" of them is what a cluster says
 # of a collection that was created this moment (measured on 1.18.3).
 NO_REPLICA_ANSWERS = "read operations failed"
+# A message that is too large, under a status that is each server's own: gRPC in C and Go, in Rust, in Java, and a
+# proxy's HTTP status.
+TOO_LARGE = (
+    "message larger than max",
+    "message length too large",
+    "message exceeds maximum size",
+    "status: 413",
+)
+# RESOURCE_EXHAUSTED, but waiting does not help: strict mode allows fewer writes a minute than the request has points.
+MORE_THAN_A_MINUTES_WRITES = "larger than rate limiter capacity"
+# INVALID_ARGUMENT, though nothing is wrong with the points.
+NO_SHARD_KEY = re.compile(r"Shard key .* not found")
 
 # Requests under way: a read ahead, an upsert a shard key, a beat of the lease; what exceeds it waits its turn.
 CALLS_AT_ONCE = 8
@@ -45,6 +66,8 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_reconnect_backoff_ms", 2000),
 ]
+
+log = logging.getLogger(__name__)
 
 
 class Connection:
@@ -84,7 +107,7 @@ class Connection:
             except grpc.RpcError as error:
                 raise self.error(error) from None
 
-        return retrying(self.retry_for if retry_for is None else retry_for)(attempt)
+        return retrying(self.retry_for if retry_for is None else retry_for, before_sleep=_log_retry)(attempt)
 
     def start(self, method: Any, request: Any) -> "Call[Any]":
         """Send a request and go on; the answer is in the call. Nothing is tried again.
@@ -102,6 +125,10 @@ class Connection:
         """What a failed call means, in one line: transient or terminal by its status."""
         status, details = error.code(), " ".join((error.details() or "").split())
         message = f"{self.role} {self.endpoint.url}: {details or status.name}"
+        if any(sign in details.lower() for sign in TOO_LARGE):
+            return MessageTooLargeError(message)
+        if status == grpc.StatusCode.INVALID_ARGUMENT or MORE_THAN_A_MINUTES_WRITES in details:
+            return NotFoundError(message) if NO_SHARD_KEY.search(details) else ContentsRefusedError(message)
         if status in TRANSIENT or NO_REPLICA_ANSWERS in details:
             return TransientError(message, _retry_after(error))
         if status == grpc.StatusCode.NOT_FOUND:
@@ -181,6 +208,10 @@ def retrying(retry_for: float, **hooks: Any) -> Retrying:
         reraise=True,
         **hooks,
     )
+
+
+def _log_retry(state: Any) -> None:
+    log.info("%s; trying again", state.outcome.exception())
 
 
 def _retry_after(error: grpc.RpcError) -> float | None:

@@ -18,6 +18,7 @@ from qmig.following import LOOK_EVERY, Follower, View
 from qmig.ledger import Ledger, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.planning import Planner
+from qmig.rejects import retry_rejects
 from qmig.sealing import Credentials, seal
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource
@@ -25,6 +26,7 @@ from qmig.summary import Summary
 from qmig.survey import Survey, Surveyor, Wishes
 from qmig.task import MigrationTask
 from qmig.watching import Watch
+from qmig.writing import Writer
 
 # Seconds that workers get to give their chunks back after an interruption.
 STOP_SECONDS = 30.0
@@ -52,6 +54,7 @@ class Coordinator:
     def run(self, fleet: Fleet, survey: Survey, interrupted: Callable[[], bool]) -> Summary:
         """Migrate and follow it to its end. TerminalError with the list where chunks failed or points are missing."""
         began = time.monotonic()
+        self._retry_rejects(survey, interrupted)
         planner, watch = self._begin(fleet, survey)
         points_before = watch.look().points
 
@@ -69,6 +72,7 @@ class Coordinator:
 
     def detach(self, fleet: Fleet, survey: Survey, interrupted: Callable[[], bool]) -> None:
         """Begin the migration, see the plan to its end, and leave the rest to the fleet."""
+        self._retry_rejects(survey, interrupted)
         planner, watch = self._begin(fleet, survey)
         while not planner.planned:
             if interrupted():
@@ -92,6 +96,13 @@ class Coordinator:
         log.info("migration %s, run %s: %d chunks", record.migration, record.run, record.chunks)
         fleet.see_to(task)
         return Planner(ledger, survey.source, record), Watch(ledger, record.migration)
+
+    def _retry_rejects(self, survey: Survey, interrupted: Callable[[], bool]) -> None:
+        if self.wishes.retry_rejects and survey.record is not None:
+            name, custom = self.migration.target.collection, survey.custom_target
+            writer = Writer(survey.target, name, self.migration.routing, custom)
+            tried, left = retry_rejects(survey.ledger, survey.record, survey.source, writer, interrupted)
+            self.view.say(f"tried {tried:,} rejects again: {left:,} are left")
 
     def survey(self) -> Survey:
         """Look at both ends and refuse what cannot be done; nothing is written."""

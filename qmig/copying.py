@@ -1,66 +1,36 @@
 """The loop that copies one chunk: read ahead, write behind, move the offset."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any, TypeVar
 
-from qmig.connections import WORKER_RETRY_FOR, retrying
-from qmig.errors import MigrationStoppedError, QmigError, TerminalError
+from qmig.batch_size import BatchSize
+from qmig.connections import retrying
+from qmig.errors import ContentsRefusedError, MessageTooLargeError, MigrationStoppedError, QmigError, TerminalError
 from qmig.lease import BEAT_SECONDS, Lease
-from qmig.ledger import ChunkRecord, State
-from qmig.migration import MAX_BATCH_BYTES, Options
-from qmig.sources import Batch, Read, Source
+from qmig.ledger import ChunkRecord, Ledger, State
+from qmig.migration import FAIL, Options
+from qmig.rejects import RejectRecord, forget_rejects_ahead, save_rejects
+from qmig.sources import Batch, Read, Source, Unfit
 from qmig.throttle import Throttle
+from qmig.wire.keys import PointKey
+from qmig.wire.passthrough import point_id
 from qmig.writing import Upsert, Writer
 
 Answer = TypeVar("Answer")
 
-FIRST_BATCH = 50
-# Points in one scroll, however small they are.
-LARGEST_BATCH = 10_000
-
 log = logging.getLogger(__name__)
-
-
-class BatchSize:
-    """Points to ask for next: fixed, or such that their bytes come to `batch_bytes`."""
-
-    def __init__(self, options: Options) -> None:
-        self.limit = options.batch_size or FIRST_BATCH
-        self._fixed = options.batch_size is not None
-        self._aim = options.batch_bytes
-        # Beyond this a batch is written in several upserts.
-        self._most = MAX_BATCH_BYTES if self._fixed else min(2 * self._aim, MAX_BATCH_BYTES)
-
-    def learn(self, batch: Batch) -> None:
-        """Follow the size of the points, growing at most fourfold so that a change of size cannot overshoot."""
-        if batch.points and not self._fixed:
-            fitting = self._aim * len(batch.points) // max(1, sum(map(len, batch.points)))
-            self.limit = max(1, min(fitting, 4 * self.limit, LARGEST_BATCH))
-
-    def split(self, points: list[bytes]) -> Iterator[list[bytes]]:
-        """The points in portions that one upsert may carry; a point larger than that goes alone."""
-        if sum(map(len, points)) <= self._most:
-            yield points
-            return
-        portion: list[bytes] = []
-        size = 0
-        for point in points:
-            if portion and size + len(point) > self._aim:
-                yield portion
-                portion, size = [], 0
-            portion.append(point)
-            size += len(point)
-        if portion:
-            yield portion
 
 
 @dataclass(frozen=True)
 class _Write:
-    """Points on their way into the target: how many were read up to here, and the key after them."""
+    """Points on their way into the target, and rows that are none; how many were read so far, and the key after."""
 
     upserts: list[Upsert]
+    unfit: Sequence[Unfit]
     read: int
     next_key: str | None
 
@@ -69,18 +39,27 @@ class ChunkCopy:
     """Copies the chunk that `lease` holds."""
 
     def __init__(
-        self, lease: Lease, source: Source, writer: Writer, size: BatchSize, throttle: Throttle, delay: float
+        self,
+        ledger: Ledger,
+        lease: Lease,
+        source: Source,
+        writer: Writer,
+        size: BatchSize,
+        throttle: Throttle,
+        options: Options,
     ) -> None:
-        """`size` may know the migration's points from chunks before; `delay` is in seconds, after each batch."""
+        """`size` may know the migration's points from chunks before."""
+        self._ledger = ledger
         self._lease = lease
         self._source = source
         self._writer = writer
         self._size = size
         self._throttle = throttle
-        self._delay = delay
+        self._options = options
         chunk = lease.chunk
         self._read = chunk.read
         self._acknowledged = chunk.acknowledged
+        self._rejected = chunk.rejected
         self._bytes = chunk.bytes
         self._retries = chunk.retries
 
@@ -92,16 +71,18 @@ class ChunkCopy:
         """
         writing: _Write | None = None
         try:
-            for points, next_key in self._portions():
+            if self._lease.chunk.claims > 1:
+                forget_rejects_ahead(self._ledger, self._lease.chunk)
+            for points, unfit, next_key in self._portions():
                 if writing is not None:
                     self._acknowledge(writing)
                     writing = None
-                    self._lease.sleep(self._delay)
+                    self._lease.sleep(self._options.batch_delay_ms / 1000)
                 self._throttle.wait(len(points), lambda: self._lease.max_rate, self._lease.sleep)
                 self._lease.raise_if_stopping()
-                self._read += len(points)
+                self._read += len(points) + len(unfit)
                 upserts = self._writer.start(points, self._lease.chunk.part)
-                writing = _Write(upserts, self._read, next_key)
+                writing = _Write(upserts, unfit, self._read, next_key)
             if writing is not None:
                 self._acknowledge(writing)
             return self._finish()
@@ -121,26 +102,27 @@ class ChunkCopy:
             raise
 
     def _finish(self) -> ChunkRecord:
-        if self._read != self._acknowledged:
+        if self._read != self._acknowledged + self._rejected:
             raise TerminalError(
-                f"chunk {self._lease.chunk.index}: {self._read} points read, {self._acknowledged} acknowledged; "
-                "the books do not balance"
+                f"chunk {self._lease.chunk.index}: {self._read} points read, {self._acknowledged} acknowledged, "
+                f"{self._rejected} rejected; the books do not balance"
             )
         return self._lease.finish(State.DONE)
 
-    def _portions(self) -> Iterator[tuple[list[bytes], str | None]]:
-        """What one upsert takes, and the key after it; the next batch is on its way already."""
+    def _portions(self) -> Iterator[tuple[list[bytes], Sequence[Unfit], str | None]]:
+        """What one upsert takes, unfit rows, and the key after both; the next batch is on its way already."""
         chunk = self._lease.chunk
         key = chunk.start if chunk.offset is None else chunk.offset
-        reading: Read | None = self._start_read(key)
+        reading: Read | None = self._retrying(partial(self._start_read, key))
         while reading is not None:
             batch = self._batch(reading, key)
             self._size.learn(batch)
             key = batch.next_key
-            reading = None if key is None else self._start_read(key)
+            reading = None if key is None else self._retrying(partial(self._start_read, key))
             portions = list(self._size.split(batch.points))
-            for portion, following in zip(portions, [*portions[1:], None], strict=True):
-                yield portion, key if following is None else self._source.key_of(following[0])
+            for portion, following in pairwise(portions):
+                yield portion, (), self._source.key_of(following[0])
+            yield portions[-1], batch.unfit, key
 
     def _start_read(self, key: str | None) -> Read:
         chunk = self._lease.chunk
@@ -162,21 +144,59 @@ class ChunkCopy:
         return self._retrying(attempt)
 
     def _acknowledge(self, write: _Write) -> None:
-        """Wait until the points are in the target, written again as long as its errors are transient."""
+        """Wait until the points are in the target, and those that cannot be in it are in the ledger."""
+        rejects = [self._reject(row.key, row.point, row.reason, write) for row in write.unfit]
         for upsert in write.upserts:
-            under_way = [upsert]
+            try:
+                self._wait_for(upsert)
+            except ContentsRefusedError as refused:
+                rejects += self._isolated(upsert, refused, write)
+        save_rejects(self._ledger, rejects)
+        self._advance(write, len(rejects))
 
-            def attempt(upsert: Upsert = upsert, under_way: list[Upsert] = under_way) -> None:
-                sent = under_way.pop() if under_way else self._writer.send_again(upsert)
-                while not sent.call.answered_within(BEAT_SECONDS):
-                    self._lease.keep()
-                self._writer.check(sent)
+    def _wait_for(self, upsert: Upsert) -> None:
+        """Wait until the points are in the target, written again as long as its errors are transient."""
+        under_way = [upsert]
 
-            self._retrying(attempt)
-        self._advance(write)
+        def attempt() -> None:
+            sent = under_way.pop() if under_way else self._writer.send_again(upsert)
+            while not sent.call.answered_within(BEAT_SECONDS):
+                self._lease.keep()
+            self._writer.check(sent)
+
+        self._retrying(attempt)
+
+    def _isolated(self, upsert: Upsert, refused: ContentsRefusedError, write: _Write) -> list[RejectRecord]:
+        """The points at fault in a refused upsert; the others are in the target then."""
+        taken: list[Upsert] = []
+
+        def wait_for(part: Upsert) -> None:
+            self._lease.keep()
+            self._lease.raise_if_stopping()
+            self._wait_for(part)
+            taken.append(part)
+
+        rejects = []
+        for point, reason in self._writer.write_halves(upsert, refused, wait_for):
+            key = self._source.key_of(point)
+            rejects.append(self._reject(key, PointKey.of(point_id(point)).text, str(reason), write))
+        if not rejects and isinstance(refused, MessageTooLargeError):
+            self._size.keep_to_bytes(max(len(part.request) for part in taken))
+        elif not rejects:
+            self._size.keep_to_points(max(part.points for part in taken))
+        return rejects
+
+    def _reject(self, key: str, point: str, reason: str, write: _Write) -> RejectRecord:
+        """The record of a point that cannot be copied; TerminalError where that is to fail the chunk."""
+        if self._options.on_error == FAIL:
+            raise TerminalError(f"point {point} cannot be copied: {reason}; --on-error skip copies the others")
+        chunk = self._lease.chunk
+        return RejectRecord(chunk.migration, chunk.index, chunk.part, key, point, reason, write.read)
 
     def _is_in_target(self, write: _Write) -> bool:
         """On the way out the batch in flight may end, but nothing is sent again."""
+        if write.unfit:
+            return False
         try:
             for upsert in write.upserts:
                 self._writer.check(upsert)
@@ -185,15 +205,17 @@ class ChunkCopy:
             return False
         return True
 
-    def _advance(self, write: _Write) -> None:
+    def _advance(self, write: _Write, rejected: int = 0) -> None:
         """Move the offset past points that are in the target. The chunk's end is left to `finish`, in one step
         with its state: an offset of None is the chunk's beginning."""
-        self._acknowledged += sum(upsert.points for upsert in write.upserts)
+        self._acknowledged += sum(upsert.points for upsert in write.upserts) + len(write.unfit) - rejected
+        self._rejected += rejected
         self._bytes += sum(len(upsert.request) for upsert in write.upserts)
         self._lease.advance(
             offset=write.next_key,
             read=write.read,
             acknowledged=self._acknowledged,
+            rejected=self._rejected,
             bytes=self._bytes,
             retries=self._retries,
             waiting=None,
@@ -202,7 +224,7 @@ class ChunkCopy:
             self._lease.keep()
 
     def _retrying(self, attempt: Callable[[], Answer]) -> Answer:
-        return retrying(WORKER_RETRY_FOR, sleep=self._lease.sleep, before_sleep=self._note_retry)(attempt)
+        return retrying(self._options.retry_for, sleep=self._lease.sleep, before_sleep=self._note_retry)(attempt)
 
     def _note_retry(self, state: Any) -> None:
         self._retries += 1

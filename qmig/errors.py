@@ -36,8 +36,16 @@ class AccessError(TerminalError):
     """The server does not let these credentials in."""
 
 
-class WithheldRowsError(QmigError):
-    """Finished, with rows that the source counts and gives to nobody."""
+class ContentsRefusedError(TerminalError):
+    """The server refuses a request for what is in it; the same request with less in it may pass."""
+
+
+class MessageTooLargeError(ContentsRefusedError):
+    """The server, or a proxy before it, does not take a message of this size."""
+
+
+class IncompleteError(QmigError):
+    """Finished, with points that are not in the target, because it refused them or the source gave them to nobody."""
 
     exit_status = 3
 

@@ -21,6 +21,14 @@ NOBODY = ""
 PAGE = 1000
 # The index of a migration's plan: a record like a chunk's, held by whoever cuts the source.
 PLAN = -1
+# The fields that filters name.
+INDEXES = {
+    "record": api.FieldTypeKeyword,
+    "migration": api.FieldTypeKeyword,
+    "owner": api.FieldTypeKeyword,
+    "state": api.FieldTypeKeyword,
+    "chunk": api.FieldTypeInteger,
+}
 
 Record = TypeVar("Record", "MigrationRecord", "ChunkRecord")
 
@@ -50,7 +58,7 @@ class ChunkRecord:
     """One chunk: its range `[start, end)` within a part of the source, and how far it is.
 
     Keys are texts (see `qmig.wire.keys`), None an open end. `offset` is the next key to read. `beat` counts the
-    owner's signs of life. `read` and `acknowledged` count points, `bytes` those of the upserts.
+    owner's signs of life. `read`, `acknowledged` and `rejected` count points, `bytes` those of the upserts.
     """
 
     migration: str
@@ -63,6 +71,7 @@ class ChunkRecord:
     offset: str | None = None
     read: int = 0
     acknowledged: int = 0
+    rejected: int = 0
     bytes: int = 0
     owner: str = NOBODY
     beat: int = 0
@@ -159,9 +168,9 @@ class Ledger:
                 # Two migrations may begin at once, and one of them is first.
                 if not self.check():
                     raise
-        for key in ("record", "migration", "owner", "state"):
+        for key, kind in INDEXES.items():
             index = api.CreateFieldIndexCollection(
-                collection_name=self.name, wait=True, field_name=key, field_type=api.FieldTypeKeyword
+                collection_name=self.name, wait=True, field_name=key, field_type=kind
             )
             self.server.call(self.server.points.CreateFieldIndex, index)
 
@@ -178,30 +187,28 @@ class Ledger:
         """Every migration in this ledger, the oldest first."""
         if not self.exists():
             return []
-        found = self._scroll(api.Filter(must=[_is("record", "migration")]))
+        found = self.scroll(api.Filter(must=[is_value("record", "migration")]))
         return sorted(map(_migration, found), key=lambda record: record.started)
 
     def save_migration(self, record: MigrationRecord) -> None:
-        self._upsert([(record.migration, {"record": "migration", **asdict(record)})])
+        self.save([(record.migration, {"record": "migration", **asdict(record)})])
 
     def update_migration(self, migration: str, **changes: Any) -> None:
         ids = api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(uuid=migration)]))
         self._set(ids, changes)
 
     def forget_chunks(self, migration: str) -> None:
-        """Delete the plan and the chunks of this migration; another migration's records stay."""
-        of_migration = api.Filter(must=[_is("migration", migration)], must_not=[_is("record", "migration")])
-        request = api.DeletePoints(
-            collection_name=self.name, wait=True, points=api.PointsSelector(filter=of_migration), ordering=_STRONG
-        )
-        _completed(self.server.call(self.server.points.Delete, request), self.server)
+        """Delete the plan, the chunks and the rejects of this migration; another migration's records stay."""
+        is_itself = is_value("record", "migration")
+        of_migration = api.Filter(must=[is_value("migration", migration)], must_not=[is_itself])
+        self.delete(api.PointsSelector(filter=of_migration))
 
     # The chunks
 
     def save_chunks(self, chunks: Sequence[ChunkRecord]) -> None:
         for start in range(0, len(chunks), PAGE):
             page = chunks[start : start + PAGE]
-            self._upsert([(chunk.id, {"record": "chunk", **asdict(chunk)}) for chunk in page])
+            self.save([(chunk.id, {"record": "chunk", **asdict(chunk)}) for chunk in page])
 
     def chunks(self, migration: str, indexes: Sequence[int]) -> list[ChunkRecord]:
         """The chunks with these indexes, in their order; TerminalError where the plan has a hole."""
@@ -222,7 +229,7 @@ class Ledger:
     def chunks_in(self, migration: str, state: str, limit: int = PAGE) -> list[ChunkRecord]:
         """Chunks in this state, any of them where there are more than `limit`."""
         wanted = _chunks_of(migration, state)
-        return [_record(ChunkRecord, point) for point in self._scroll(wanted, limit)]
+        return [_record(ChunkRecord, point) for point in self.scroll(wanted, limit)]
 
     def unfinished(self, migration: str) -> int:
         """The number of chunks that are neither done nor failed."""
@@ -237,7 +244,7 @@ class Ledger:
             return self.chunks(migration, [PLAN])[0]
         except TerminalError:
             plan = ChunkRecord(migration, PLAN, None, None, None)
-            self._upsert([(plan.id, {"record": "plan", **asdict(plan)})])
+            self.save([(plan.id, {"record": "plan", **asdict(plan)})])
             return plan
 
     def claim(self, seen: ChunkRecord, owner: str) -> ChunkRecord | None:
@@ -297,7 +304,13 @@ class Ledger:
 
     # The calls
 
-    def _upsert(self, records: list[tuple[str, dict[str, Any]]]) -> None:
+    def delete(self, records: api.PointsSelector) -> None:
+        """Delete records for good."""
+        request = api.DeletePoints(collection_name=self.name, wait=True, points=records, ordering=_STRONG)
+        _completed(self.server.call(self.server.points.Delete, request), self.server)
+
+    def save(self, records: list[tuple[str, dict[str, Any]]]) -> None:
+        """Write records by their ids, over those that are there."""
         points = [
             api.PointStruct(id=api.PointId(uuid=point), payload=to_payload(payload), vectors=NO_VECTORS)
             for point, payload in records
@@ -319,7 +332,7 @@ class Ledger:
             ordering=_STRONG,
         )
 
-    def _scroll(self, wanted: api.Filter, limit: int | None = None) -> list[api.RetrievedPoint]:
+    def scroll(self, wanted: api.Filter, limit: int | None = None) -> list[api.RetrievedPoint]:
         """All points that the filter lets through, or so many of them."""
         found: list[api.RetrievedPoint] = []
         offset: api.PointId | None = None
@@ -369,16 +382,18 @@ def _completed(answer: api.PointsOperationResponse, server: Server) -> None:
         raise TransientError(f"{server.role} {server.endpoint.url}: the ledger's update ended as {status}")
 
 
-def _is(key: str, value: str) -> api.Condition:
-    return api.Condition(field=api.FieldCondition(key=key, match=api.Match(keyword=value)))
+def is_value(key: str, value: str | int) -> api.Condition:
+    """The condition that a record has this value under the key."""
+    match = api.Match(integer=value) if isinstance(value, int) else api.Match(keyword=value)
+    return api.Condition(field=api.FieldCondition(key=key, match=match))
 
 
 def _chunks_of(migration: str, *states: str) -> api.Filter:
     in_state = api.Match(keywords=api.RepeatedStrings(strings=states))
     return api.Filter(
         must=[
-            _is("record", "chunk"),
-            _is("migration", migration),
+            is_value("record", "chunk"),
+            is_value("migration", migration),
             api.Condition(field=api.FieldCondition(key="state", match=in_state)),
         ]
     )
@@ -387,7 +402,7 @@ def _chunks_of(migration: str, *states: str) -> api.Filter:
 def _owned(chunk: ChunkRecord) -> api.PointsSelector:
     """The chunk's point, if it still has the owner that it has here."""
     is_chunk = api.Condition(has_id=api.HasIdCondition(has_id=[api.PointId(uuid=chunk.id)]))
-    return api.PointsSelector(filter=api.Filter(must=[is_chunk, _is("owner", chunk.owner)]))
+    return api.PointsSelector(filter=api.Filter(must=[is_chunk, is_value("owner", chunk.owner)]))
 
 
 def _migration(point: api.RetrievedPoint) -> MigrationRecord:

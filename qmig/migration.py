@@ -14,6 +14,8 @@ NAMESPACE = uuid.UUID("6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1")
 GRPC_PORT = 6334
 DEFAULT_LEDGER = "_migration_offsets"
 MAX_BATCH_BYTES = 32 * 1024 * 1024
+# What a point that cannot be copied means: its chunk fails, or it is recorded and the chunk goes on.
+FAIL, SKIP = "fail", "skip"
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Options:
-    """How a migration copies. Workers read it from the ledger; a resume may change it."""
+    """How a migration copies. Workers read it from the ledger; a resume may change it.
+
+    `on_error` is what a point that the target refuses means; `retry_for` is in seconds, for transient errors.
+    """
 
     batch_size: int | None = None
     batch_bytes: int = 1024 * 1024
     batch_delay_ms: int = 0
     skip_tls_verification: bool = False
+    on_error: str = FAIL
+    retry_for: float = 3600.0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ class Progress:
     chunks: int
     total: int
     points: int = 0
+    rejected: int = 0
     bytes: int = 0
     retries: int = 0
     resumed: int = 0
@@ -34,6 +35,7 @@ class Progress:
 
     def add(self, chunk: ChunkRecord) -> None:
         self.points += chunk.acknowledged
+        self.rejected += chunk.rejected
         self.bytes += chunk.bytes
         self.retries += chunk.retries
         self.resumed += chunk.claims > 1

@@ -23,6 +23,8 @@ def _lines(ledger: Ledger, record: MigrationRecord) -> str:
         f"  {progress.points:,}/~{progress.total:,} points, {progress.bytes / 1e6:,.1f} MB, "
         f"{progress.retries:,} retries; {progress.chunks:,} chunks: {states or 'not planned yet'}",
     ]
+    if progress.rejected:
+        lines.append(f"  {progress.rejected:,} points were skipped; `qmig rejects {record.migration}` lists them")
     for chunk in progress.running:
         host, process, *_ = chunk.owner.split("/")
         waiting = f", waiting: {chunk.waiting}" if chunk.waiting else ""

@@ -33,7 +33,7 @@ def describe_summary(summary: Summary) -> str:
     rate = summary.points / seconds if seconds else 0.0
     return "\n".join(
         [
-            f"{record.title}: all {books.read:,} points are in the target",
+            f"{record.title}: {_arrived(books)}",
             f"  {summary.points:,} points in {seconds:.1f} s {summary.since}, {rate:,.0f} points/s, "
             f"{progress.bytes / 1e6:,.1f} MB in all",
             f"  {progress.chunks:,} chunks, {progress.resumed:,} of them resumed, {progress.retries:,} retries",
@@ -42,6 +42,22 @@ def describe_summary(summary: Summary) -> str:
             f"  migration {record.migration}",
         ]
     )
+
+
+def describe_missing(summary: Summary) -> str | None:
+    """Which points are known not to have arrived, and what can be done; None where that is none."""
+    books, found = summary.books, []
+    if books.rejected:
+        found.append(
+            f"{books.rejected:,} points that cannot be copied as they are: `qmig rejects "
+            f"{summary.record.migration}` lists them with the reasons, --retry-rejects tries them again"
+        )
+    if books.withheld:
+        found.append(
+            "rows that the source counts and gives to nobody, repeats of a key most likely: "
+            f"{'; '.join(books.withheld)}"
+        )
+    return f"finished, everything else is in the target; missing are {'; and '.join(found)}" if found else None
 
 
 def describe_survey(migration: Migration, survey: Survey, chunk_size: int | None) -> str:
@@ -80,6 +96,12 @@ def describe_survey(migration: Migration, survey: Survey, chunk_size: int | None
         lines.append(f"  {chunk.index:>5}  {part}[{chunk.start or '…'}, {chunk.end or '…'})  ~{chunk.aim:,} points")
     lines.append("nothing was written")
     return "\n".join(lines)
+
+
+def _arrived(books: Balance) -> str:
+    if not books.rejected:
+        return f"all {books.read:,} points are in the target"
+    return f"{books.read - books.rejected:,} of {books.read:,} points are in the target, {books.rejected:,} are not"
 
 
 def _vectors(info: api.CollectionInfo) -> str:

@@ -21,6 +21,7 @@ class Wishes:
     restart: bool = False
     chunk_size: int | None = None
     max_rate: int | None = None
+    retry_rejects: bool = False
 
 
 @dataclass
@@ -64,6 +65,8 @@ class Surveyor:
         source_info = self.source.info()
         self.ledger.check()
         record = self.ledger.migration(self.migration.id)
+        if self.wishes.retry_rejects:
+            self._check_ended(record)
         target_info = target_collection.collection_info(self.target, self.migration.target.collection)
         if record is not None and not self.wishes.restart:
             self._check_resume(record, target_info)
@@ -93,6 +96,14 @@ class Surveyor:
             f"target {server.endpoint.url} has no collection {name!r}{close}; "
             "give --create-target-collection (-c) to create it as the source is"
         )
+
+    def _check_ended(self, record: MigrationRecord | None) -> None:
+        """Rejects are tried again only where no worker is at the migration's chunks."""
+        if self.wishes.restart:
+            raise UsageError("--retry-rejects and --restart-migration exclude each other; give one")
+        if record is None or record.state not in (State.DONE, State.FAILED):
+            state = "has not begun" if record is None else f"is {record.state}"
+            raise UsageError(f"--retry-rejects: this migration {state}; leave the option out until it has ended")
 
     def _check_resume(self, record: MigrationRecord, target: api.CollectionInfo | None) -> None:
         """The plan is frozen: what would change it is refused."""

@@ -19,6 +19,7 @@ from qmig.lease import LEASE_SECONDS, owner_is_dead
 from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.noticeboard import Sighting
+from qmig.rejects import rejects_of
 from qmig.sealing import Credentials
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource
@@ -127,7 +128,14 @@ class Tender:
         migration = Migration.from_json(record.definition)
         target = QdrantSource(self._ledger.server, migration.target.collection)
         with closing(open_source(migration, self._credentials)) as source:
-            books = balance(record, chunks, source, target, migration.routing)
+            books = balance(
+                record,
+                chunks,
+                source,
+                target,
+                migration.routing,
+                lambda chunk: {one.point for one in rejects_of(self._ledger, chunk.migration, chunk.index)},
+            )
         if books.errors:
             self._ledger.update_migration(record.migration, books=asdict(books))
             return self._fail(
@@ -146,7 +154,7 @@ class Tender:
             error=None,
         )
         self._fleet.board.forget(record.migration)
-        return f"done: {books.read:,} points are in the target"
+        return f"done: {books.read - books.rejected:,} points are in the target"
 
     def _fail(self, record: MigrationRecord, error: str) -> str:
         self._ledger.update_migration(record.migration, state=State.FAILED, waiting=None, error=error)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from qmig.connections import WORKER_RETRY_FOR, Server
-from qmig.copying import BatchSize, ChunkCopy
+from qmig.batch_size import BatchSize
+from qmig.connections import Server
+from qmig.copying import ChunkCopy
 from qmig.errors import QmigError, TerminalError
 from qmig.fleet import Fleet
 from qmig.lease import Lease, new_owner, owner_is_dead
@@ -93,7 +94,7 @@ class Worker:
             lease.fail(error)
             raise
         throttle = Throttle(self.fleet.broker_url, task.migration)
-        return result_text(ChunkCopy(lease, source, writer, size, throttle, options.batch_delay_ms / 1000).run())
+        return result_text(ChunkCopy(ends.ledger, lease, source, writer, size, throttle, options).run())
 
     def after_chunk(self, task: ChunkTask) -> None:
         """With nothing queued any more the migration may be at its end: nobody should have to wait for it.
@@ -121,7 +122,8 @@ class Worker:
                 "target",
                 credentials.target_api_key,
                 task.skip_tls_verification,
-                WORKER_RETRY_FOR,
+                # Until the ledger has said how long.
+                Options().retry_for,
             )
             self._open[key] = _Ends(credentials, Ledger(server, task.ledger))
         return self._open[key]
@@ -134,6 +136,9 @@ class Worker:
                 ends.source.close()
             ends.source = open_source(migration, ends.credentials)
             server, collection = ends.ledger.server, migration.target.collection
+            server.retry_for = migration.options.retry_for
+            # What a chunk asks of its source is tried again by its copy, which says so.
+            ends.source.server.retry_for = 0.0
             info = server.call(
                 server.collections.Get, api.GetCollectionInfoRequest(collection_name=collection)
             ).result

@@ -1,18 +1,18 @@
 """Upserts into the target collection: which shard key a point goes to, and that nothing but `Completed` counts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qmig.connections import Call, Server
-from qmig.errors import TerminalError, TransientError
+from qmig.errors import ContentsRefusedError, TerminalError, TransientError
 from qmig.ledger import completed
 from qmig.migration import Routing
 from qmig.target import ShardKeyPlacement, create_shard_key
 from qmig.wire import api
 from qmig.wire.keys import PointKey, shard_key_selector, shard_key_text
-from qmig.wire.passthrough import payload_value, point_id, upsert_request
+from qmig.wire.passthrough import payload_value, point_id, read_upsert, upsert_request
 
 UPSERT = "/qdrant.Points/Upsert"
 
@@ -52,8 +52,30 @@ class Writer:
         """Send the same request once more."""
         return self._send(upsert.request, upsert.points)
 
+    def write_halves(
+        self, upsert: Upsert, refused: ContentsRefusedError, write: Callable[[Upsert], None]
+    ) -> Iterator[tuple[bytes, ContentsRefusedError]]:
+        """Halve a refused upsert until the points at fault stand alone; each of them with the target's reason.
+
+        `write` waits for an upsert. A batch that is merely too large is in the target afterwards, and none at fault.
+        """
+        header, points = read_upsert(upsert.request)
+        if len(points) == 1:
+            yield points[0], refused
+            return
+        middle = len(points) // 2
+        for half in (points[:middle], points[middle:]):
+            sent = self._send(upsert_request(header, half), len(half))
+            try:
+                write(sent)
+            except ContentsRefusedError as error:
+                yield from self.write_halves(sent, error, write)
+
     def check(self, upsert: Upsert) -> None:
-        """Wait for the answer; TransientError unless the points are durably in the target."""
+        """Wait for the answer; TransientError unless the points are durably in the target.
+
+        ContentsRefusedError where the target will not have them as they are.
+        """
         response = api.PointsOperationResponse.FromString(upsert.call.result())
         if not completed(response):
             status = api.UpdateStatus.Name(response.result.status)

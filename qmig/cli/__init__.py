@@ -15,6 +15,7 @@ COMMANDS = {
     "milvus": ("qmig.cli.milvus", "Copy a Milvus collection into Qdrant."),
     "attach": ("qmig.cli.attach", "Show a migration live, from any host."),
     "status": ("qmig.cli.status", "Say where a migration stands, from the ledger alone."),
+    "rejects": ("qmig.cli.rejects", "List the points that the target refused."),
     "pause": ("qmig.cli.pause", "Let a migration rest."),
     "resume": ("qmig.cli.resume", "Go on with a paused migration."),
     "cancel": ("qmig.cli.cancel", "End a migration before its time."),

@@ -21,13 +21,13 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
     import time
     from contextlib import nullcontext
 
-    from qmig.cli.run import interruption
+    from qmig.cli.run import conclude, interruption
     from qmig.errors import Interrupted
     from qmig.fleet import Fleet
     from qmig.following import Follower
     from qmig.live import LiveView
     from qmig.lookup import find_migration
-    from qmig.summary import Summary, describe_summary
+    from qmig.summary import Summary
     from qmig.watching import Watch
 
     with (
@@ -47,4 +47,4 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
         with LiveView(record.title, quiet) as view:
             progress = Follower(watch, fleet, view).follow(between)
         points, seconds = progress.points - points_before, time.monotonic() - began
-        click.echo(describe_summary(Summary(watch.found, progress, watch.books, points, seconds, "since attached")))
+        conclude(Summary(watch.found, progress, watch.books, points, seconds, "since attached"))

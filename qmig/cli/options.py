@@ -1,13 +1,14 @@
 """Options that commands share, as decorators, and the Go tool's dotted spellings as further names."""
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from qmig import __version__
-from qmig.migration import DEFAULT_LEDGER, MAX_BATCH_BYTES, Options
+from qmig.migration import DEFAULT_LEDGER, FAIL, MAX_BATCH_BYTES, SKIP, Options
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 DEFAULTS = Options()
@@ -23,6 +24,18 @@ class Option(click.Option):
             return super().get_help_record(ctx)
         finally:
             self.opts = every
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, from `90`, `90s`, `10m` or `2h`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
+        if not found:
+            self.fail(f"{value!r} is no duration; give seconds, or 90s, 10m, 2h", param, ctx)
+        return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
@@ -204,6 +217,29 @@ _MIGRATION_OPTIONS = (
         "shard_key_field",
         metavar="FIELD",
         help="Write every point under the shard key that this payload field holds.",
+    ),
+    option(
+        "--on-error",
+        "on_error",
+        type=click.Choice([FAIL, SKIP]),
+        default=DEFAULTS.on_error,
+        show_default=True,
+        help="What a point that cannot be copied means: its chunk fails, or it is recorded and the rest is copied.",
+    ),
+    option(
+        "--retry-rejects",
+        "retry_rejects",
+        is_flag=True,
+        help="Try the points again that an earlier run skipped.",
+    ),
+    option(
+        "--retry-for",
+        "retry_for",
+        type=Duration(),
+        default="1h",
+        show_default=True,
+        metavar="DURATION",
+        help="How long workers try again while a server is away: seconds, or 90s, 10m, 2h.",
     ),
     switch(
         "--restart-migration",

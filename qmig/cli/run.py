@@ -9,12 +9,12 @@ from types import FrameType
 
 from qmig.cli.options import is_set
 from qmig.coordinator import Coordinator
-from qmig.errors import Interrupted, UsageError, WithheldRowsError
+from qmig.errors import IncompleteError, Interrupted, UsageError
 from qmig.fleet import Fleet
 from qmig.live import LiveView
 from qmig.migration import Endpoint, Migration, Options, Routing, Source, Target
 from qmig.sealing import Credentials
-from qmig.summary import describe_summary, describe_survey
+from qmig.summary import Summary, describe_missing, describe_summary, describe_survey
 from qmig.survey import Survey, Wishes
 
 
@@ -60,6 +60,9 @@ def run(
     ensure_indexes: bool,
     shard_key: str | None,
     shard_key_field: str | None,
+    on_error: str,
+    retry_for: float,
+    retry_rejects: bool,
     restart: bool,
     broker_url: str | None,
     workers: int | None,
@@ -76,10 +79,10 @@ def run(
     migration = Migration(
         source=source,
         target=Target(Endpoint.parse(target_url, "--target-url"), target_collection, ledger),
-        options=Options(batch_size, batch_bytes, batch_delay, is_set("skip_tls_verification")),
+        options=Options(batch_size, batch_bytes, batch_delay, is_set("skip_tls_verification"), on_error, retry_for),
         routing=Routing(shard_key, shard_key_field),
     )
-    wishes = Wishes(create_target, ensure_indexes, restart, chunk_size, max_rate)
+    wishes = Wishes(create_target, ensure_indexes, restart, chunk_size, max_rate, retry_rejects)
     if detach and not broker_url:
         raise UsageError("--detach needs a fleet that goes on without this command; give --broker-url")
     credentials = replace(credentials, target_api_key=target_api_key)
@@ -119,12 +122,14 @@ def migrate(
         fleet.check()
         summary = coordinator.run(fleet, survey, interrupted)
         view.close()
-        print(describe_summary(summary), flush=True)
-        if withheld := summary.books.withheld:
-            raise WithheldRowsError(
-                "finished, with rows that the source counts and gives to nobody, repeats of a key most likely: "
-                f"{'; '.join(withheld)}; everything that it gave is in the target"
-            )
+        conclude(summary)
+
+
+def conclude(summary: Summary) -> None:
+    """Print the closing lines; IncompleteError where points are known to be missing."""
+    print(describe_summary(summary), flush=True)
+    if missing := describe_missing(summary):
+        raise IncompleteError(missing)
 
 
 def leave(

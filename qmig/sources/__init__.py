@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
+from qmig.connections import Connection
 from qmig.migration import Migration
 from qmig.sealing import Credentials
 from qmig.target import ShardKeyPlacement
@@ -27,11 +28,24 @@ SOURCES = {
 
 
 @dataclass(frozen=True)
+class Unfit:
+    """A row of the source that cannot become a point: its key, the id that the point would have, and why."""
+
+    key: str
+    point: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Points as serialized `PointStruct`s in key order, and the key after them; None is the range's end."""
+    """Points as serialized `PointStruct`s in key order, and the key after them; None is the range's end.
+
+    `unfit` are rows of the same range.
+    """
 
     points: list[bytes]
     next_key: str | None
+    unfit: tuple[Unfit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,10 @@ class Read(Protocol):
 
 class Source(Protocol):
     """One source collection. A part, planned and read by itself, is a shard key as text, a partition or None."""
+
+    @property
+    def server(self) -> Connection:
+        """The server that it is read from."""
 
     def identify(self) -> tuple[str, str]:
         """Product and version of the server, such as ("Qdrant", "1.18.3"); TerminalError where none answers."""

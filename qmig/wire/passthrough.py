@@ -46,6 +46,18 @@ def upsert_request(header: bytes, points: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
+def read_upsert(request: bytes) -> tuple[bytes, list[bytes]]:
+    """The reverse of `upsert_request`: header and points."""
+    points: list[bytes] = []
+    header_end = 0
+    for tag, start, end in _fields(request, 0, len(request)):
+        if tag == _POINTS[0]:
+            points.append(request[start:end])
+        else:
+            header_end = end
+    return request[:header_end], points
+
+
 def point_id(point: bytes) -> api.PointId:
     """The id of a serialized `PointStruct`."""
     for tag, start, end in _fields(point, 0, len(point)):

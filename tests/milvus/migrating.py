@@ -1,5 +1,6 @@
 """A Milvus collection and the Qdrant collection that it is migrated to, for the tests on contents."""
 
+import json
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,11 @@ class Migration:
         done = self.run("-c", *arguments)
         assert done.returncode == 0, done.stderr
         return self.points()
+
+    def rejects(self) -> list[dict[str, Any]]:
+        """What `qmig rejects` lists."""
+        where = ("--target-url", self.target.endpoint.url, "--migration-offsets-collection-name", self.ledger)
+        return [json.loads(line) for line in self.qmig("rejects", *where, "--json").stdout.splitlines()]
 
     def points(self) -> dict[str, Point]:
         """Every point of the target by its id."""

@@ -52,13 +52,15 @@ def open_milvus(milvus_server: MilvusServer, milvus_name: str) -> Iterator[OpenS
 
 
 def read(source: MilvusSource, batch: int = 100) -> list[api.PointStruct]:
-    """Every point, in order, `batch` at a time."""
+    """Every point, in order, `batch` at a time; TerminalError about the first row that cannot become one."""
     source.settle(None)
     points: list[api.PointStruct] = []
     for part in source.parts():
         key: str | None = None
         while True:
             got = source.start_read(part, key, None, batch).result()
+            for row in got.unfit:
+                raise TerminalError(row.reason)
             points += map(api.PointStruct.FromString, got.points)
             key = got.next_key
             if key is None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from qmig.copying import FIRST_BATCH, LARGEST_BATCH, BatchSize
+from qmig.batch_size import FIRST_BATCH, LARGEST_BATCH, BatchSize
 from qmig.migration import MAX_BATCH_BYTES, Options
 from qmig.sources import Batch
 
@@ -90,3 +90,22 @@ def test_a_fixed_batch_is_cut_where_it_would_be_too_large_for_one_request() -> N
     cut = [len(p) for p in BatchSize(Options(batch_size=5)).split([megabytes] * 5)]
     assert sum(cut) == 5
     assert max(cut) <= 3
+
+
+@pytest.mark.parametrize("options", [Options(), Options(batch_size=500)])
+def test_a_limit_on_the_points_of_an_upsert_is_kept_to(options: Options) -> None:
+    size = BatchSize(options)
+    size.keep_to_points(30)
+    for _ in range(5):
+        size.learn(batch(size.limit, 10))
+    assert size.limit == 30
+    # What was read before the limit was known.
+    assert [len(portion) for portion in size.split([b"point"] * 100)] == [30, 30, 30, 10]
+
+
+@pytest.mark.parametrize("options", [Options(), Options(batch_size=500)])
+def test_a_limit_on_the_bytes_of_an_upsert_is_kept_to(options: Options) -> None:
+    size = BatchSize(options)
+    size.keep_to_bytes(10_000)
+    points = [b"x" * 1000] * 25 + [b"y" * 20_000] + [b"x" * 1000]
+    assert [len(portion) for portion in size.split(points)] == [10, 10, 5, 1, 1]

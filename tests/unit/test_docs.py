@@ -9,9 +9,10 @@ import click
 import pytest
 
 from qmig.cli import qmig
-from qmig.errors import Interrupted, TerminalError, UsageError, WithheldRowsError
+from qmig.errors import IncompleteError, Interrupted, TerminalError, UsageError
 from qmig.ledger import VERSION, ChunkRecord, MigrationRecord, State
 from qmig.migration import MAX_BATCH_BYTES, Options
+from qmig.rejects import RejectRecord
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -95,7 +96,7 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
             assert (document.parent / target.partition("#")[0]).exists(), target
 
 
-@pytest.mark.parametrize("record", [MigrationRecord, ChunkRecord])
+@pytest.mark.parametrize("record", [MigrationRecord, ChunkRecord, RejectRecord])
 def test_every_field_of_a_record_stands_in_the_ledgers_page(record: type) -> None:
     documented = code((ROOT / "docs" / "ledger.md").read_text()).splitlines()
     assert {field.name for field in fields(record)} <= set(documented)
@@ -117,7 +118,7 @@ def test_exit_statuses_in_the_readme_are_those_of_the_program() -> None:
     documented = set(map(int, re.findall(r"^\| (\d+) \|", README.read_text(), re.M)))
     assert documented == {
         0,
-        *(error.exit_status for error in (TerminalError, UsageError, WithheldRowsError, Interrupted)),
+        *(error.exit_status for error in (TerminalError, UsageError, IncompleteError, Interrupted)),
     }
 
 

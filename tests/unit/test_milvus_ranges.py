@@ -144,8 +144,14 @@ def test_an_answer_that_is_too_large_is_asked_for_in_halves() -> None:
 
 
 def test_a_row_that_is_too_large_is_named() -> None:
-    with pytest.raises(TerminalError, match="'0'"):
-        read_all(FakeServer([0, 1], ordered=True, rows_of_an_answer=0), 10)
+    ranges = reader(FakeServer([0, 1], ordered=True, rows_of_an_answer=0))
+    first = ranges.start_read(None, None, None, 10).result()
+    assert (first.points, first.next_key) == ([], "1")
+    last = ranges.start_read(None, 1, None, 10).result()
+    assert (last.points, last.next_key) == ([], None)
+    unfit = [*first.unfit, *last.unfit]
+    assert [(row.key, row.point) for row in unfit] == [("0", "0"), ("1", "1")]
+    assert all("it cannot be read" in row.reason for row in unfit)
 
 
 def test_keys_beyond_the_range_are_an_error() -> None:

@@ -35,17 +35,18 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Rows:
-    """The rows of one answer: how many, and what an error calls each."""
+    """The rows of one answer: how many, and those that cannot become points, with the reason."""
 
-    def __init__(self, count: int, names: Callable[[int], str]) -> None:
+    def __init__(self, count: int) -> None:
         self.count = count
-        self._names = names
+        self.unfit: dict[int, str] = {}
 
-    def refused(self, row: int, field: str, reason: str) -> TerminalError:
-        """The error about one row."""
-        return TerminalError(
-            f"the row with key {self._names(row)}: field {field!r} holds {reason}, and Qdrant cannot; correct or "
-            f"delete the row and give the same command again, or leave the field out with --skip-field {field}"
+    def refuse(self, row: int, field: str, held: str) -> None:
+        """The row holds what Qdrant cannot; whatever its other columns say, no point is made of it."""
+        self.unfit.setdefault(
+            row,
+            f"its field {field!r} holds {held}, and Qdrant cannot; correct or delete the row and give the same "
+            f"command again, or leave the field out with --skip-field {field}",
         )
 
 
@@ -101,7 +102,8 @@ class DynamicColumn:
             try:
                 found.append(self._entries(parse_json(text)))
             except ValueError as error:
-                raise rows.refused(row, self.field.name, str(error)) from None
+                rows.refuse(row, self.field.name, str(error))
+                found.append(b"")
         return spread(found, data.valid_data, rows, b"", self.field.name)
 
     def _entries(self, value: Any) -> bytes:
@@ -130,7 +132,8 @@ class StructColumn:
             name = member_name(part.field_name, self.field.name)
             if name in self._members:
                 by_member[name.encode()] = [
-                    _items(self._members[name], one, rows) for one in part.scalars.array_data.data
+                    _items(self._members[name], cell, rows, row)
+                    for row, cell in enumerate(part.scalars.array_data.data)
                 ]
                 valid = valid or part.valid_data
         found = []
@@ -194,7 +197,7 @@ def _floats(field: Field, data: Any, rows: Rows) -> list[bytes]:
         valid = data.valid_data if len(data.valid_data) == len(values) else [True] * len(values)
         for row, value in compress(enumerate(values), valid):
             if not isfinite(value):
-                raise rows.refused(row, field.name, str(value))
+                rows.refuse(row, field.name, str(value))
     packed = values.tobytes()
     return [DOUBLE + packed[start : start + 8] for start in range(0, len(packed), 8)]
 
@@ -212,7 +215,8 @@ def _json(field: Field, data: Any, rows: Rows) -> list[bytes]:
         try:
             found.append(encode(parse_json(text)))
         except ValueError as error:
-            raise rows.refused(row, field.name, str(error)) from None
+            rows.refuse(row, field.name, str(error))
+            found.append(NULL)
     return found
 
 
@@ -220,7 +224,7 @@ def _arrays(field: Field, data: Any, rows: Rows) -> list[bytes]:
     return [list_value(_items(field, cell, rows, row)) for row, cell in enumerate(data.scalars.array_data.data)]
 
 
-def _items(field: Field, cell: Any, rows: Rows, row: int = 0) -> list[bytes]:
+def _items(field: Field, cell: Any, rows: Rows, row: int) -> list[bytes]:
     """The values in one cell of an array's column."""
     kind = field.element_type
     if kind in TEXTS:
@@ -232,7 +236,7 @@ def _items(field: Field, cell: Any, rows: Rows, row: int = 0) -> list[bytes]:
         return [BOOLS[value] for value in b"".join(cell.bool_data.data)]
     values = _doubles(cell, kind)
     if not isfinite(sum(values)) and (wrong := [value for value in values if not isfinite(value)]):
-        raise rows.refused(row, field.name, str(wrong[0]))
+        rows.refuse(row, field.name, str(wrong[0]))
     packed = values.tobytes()
     return [DOUBLE + packed[start : start + 8] for start in range(0, len(packed), 8)]
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qmig.errors import TerminalError
+from qmig.sources import Unfit
 from qmig.sources.milvus.columns import DynamicColumn, Prefixes, Rows, ScalarColumn, StructColumn
 from qmig.sources.milvus.keys import Key, Keys, keys_of
 from qmig.sources.milvus.mapping import Mapping, multi_name
@@ -51,15 +52,12 @@ class Converter:
                 return self.keys.column(data.scalars)
         return []
 
-    def points(self, results: Any, partition: str | None) -> tuple[list[Key], list[bytes]]:
-        """Keys and points of the rows, in the order of the answer.
-
-        TerminalError names the row that holds what Qdrant cannot.
-        """
+    def points(self, results: Any, partition: str | None) -> tuple[list[Key], list[bytes | Unfit]]:
+        """Keys and points of the rows, in the order of the answer; a row that holds what Qdrant cannot is unfit."""
         keys = self.key_column(results)
         if not keys:
             return [], []
-        rows = Rows(len(keys), lambda row: repr(self.keys.text(keys[row])))
+        rows = Rows(len(keys))
         by_name = {data.field_name: data for data in results.fields_data}
         columns = [self._ids(keys), self._key_column.entries(self._column(by_name, self._key_name), rows)]
         if self._partition_field is not None and partition is not None:
@@ -68,7 +66,15 @@ class Converter:
         columns += [column.entries(self._column(by_name, column.field.name), rows) for column in self._payload]
         vectors = [column.entries(self._column(by_name, column.field.name), rows) for column in self._vectors]
         columns.append(with_headers(vectors, rows.count))
-        return keys, list(map(b"".join, zip(*columns, strict=True)))
+        points: list[bytes | Unfit] = list(map(b"".join, zip(*columns, strict=True)))
+        for row, reason in rows.unfit.items():
+            points[row] = self.unfit(keys[row], reason)
+        return keys, points
+
+    def unfit(self, key: Key, reason: str) -> Unfit:
+        """The row with this key, of which no point can be made."""
+        text = self.keys.text(key)
+        return Unfit(text, self.keys.ids([key])[0], f"the row with key {text!r}: {reason}")
 
     def _column(self, by_name: dict[str, Any], name: str) -> Any:
         if name not in by_name:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from qmig.connections import Call
 from qmig.errors import QmigError, TerminalError
-from qmig.sources import Batch
+from qmig.sources import Batch, Unfit
 from qmig.sources.milvus.connection import MAX_ROWS, MilvusConnection, ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
@@ -159,8 +159,8 @@ class RangeReader:
                 answer = yield self._requests.rows(part, start, stop, limit_of_server)
             except ResultTooLargeError as error:
                 if wanted == 1:
-                    key = self._keys.text(page.keys[first])
-                    raise TerminalError(f"the row with key {key!r} cannot be read: {error}") from None
+                    row = self._converter.unfit(page.keys[first], f"it cannot be read: {error}")
+                    return Batch([], None if is_end or stop is None else self._keys.text(stop), (row,))
                 limit = wanted // 2
                 continue
             keys, points = self._converter.points(answer, part)
@@ -179,7 +179,11 @@ class RangeReader:
             self._row_bytes = max(1, answer.ByteSize() // len(keys)) if keys else self._row_bytes
             if ordered != keys:
                 points = [points[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
-            return Batch(points, None if is_end or stop is None else self._keys.text(stop))
+            return Batch(
+                [point for point in points if isinstance(point, bytes)],
+                None if is_end or stop is None else self._keys.text(stop),
+                tuple(point for point in points if isinstance(point, Unfit)),
+            )
 
     def _page_at(self, part: str | None, start: Key | None, end: Key | None) -> Page | None:
         """The page that is open, if the range goes on within it."""

@@ -110,7 +110,7 @@ class MilvusSource:
     def outline(self) -> list[str]:
         part = next(iter(self.parts()), None)
         _, points = self._converter.points(self.server.query(self._requests.rows(part, None, None, 1)), part)
-        return outline(self.mapping, points[0] if points else None)
+        return outline(self.mapping, next((point for point in points if isinstance(point, bytes)), None))
 
     def shard_keys(self) -> list[ShardKeyPlacement]:
         return []

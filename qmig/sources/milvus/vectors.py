@@ -138,10 +138,10 @@ def may_be_infinite(floats: bytes) -> bool:
 
 
 def check_finite(floats: bytes, rows: Rows, row: int, field: str) -> None:
-    """The error about a row whose vector holds NaN or infinity: Qdrant takes it, and no search finds it."""
+    """Refuse a row whose vector holds NaN or infinity: Qdrant takes it, and no search finds it."""
     for value in array("f", floats):
         if not isfinite(value):
-            raise rows.refused(row, field, str(value))
+            rows.refuse(row, field, str(value))
 
 
 def _halves(pairs: bytes) -> tuple[bytes, bytes]:

@@ -1,0 +1,40 @@
+"""`qmig rejects`: the points that were skipped, from the ledger."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from qmig.cli.steering import migration_argument, open_ledger
+
+
+@click.command()
+@migration_argument
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a point.")
+def rejects(migration: str | None, as_json: bool, **where: Any) -> None:
+    """List the points that could not be copied and were skipped, with the reasons.
+
+    MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from qmig.lookup import find_migration
+    from qmig.rejects import rejects_of
+
+    with open_ledger(**where) as ledger:
+        found = rejects_of(ledger, find_migration(ledger, migration).migration)
+    console = Console()
+    if as_json:
+        for one in found:
+            click.echo(json.dumps(asdict(one), ensure_ascii=False))
+    elif console.is_terminal:
+        table = Table("point", "chunk", "reason")
+        for one in found:
+            table.add_row(Text(one.point), str(one.chunk), Text(one.reason))
+        console.print(table)
+    else:
+        for one in found:
+            click.echo(f"{one.point}  chunk {one.chunk}  {one.reason}")
