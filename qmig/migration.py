@@ -18,14 +18,18 @@ MAX_BATCH_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One server, as its gRPC URL names it."""
+    """One server, as its gRPC URL names it.
+
+    `ca_cert` is the text of the PEM certificates that are trusted there; None is what the machine trusts.
+    """
 
     host: str
     port: int
     tls: bool = False
+    ca_cert: str | None = None
 
     @classmethod
-    def parse(cls, url: str, option: str, default_port: int = GRPC_PORT) -> "Endpoint":
+    def parse(cls, url: str, option: str, default_port: int = GRPC_PORT, ca_cert: str | None = None) -> "Endpoint":
         """Read `http://host:6334` or `https://…`; `option` is the name that an error blames."""
         hint = f"give a gRPC URL such as http://host:{default_port} or https://host:{default_port}"
         try:
@@ -41,7 +45,11 @@ class Endpoint:
             raise UsageError(f"{option} {redacted(url)}: a path or query has no meaning for gRPC; {hint}")
         if port == 0:
             raise UsageError(f"{option} {redacted(url)}: port 0 cannot be reached; {hint}")
-        return cls(parts.hostname, port or default_port, parts.scheme == "https")
+        if ca_cert is not None and parts.scheme != "https":
+            raise UsageError(
+                f"{option} {url}: trusted certificates have no meaning without TLS; give an https:// URL"
+            )
+        return cls(parts.hostname, port or default_port, parts.scheme == "https", ca_cert)
 
     @property
     def address(self) -> str:
