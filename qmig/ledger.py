@@ -266,11 +266,13 @@ class Ledger:
         request = self._set_request(_owned(chunk), changes)
         return self.server.start(self.server.points.SetPayload, request)
 
-    def look(self, migration: str, index: int) -> tuple[ChunkRecord | None, MigrationRecord | None]:
+    def look(
+        self, migration: str, index: int, retry_for: float | None = None
+    ) -> tuple[ChunkRecord | None, MigrationRecord | None]:
         """A chunk and its migration in one call; None is one that is not there."""
         request = self._get_request([chunk_id(migration, index), migration])
         try:
-            return self.seen(self.server.call(self.server.points.Get, request))
+            return self.seen(self.server.call(self.server.points.Get, request, retry_for=retry_for))
         except NotFoundError:
             return None, None
 

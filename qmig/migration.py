@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from qmig.errors import UsageError
 NAMESPACE = uuid.UUID("6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1")
 GRPC_PORT = 6334
 DEFAULT_LEDGER = "_migration_offsets"
+# Redis' URLs may carry a password, or a private key's, in their query.
+_PASSWORD_PARAMETER = re.compile(r"(?i)([?&][^=&]*pass[^=&]*=)[^&]*")
 MAX_BATCH_BYTES = 32 * 1024 * 1024
 
 
@@ -75,6 +78,7 @@ class Endpoint:
 
 def redacted(url: str) -> str:
     """`url` without the credentials that somebody may have put into it."""
+    url = _PASSWORD_PARAMETER.sub(r"\1***", url)
     head, at, tail = url.rpartition("@")
     if not at:
         return url

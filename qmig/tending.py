@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 
+from qmig.access import Access
 from qmig.balance import balance
 from qmig.errors import TerminalError, TransientError
 from qmig.fleet import Fleet
@@ -19,7 +20,6 @@ from qmig.lease import LEASE_SECONDS, owner_is_dead
 from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.noticeboard import Sighting
-from qmig.sealing import Credentials
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource
 from qmig.task import ChunkTask, MigrationTask
@@ -31,13 +31,13 @@ log = logging.getLogger(__name__)
 
 
 class Tender:
-    """Sees to the migration of `task`."""
+    """Sees to the migration of `task`, whose access is `access`."""
 
-    def __init__(self, ledger: Ledger, fleet: Fleet, task: MigrationTask, credentials: Credentials) -> None:
+    def __init__(self, ledger: Ledger, fleet: Fleet, task: MigrationTask, access: Access) -> None:
         self._ledger = ledger
         self._fleet = fleet
         self._task = task
-        self._credentials = credentials
+        self._access = access
 
     def tend(self) -> str:
         """Do what there is to do now and say so; nothing while another worker is at it."""
@@ -48,6 +48,7 @@ class Tender:
             if record is None or record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
                 self._fleet.board.forget(self._task.migration)
                 return f"nothing to do: the migration is {'gone' if record is None else record.state}"
+            self._access.check(record.definition)
             if record.state == State.CANCELLED:
                 return self._cancel(record)
             if record.state == State.PAUSED:
@@ -126,7 +127,7 @@ class Tender:
             return self._fail(record, _failures(failed))
         migration = Migration.from_json(record.definition)
         target = QdrantSource(self._ledger.server, migration.target.collection)
-        with closing(open_source(migration, self._credentials)) as source:
+        with closing(open_source(migration, self._access.credentials)) as source:
             books = balance(record, chunks, source, target, migration.routing)
         if books.errors:
             self._ledger.update_migration(record.migration, books=asdict(books))

@@ -102,7 +102,7 @@ class FollowingChannel:
         return _Method(self, arguments, settings)
 
     def current(self) -> grpc.Channel:
-        """The channel to call through. TransientError where no certificate can be fetched, TerminalError without TLS."""
+        """The channel to call through; TransientError where no certificate can be had, TerminalError without TLS."""
         with self._lock:
             if self._channel is None:
                 self._open(self._fetched())

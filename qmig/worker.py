@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from qmig.connections import WORKER_RETRY_FOR, Server
+from qmig.access import Access, shortened
+from qmig.connections import RETRY_FOR, WORKER_RETRY_FOR, Server
 from qmig.copying import BatchSize, ChunkCopy
 from qmig.errors import QmigError, TerminalError
 from qmig.fleet import Fleet
 from qmig.lease import Lease, new_owner, owner_is_dead
 from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
-from qmig.migration import Endpoint, Migration, Options
-from qmig.sealing import Credentials, unseal
+from qmig.migration import Migration, Options
 from qmig.sources import Source, open_source
 from qmig.target import is_custom
 from qmig.task import ChunkTask, MigrationTask, progress_text, result_text
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class _Ends:
     """Both ends of a migration, open."""
 
-    credentials: Credentials
+    access: Access
     ledger: Ledger
     definition: str | None = None
     source: Source | None = None
@@ -50,7 +50,7 @@ class Worker:
 
     open_fleet: Callable[[], Fleet]
     stop_requested: Callable[[], bool] = lambda: False
-    _open: dict[tuple[str | bool | None, ...], _Ends] = field(default_factory=dict)
+    _open: dict[str, _Ends] = field(default_factory=dict)
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -63,11 +63,16 @@ class Worker:
         MigrationStoppedError: to be queued again. Any other error is the chunk's failure, in one line.
         """
         ends = self._ends(task)
-        seen, record = ends.ledger.look(task.migration, task.chunk)
+        # With no chunk in hand nothing is lost by going on to the next task: this one is queued again.
+        seen, record = ends.ledger.look(task.migration, task.chunk, RETRY_FOR)
         if record is None:
-            raise TerminalError(f"migration {task.migration} is not in the ledger {task.ledger!r}; nothing was done")
+            raise TerminalError(
+                f"migration {task.migration} is not in the ledger {ends.ledger.name!r} at {ends.access.target.url}; "
+                "nothing was done"
+            )
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
+        ends.access.check(record.definition)
         if seen is None:
             raise TerminalError(
                 f"chunk {task.chunk} of migration {task.migration} is not in the ledger; nothing was done"
@@ -108,23 +113,27 @@ class Worker:
     def tend(self, task: MigrationTask) -> str:
         """See to the task's migration, and say what there was to do."""
         ends = self._ends(task)
-        return Tender(ends.ledger, self.fleet, task, ends.credentials).tend()
+        return Tender(ends.ledger, self.fleet, task, ends.access).tend()
 
     def _ends(self, task: MigrationTask) -> _Ends:
-        key = (task.target, task.ledger, task.migration, task.credentials, task.skip_tls_verification)
-        if key not in self._open:
+        if task.access not in self._open:
             while len(self._open) >= KEPT_OPEN:
                 self._open.pop(next(iter(self._open))).close()
-            credentials = unseal(task.credentials)
+            access = Access.from_text(task.access)
             server = Server(
-                Endpoint.parse(task.target, "target"),
+                access.target,
                 "target",
-                credentials.target_api_key,
-                task.skip_tls_verification,
+                access.credentials.target_api_key,
+                access.skip_tls_verification,
                 WORKER_RETRY_FOR,
             )
-            self._open[key] = _Ends(credentials, Ledger(server, task.ledger))
-        return self._open[key]
+            self._open[task.access] = _Ends(access, Ledger(server, access.ledger))
+        ends = self._open[task.access]
+        if ends.access.migration != task.migration:
+            raise TerminalError(
+                f"a task for migration {shortened(task.migration)} was refused: its access is not for it"
+            )
+        return ends
 
     def _connect(self, ends: _Ends, record: MigrationRecord) -> tuple[Source, Writer, BatchSize, Options]:
         """Source and writer as the ledger defines them now: a resume may have changed the options."""
@@ -132,7 +141,7 @@ class Worker:
         if not (ends.source and ends.writer and ends.size) or ends.definition != record.definition:
             if ends.source is not None:
                 ends.source.close()
-            ends.source = open_source(migration, ends.credentials)
+            ends.source = open_source(migration, ends.access.credentials)
             server, collection = ends.ledger.server, migration.target.collection
             info = server.call(
                 server.collections.Get, api.GetCollectionInfoRequest(collection_name=collection)
