@@ -87,7 +87,7 @@ def read(kind: type[Read], data: object) -> Read:
         raise ValueError(f"{kind.__name__} lacks {', '.join(missing)}") from None
 
 
-def shortened(value: object) -> str:
+def shortened(value: object, most: int = 80) -> str:
     """The beginning of a value for a message."""
-    text = repr(value[:80] if isinstance(value, str) else value)
-    return text if len(text) <= 80 else f"{text[:80]}…"
+    text = repr(value[:most] if isinstance(value, str) else value)
+    return text if len(text) <= most + 2 else f"{text[:most]}…"

@@ -167,10 +167,10 @@ class Ledger:
 
     # The migrations
 
-    def migration(self, migration: str) -> MigrationRecord | None:
+    def migration(self, migration: str, retry_for: float | None = None) -> MigrationRecord | None:
         """The record, or None; TerminalError where a newer qmig wrote it."""
         try:
-            return next((_migration(point) for point in self._get([migration])), None)
+            return next((_migration(point) for point in self._get([migration], retry_for)), None)
         except NotFoundError:
             return None
 
@@ -342,8 +342,8 @@ class Ledger:
             offset = page.next_page_offset
         return found
 
-    def _get(self, ids: Sequence[str]) -> Iterator[api.RetrievedPoint]:
-        yield from self.server.call(self.server.points.Get, self._get_request(ids)).result
+    def _get(self, ids: Sequence[str], retry_for: float | None = None) -> Iterator[api.RetrievedPoint]:
+        yield from self.server.call(self.server.points.Get, self._get_request(ids), retry_for=retry_for).result
 
     def _get_request(self, ids: Sequence[str]) -> api.GetPoints:
         return api.GetPoints(

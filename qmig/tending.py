@@ -14,6 +14,7 @@ from dataclasses import asdict
 
 from qmig.access import Access
 from qmig.balance import balance
+from qmig.connections import RETRY_FOR
 from qmig.errors import TerminalError, TransientError
 from qmig.fleet import Fleet
 from qmig.lease import LEASE_SECONDS, owner_is_dead
@@ -44,7 +45,8 @@ class Tender:
         with self._fleet.board.lock(self._task.migration) as alone:
             if not alone:
                 return "another worker sees to it"
-            record = self._ledger.migration(self._task.migration)
+            # Somebody asks again soon: no worker is held up by a target that is away.
+            record = self._ledger.migration(self._task.migration, RETRY_FOR)
             if record is None or record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
                 self._fleet.board.forget(self._task.migration)
                 return f"nothing to do: the migration is {'gone' if record is None else record.state}"

@@ -33,6 +33,7 @@ class _Ends:
 
     access: Access
     ledger: Ledger
+    in_ledger: bool = False
     definition: str | None = None
     source: Source | None = None
     writer: Writer | None = None
@@ -50,7 +51,7 @@ class Worker:
 
     open_fleet: Callable[[], Fleet]
     stop_requested: Callable[[], bool] = lambda: False
-    _open: dict[str, _Ends] = field(default_factory=dict)
+    _open: dict[tuple[str, str], _Ends] = field(default_factory=dict)
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -73,6 +74,7 @@ class Worker:
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
         ends.access.check(record.definition)
+        ends.in_ledger = True
         if seen is None:
             raise TerminalError(
                 f"chunk {task.chunk} of migration {task.migration} is not in the ledger; nothing was done"
@@ -103,8 +105,11 @@ class Worker:
     def after_chunk(self, task: ChunkTask) -> None:
         """With nothing queued any more the migration may be at its end: nobody should have to wait for it.
 
-        A broker that lost everything is told of the migration again.
+        A broker that lost everything is told of the migration again; of one that no ledger has it is told nothing.
         """
+        ends = self._open.get((task.migration, task.access))
+        if ends is None or not ends.in_ledger:
+            return
         if not self.fleet.board.is_registered(task.migration):
             self.fleet.see_to(task.of_migration)
         if self.fleet.queued() == 0:
@@ -116,10 +121,15 @@ class Worker:
         return Tender(ends.ledger, self.fleet, task, ends.access).tend()
 
     def _ends(self, task: MigrationTask) -> _Ends:
-        if task.access not in self._open:
+        key = (task.migration, task.access)
+        if key not in self._open:
+            access = Access.from_text(task.access)
+            if access.migration != task.migration:
+                raise TerminalError(
+                    f"a task for migration {shortened(task.migration)} was refused: its access is not for it"
+                )
             while len(self._open) >= KEPT_OPEN:
                 self._open.pop(next(iter(self._open))).close()
-            access = Access.from_text(task.access)
             server = Server(
                 access.target,
                 "target",
@@ -127,13 +137,8 @@ class Worker:
                 access.skip_tls_verification,
                 WORKER_RETRY_FOR,
             )
-            self._open[task.access] = _Ends(access, Ledger(server, access.ledger))
-        ends = self._open[task.access]
-        if ends.access.migration != task.migration:
-            raise TerminalError(
-                f"a task for migration {shortened(task.migration)} was refused: its access is not for it"
-            )
-        return ends
+            self._open[key] = _Ends(access, Ledger(server, access.ledger))
+        return self._open[key]
 
     def _connect(self, ends: _Ends, record: MigrationRecord) -> tuple[Source, Writer, BatchSize, Options]:
         """Source and writer as the ledger defines them now: a resume may have changed the options."""
