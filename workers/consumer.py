@@ -14,12 +14,12 @@ from qmig.access import shortened
 log = logging.getLogger(__name__)
 
 
-class RefusingChannel(redis.Channel):  # type: ignore[misc]
+class RefusingChannel(redis.Channel):
     """Kombu's channel, which ends its whole worker over something in the queue that is no message at all."""
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             log.error("something in the queue was refused: it is no message: %s", shortened(str(error)))  # noqa: TRY400
             raise Empty from None
