@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 
+from qmig.access import read
 from qmig.errors import TerminalError, TransientError
 from qmig.migration import redacted
 from qmig.task import MigrationTask
@@ -111,7 +112,7 @@ class Noticeboard:
 
     def workers(self) -> list[SignedIn]:
         """The workers that are there, by name."""
-        signed_in = [_signed_in(json.loads(noted)) for noted in self._call("hvals", WORKERS)]
+        signed_in = [worker for noted in self._call("hvals", WORKERS) if (worker := _signed_in(noted))]
         oldest = self.now() - SIGNED_IN_FOR
         for gone in (worker for worker in signed_in if worker.seen < oldest):
             self.sign_out(gone.name)
@@ -179,6 +180,11 @@ class Noticeboard:
             raise TransientError(f"the broker {redacted(self._url)} does not answer: {error}") from None
 
 
-def _signed_in(noted: dict[str, Any]) -> SignedIn:
-    """What a worker noted, which may be of another version."""
-    return SignedIn(**{one.name: noted[one.name] for one in fields(SignedIn) if one.name in noted})
+def _signed_in(noted: bytes) -> SignedIn | None:
+    """What a worker noted, which may be of another version; None where it is nothing of the kind."""
+    try:
+        note = json.loads(noted)
+        known = {one.name for one in fields(SignedIn)}
+        return read(SignedIn, {name: note[name] for name in known & set(note)})
+    except (ValueError, TypeError):
+        return None
