@@ -2,7 +2,7 @@
 has a secret, so that nobody else can point the credentials of a migration at a server of his own."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from qmig.errors import TerminalError
@@ -83,7 +83,8 @@ def read(kind: type[Read], data: object) -> Read:
     try:
         return kind(**values)
     except TypeError:
-        missing = [one.name for one in fields(kind) if one.name not in values]  # type: ignore[arg-type]
+        required = [one.name for one in fields(kind) if MISSING is one.default is one.default_factory]  # type: ignore[arg-type]
+        missing = [name for name in required if name not in values]
         raise ValueError(f"{kind.__name__} lacks {', '.join(missing)}") from None
 
 

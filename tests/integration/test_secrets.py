@@ -186,6 +186,7 @@ def test_a_fleet_shows_no_secret_anywhere(locked: Ends, way: str) -> None:
         kept = held(server.url)
     assert_arrived(locked)
     assert sum("migrate_chunk" in command for command in sent) >= 3
+    assert opened("\n".join(sent)).count('"access": "gAAAA') >= 3
     assert any("qmig worker" in line for line in processes.seen)
     assert_hidden(
         [*KEYS.values(), *secret.values(), server.password],
