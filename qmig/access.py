@@ -45,16 +45,18 @@ class Access:
         is_open = text.startswith("{")
         if is_open and has_secret():
             raise TerminalError(
-                f"it is not sealed, and this worker has a ${SECRET_VARIABLE}; give the coordinator the same secret"
+                f"a task was refused: it is not sealed, and this worker has a ${SECRET_VARIABLE}; give the "
+                "coordinator the same secret"
             )
         if not is_open and not has_secret():
             raise TerminalError(
-                f"it is sealed, and this worker has no ${SECRET_VARIABLE}; give it the fleet's secret"
+                f"a task was refused: it is sealed, and this worker has no ${SECRET_VARIABLE}; give it the fleet's "
+                "secret"
             )
         try:
             return read(cls, json.loads(text if is_open else unseal(text)))
         except (ValueError, RecursionError) as error:
-            raise TerminalError(f"its access is malformed: {error}") from None
+            raise TerminalError(f"a task was refused: its access is malformed: {error}") from None
 
     def check(self, definition: str) -> None:
         """TerminalError where a migration's definition in the ledger names other ends than these."""

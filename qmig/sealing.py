@@ -53,8 +53,8 @@ def unseal(token: str) -> str:
         return _fernet().decrypt(token.encode()).decode()
     except InvalidToken:
         raise TerminalError(
-            f"it was not sealed with this worker's ${SECRET_VARIABLE}; give every worker and the coordinator the "
-            "same secret"
+            f"a task was refused: it was not sealed with this worker's ${SECRET_VARIABLE}; give every worker and the "
+            "coordinator the same secret"
         ) from None
 
 

@@ -174,6 +174,9 @@ def test_certificates_that_the_command_is_given_reach_the_workers(
     endpoint = tls_ends.target.endpoint
     own = tmp_path / "own.pem"
     own.write_text(ssl.get_server_certificate((endpoint.host, endpoint.port)))
+    # A key that stands in the same file does not travel.
+    key = self_signed(tmp_path / "other", "other")[1].read_text()
+    own.write_text(key + own.read_text())
     trust = ["--source-ca-cert", str(authority.file), "--target-ca-cert", str(own)]
 
     result = qmig("qdrant", *tls_ends.arguments, *trust, "-c", broker=fleet)
@@ -181,6 +184,9 @@ def test_certificates_that_the_command_is_given_reach_the_workers(
     assert result.returncode == 0, result.stderr
     assert "warning" not in result.stderr
     assert_arrived(tls_ends)
+    ledger = b"".join(contents(tls_ends.target, tls_ends.ledger).values())
+    assert b"BEGIN CERTIFICATE" in ledger
+    assert b"PRIVATE KEY" not in ledger
     status = ["status", "--target-url", endpoint.url, "--migration-offsets-collection-name", tls_ends.ledger]
     assert_refused(qmig(*status, "--target-ca-cert", str(authority.file)), 1, "certificate is not trusted")
     shown = qmig(*status, "--target-ca-cert", str(own), env={"SSL_CERT_FILE": str(authority.file)})
