@@ -14,10 +14,9 @@ from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import redacted
 from qmig.noticeboard import Noticeboard, SignedIn
 from qmig.sealing import SECRET_VARIABLE, has_secret, secret_name
-from qmig.task import MIGRATE_CHUNK, TEND_MIGRATION, VERSION, ChunkTask, MigrationTask, shown_as
+from qmig.task import MIGRATE_CHUNK, QUEUE, TEND_MIGRATION, VERSION, ChunkTask, MigrationTask, shown_as
 
 BROKER_VARIABLE = "QMIG_BROKER_URL"
-QUEUE = "qmig"
 # A chunk whose worker died goes before those that nobody has begun. Kombu keeps a list a priority on Redis.
 URGENT, NORMAL = 0, 9
 # Seconds between two looks after a migration, and until one that no worker was free for is left to the next.

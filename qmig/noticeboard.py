@@ -17,7 +17,7 @@ import redis
 from qmig.access import read
 from qmig.errors import TerminalError, TransientError
 from qmig.migration import redacted
-from qmig.task import MigrationTask
+from qmig.task import QUEUE, MigrationTask
 
 MIGRATIONS, WORKERS = "qmig:migrations:", "qmig:workers"
 # By migration, and by run, so that what an earlier run queued or saw does not count.
@@ -42,7 +42,7 @@ class SignedIn:
     version: str
     tasks: int
     processes: int
-    queue: str = ""
+    queue: str = QUEUE
     seen: float = 0.0
 
 

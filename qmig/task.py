@@ -11,6 +11,8 @@ from qmig.ledger import ChunkRecord, MigrationRecord
 VERSION = 3
 MIGRATE_CHUNK = "migrate_chunk"
 TEND_MIGRATION = "tend_migration"
+# Where tasks wait for workers that have no secret; those with one have queues of their own.
+QUEUE = "qmig"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,12 @@ import redis
 from qmig.access import Access
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis, free_port
-from qmig.fleet import QUEUE, queue_name
+from qmig.fleet import queue_name
 from qmig.ledger import Ledger, State
 from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.noticeboard import MIGRATIONS
 from qmig.sealing import Credentials, new_secret
-from qmig.task import MIGRATE_CHUNK, TEND_MIGRATION, VERSION
+from qmig.task import MIGRATE_CHUNK, QUEUE, TEND_MIGRATION, VERSION
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, create, dense_params, exists, fill, simple_points
 from tests.migrating import until

@@ -7,10 +7,10 @@ import pytest
 
 from qmig.access import Access
 from qmig.errors import TerminalError, UsageError
-from qmig.fleet import QUEUE, queue_name
+from qmig.fleet import queue_name
 from qmig.migration import Endpoint, Migration, Options, Source, Target, redacted
 from qmig.sealing import SECRET_VARIABLE, Credentials, new_secret
-from qmig.task import ChunkTask, MigrationTask
+from qmig.task import QUEUE, ChunkTask, MigrationTask
 
 MIGRATION = Migration(
     Source("qdrant", Endpoint("a", 6334, True, "-----BEGIN CERTIFICATE-----"), "products"),
