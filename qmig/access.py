@@ -76,9 +76,11 @@ def read(kind: type[Read], data: object) -> Read:
     for name, value in data.items():
         if name not in hints:
             raise ValueError(f"{kind.__name__} has no field {shortened(name)}")
-        if is_dataclass(hints[name]):
-            values[name] = read(hints[name], value)
-        elif isinstance(value, hints[name]) and not (hints[name] is int and isinstance(value, bool)):
+        # JSON has one kind of numbers, and Python takes True for one.
+        wanted: Any = int | float if hints[name] is float else hints[name]
+        if is_dataclass(wanted):
+            values[name] = read(wanted, value)
+        elif isinstance(value, wanted) and (not isinstance(value, bool) or wanted is bool):
             values[name] = value
         else:
             raise ValueError(f"{kind.__name__}.{name} is {shortened(value)}")
