@@ -78,7 +78,7 @@ def read(kind: type[Read], data: object) -> Read:
             raise ValueError(f"{kind.__name__} has no field {shortened(name)}")
         # JSON has one kind of numbers, and Python takes True for one.
         wanted: Any = int | float if hints[name] is float else hints[name]
-        if is_dataclass(wanted):
+        if isinstance(wanted, type) and is_dataclass(wanted):
             values[name] = read(wanted, value)
         elif isinstance(value, wanted) and (not isinstance(value, bool) or wanted is bool):
             values[name] = value

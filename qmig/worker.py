@@ -71,10 +71,10 @@ class Worker:
                 f"migration {task.migration} is not in the ledger {ends.ledger.name!r} at {ends.access.target.url}; "
                 "nothing was done"
             )
-        if record.state != State.RUNNING:
-            return f"nothing to do: the migration is {record.state}"
         ends.access.check(record.definition)
         ends.in_ledger = True
+        if record.state != State.RUNNING:
+            return f"nothing to do: the migration is {record.state}"
         if seen is None:
             raise TerminalError(
                 f"chunk {task.chunk} of migration {task.migration} is not in the ledger; nothing was done"
