@@ -1,16 +1,13 @@
 """A channel to one server: TLS, API key, no message limit, and every failure as an error of qmig's."""
 
 import logging
-import os
 import re
-import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from typing import Any, Generic, Self, TypeVar
 
 import grpc
-from cryptography import x509
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from qmig.errors import (
@@ -23,6 +20,7 @@ from qmig.errors import (
     TransientError,
 )
 from qmig.migration import Endpoint
+from qmig.tls import explanation, fault, open_channel
 from qmig.wire import api
 
 Response = TypeVar("Response")
@@ -89,7 +87,9 @@ class Connection:
         self.retry_for = retry_for
         self.role = role
         self._metadata = tuple(metadata)
-        self._channel = _open_channel(endpoint, role, skip_tls_verification, channel_options)
+        self._skip_tls_verification = skip_tls_verification
+        options = {**dict(CHANNEL_OPTIONS), **dict(channel_options)}
+        self._channel = open_channel(endpoint, role, skip_tls_verification, list(options.items()))
         self._threads = ThreadPoolExecutor(CALLS_AT_ONCE)
 
     def call(
@@ -124,6 +124,9 @@ class Connection:
     def error(self, error: grpc.RpcError) -> QmigError:
         """What a failed call means, in one line: transient or terminal by its status."""
         status, details = error.code(), " ".join((error.details() or "").split())
+        if self.endpoint.tls and (reason := fault(details)):
+            # Certificates are renewed while servers run.
+            return TransientError(explanation(self.endpoint, self.role, reason, self._skip_tls_verification))
         message = f"{self.role} {self.endpoint.url}: {details or status.name}"
         if any(sign in details.lower() for sign in TOO_LARGE):
             return MessageTooLargeError(message)
@@ -220,64 +223,3 @@ def _retry_after(error: grpc.RpcError) -> float | None:
         if entry.key == "retry-after":
             return float(entry.value)
     return None
-
-
-def trusted_roots() -> bytes | None:
-    """The certificates that this machine trusts: $SSL_CERT_FILE or OpenSSL's own file; None is gRPC's set."""
-    path = ssl.get_default_verify_paths().cafile
-    named = os.environ.get("SSL_CERT_FILE")
-    if named and path != named:
-        raise TerminalError(f"$SSL_CERT_FILE {named}: no such file; name a PEM file of certificates or unset it")
-    if path is None:
-        return None
-    if named:
-        try:
-            ssl.create_default_context(cafile=named)
-        except OSError as error:
-            raise TerminalError(
-                f"$SSL_CERT_FILE {named}: {error}; name a PEM file of certificates or unset it"
-            ) from None
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def no_tls(endpoint: Endpoint, role: str) -> str:
-    """What to say where a server does not speak TLS."""
-    return f"{role} {endpoint.url}: no TLS there; give the URL as http://{endpoint.address}"
-
-
-def _open_channel(
-    endpoint: Endpoint, role: str, skip_tls_verification: bool, further: Sequence[tuple[str, Any]]
-) -> grpc.Channel:
-    options = list({**dict(CHANNEL_OPTIONS), **dict(further)}.items())
-    if not endpoint.tls:
-        return grpc.insecure_channel(endpoint.address, options)
-    roots = trusted_roots()
-    if skip_tls_verification:
-        # gRPC has no switch for this: the server's own certificate is made the trusted root instead.
-        try:
-            pem = ssl.get_server_certificate((endpoint.host, endpoint.port), timeout=10)
-        except ssl.SSLError:
-            raise TerminalError(no_tls(endpoint, role)) from None
-        except (OSError, ValueError) as error:
-            raise TransientError(
-                f"{role} {endpoint.url}: no certificate could be fetched: {error}; start the server or check "
-                f"--{role}-url"
-            ) from None
-        roots = pem.encode()
-        if name := _certificate_name(pem):
-            options.append(("grpc.ssl_target_name_override", name))
-    return grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials(roots), options)
-
-
-def _certificate_name(pem: str) -> str | None:
-    """A name that the certificate itself carries, for the check that cannot be switched off."""
-    certificate = x509.load_pem_x509_certificate(pem.encode())
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return None
-    # A wildcard matches a name below it, not itself.
-    dns = [name.replace("*", "any", 1) for name in names.get_values_for_type(x509.DNSName)]
-    addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
-    return next(iter(dns + addresses), None)

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from qmig import target as target_collection
+from qmig.access import Access
 from qmig.connections import Server
 from qmig.errors import ChunkLostError, Interrupted, TransientError
 from qmig.fleet import Fleet
@@ -19,7 +20,7 @@ from qmig.ledger import Ledger, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.planning import Planner
 from qmig.rejects import retry_rejects
-from qmig.sealing import Credentials, seal
+from qmig.sealing import Credentials
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource
 from qmig.summary import Summary
@@ -237,11 +238,7 @@ class Coordinator:
     def _task(self) -> MigrationTask:
         """UsageError where there are credentials and no secret to seal them with."""
         return MigrationTask(
-            migration=self.migration.id,
-            target=self.migration.target.endpoint.url,
-            ledger=self.migration.target.ledger,
-            credentials=seal(self.credentials),
-            skip_tls_verification=self.migration.options.skip_tls_verification,
+            migration=self.migration.id, access=Access.of(self.migration, self.credentials).to_text()
         )
 
     def _see_to_it(self, fleet: Fleet) -> None:

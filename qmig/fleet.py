@@ -10,19 +10,32 @@ from kombu import pools
 from kombu.exceptions import OperationalError
 
 from qmig import __version__
+from qmig.broker import normalized
 from qmig.errors import TransientError, UsageError
 from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import redacted
-from qmig.noticeboard import Noticeboard
-from qmig.task import MIGRATE_CHUNK, TEND_MIGRATION, VERSION, ChunkTask, MigrationTask, shown_as
+from qmig.noticeboard import Noticeboard, SignedIn
+from qmig.sealing import SECRET_VARIABLE, has_secret, secret_name
+from qmig.task import MIGRATE_CHUNK, QUEUE, TEND_MIGRATION, VERSION, ChunkTask, MigrationTask, shown_as
 
 BROKER_VARIABLE = "QMIG_BROKER_URL"
-QUEUE = "qmig"
 # A chunk whose worker died goes before those that nobody has begun. Kombu keeps a list a priority on Redis.
 URGENT, NORMAL = 0, 9
-QUEUES = (QUEUE, f"{QUEUE}\x06\x16{NORMAL}")
 # Seconds between two looks after a migration, and until one that no worker was free for is left to the next.
 TEND_EVERY, TEND_EXPIRES = 5.0, 30.0
+
+
+def queue_name() -> str:
+    """The queue of those who share this process' secret; of those who have none the plain one.
+
+    A worker with another secret could only refuse the tasks, and would eat them up faster than others copy.
+    """
+    return queue_of(secret_name()) if has_secret() else QUEUE
+
+
+def queue_of(secret: str) -> str:
+    """The queue of those who share the secret of this name."""
+    return f"{QUEUE}-{secret}"
 
 
 class Fleet:
@@ -31,17 +44,19 @@ class Fleet:
     def __init__(self, broker_url: str) -> None:
         """UsageError where the URL names no Redis."""
         self.broker_url = broker_url
-        os.environ[BROKER_VARIABLE] = broker_url
-        from workers.application import app
-
-        self._app: Celery = app
-        self._app.conf.broker_url = broker_url
         try:
-            self.board = Noticeboard(broker_url)
+            self.broker_url = normalized(broker_url)
+            self.queue_name = queue_name()
+            self.board = Noticeboard(self.broker_url, self.queue_name)
         except ValueError as error:
             raise self._unusable(error) from None
+        os.environ[BROKER_VARIABLE] = self.broker_url
+        from workers.application import app, use_broker
+
+        self._app: Celery = app
+        use_broker(self.broker_url)
         # Not the app's own pool, which stays with the broker of the process' first fleet.
-        self._producers = pools.producers[app.connection_for_write(broker_url)]
+        self._producers = pools.producers[app.connection_for_write(self.broker_url)]
 
     @property
     def shown_url(self) -> str:
@@ -99,7 +114,7 @@ class Fleet:
                         name,
                         kwargs=task.to_kwargs(),
                         producer=producer,
-                        queue=QUEUE,
+                        queue=self.queue_name,
                         priority=priority,
                         retry=False,
                         **settings,
@@ -109,18 +124,37 @@ class Fleet:
 
     def queued(self) -> int:
         """Tasks that wait for a worker."""
-        return self.board.length(QUEUES)
+        return self.board.length((self.queue_name, f"{self.queue_name}\x06\x16{NORMAL}"))
+
+    def sign_in(self, name: str, processes: int) -> None:
+        """Say that a worker is there; to be repeated every few seconds."""
+        self.board.sign_in(SignedIn(name, __version__, VERSION, processes, self.queue_name))
 
     def check_workers(self) -> list[str]:
-        """Workers of another version of qmig, a line each; UsageError for one that takes other tasks than these."""
-        others = [worker for worker in self.board.workers() if worker.version != __version__]
-        for worker in others:
-            if worker.tasks != VERSION:
+        """What is odd about workers, a line each: another version of qmig, another secret.
+
+        UsageError for one that would take these tasks and cannot.
+        """
+        warnings = []
+        for worker in self.board.workers():
+            if worker.queue != self.queue_name:
+                warnings.append(f"{self.stranger(worker)}; it takes no part")
+            elif worker.tasks != VERSION:
                 raise UsageError(
                     f"worker {worker.name} runs qmig {worker.version}, which cannot take the tasks of qmig "
                     f"{__version__}; install the same version there, or stop it"
                 )
-        return [f"worker {worker.name} runs qmig {worker.version}, this is {__version__}" for worker in others]
+            elif worker.version != __version__:
+                warnings.append(f"worker {worker.name} runs qmig {worker.version}, this is {__version__}")
+        return warnings
+
+    def stranger(self, worker: SignedIn) -> str:
+        """What is wrong with a worker that takes its tasks from another queue."""
+        if worker.queue == QUEUE:
+            return f"worker {worker.name} has no ${SECRET_VARIABLE}, and this is a fleet with one"
+        if self.queue_name == QUEUE:
+            return f"worker {worker.name} has a ${SECRET_VARIABLE}, and here is none"
+        return f"worker {worker.name} has another ${SECRET_VARIABLE} than this"
 
     def _away(self, error: Exception) -> TransientError:
         return TransientError(f"the broker {self.shown_url} does not answer: {error}")

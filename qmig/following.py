@@ -17,6 +17,7 @@ LOOKS_SLOW_DOWN_OVER = 300.0
 # Seconds without any chunk at work until the fleet is asked who is there, and until it is asked again.
 NO_WORKER_AFTER = 4.0
 NO_WORKER_AGAIN = 15.0
+SHOWN_WORKERS = 5
 
 _WAITING = {
     State.PAUSED: "paused; `qmig resume` goes on",
@@ -93,11 +94,18 @@ class Follower:
         if self._fleet is None:
             return
         try:
-            workers = self._fleet.board.workers()
+            everybody = self._fleet.board.workers()
         except TransientError as error:
             self._view.warn(f"{error}; trying again")
             return
-        if not workers:
+        workers = [worker for worker in everybody if worker.queue == self._fleet.queue_name]
+        if everybody and not workers:
+            strangers = "; ".join(self._fleet.stranger(worker) for worker in everybody[:SHOWN_WORKERS])
+            self._view.warn(
+                f"no worker on {self._fleet.shown_url} can take part: {strangers}; give them all the same secret and "
+                "start them again; waiting"
+            )
+        elif not workers:
             self._view.warn(
                 f"no worker answers on {self._fleet.shown_url}; start some with `qmig worker --broker-url …` on any "
                 "host; waiting"

@@ -176,10 +176,10 @@ class Ledger:
 
     # The migrations
 
-    def migration(self, migration: str) -> MigrationRecord | None:
+    def migration(self, migration: str, retry_for: float | None = None) -> MigrationRecord | None:
         """The record, or None; TerminalError where a newer qmig wrote it."""
         try:
-            return next((_migration(point) for point in self._get([migration])), None)
+            return next((_migration(point) for point in self._get([migration], retry_for)), None)
         except NotFoundError:
             return None
 
@@ -273,11 +273,13 @@ class Ledger:
         request = self._set_request(_owned(chunk), changes)
         return self.server.start(self.server.points.SetPayload, request)
 
-    def look(self, migration: str, index: int) -> tuple[ChunkRecord | None, MigrationRecord | None]:
+    def look(
+        self, migration: str, index: int, retry_for: float | None = None
+    ) -> tuple[ChunkRecord | None, MigrationRecord | None]:
         """A chunk and its migration in one call; None is one that is not there."""
         request = self._get_request([chunk_id(migration, index), migration])
         try:
-            return self.seen(self.server.call(self.server.points.Get, request))
+            return self.seen(self.server.call(self.server.points.Get, request, retry_for=retry_for))
         except NotFoundError:
             return None, None
 
@@ -353,8 +355,8 @@ class Ledger:
             offset = page.next_page_offset
         return found
 
-    def _get(self, ids: Sequence[str]) -> Iterator[api.RetrievedPoint]:
-        yield from self.server.call(self.server.points.Get, self._get_request(ids)).result
+    def _get(self, ids: Sequence[str], retry_for: float | None = None) -> Iterator[api.RetrievedPoint]:
+        yield from self.server.call(self.server.points.Get, self._get_request(ids), retry_for=retry_for).result
 
     def _get_request(self, ids: Sequence[str]) -> api.GetPoints:
         return api.GetPoints(

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from qmig.errors import UsageError
 NAMESPACE = uuid.UUID("6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1")
 GRPC_PORT = 6334
 DEFAULT_LEDGER = "_migration_offsets"
+# Redis' URLs may carry a password, or a private key's, in their query.
+_PASSWORD_PARAMETER = re.compile(r"(?i)([?&][^=&]*pass[^=&]*=)[^&]*")
 MAX_BATCH_BYTES = 32 * 1024 * 1024
 # What a point that cannot be copied means: its chunk fails, or it is recorded and the chunk goes on.
 FAIL, SKIP = "fail", "skip"
@@ -20,14 +23,18 @@ FAIL, SKIP = "fail", "skip"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One server, as its gRPC URL names it."""
+    """One server, as its gRPC URL names it.
+
+    `ca_cert` is the text of the PEM certificates that are trusted there; None is what the machine trusts.
+    """
 
     host: str
     port: int
     tls: bool = False
+    ca_cert: str | None = None
 
     @classmethod
-    def parse(cls, url: str, option: str, default_port: int = GRPC_PORT) -> "Endpoint":
+    def parse(cls, url: str, option: str, default_port: int = GRPC_PORT, ca_cert: str | None = None) -> "Endpoint":
         """Read `http://host:6334` or `https://…`; `option` is the name that an error blames."""
         hint = f"give a gRPC URL such as http://host:{default_port} or https://host:{default_port}"
         try:
@@ -43,7 +50,11 @@ class Endpoint:
             raise UsageError(f"{option} {redacted(url)}: a path or query has no meaning for gRPC; {hint}")
         if port == 0:
             raise UsageError(f"{option} {redacted(url)}: port 0 cannot be reached; {hint}")
-        return cls(parts.hostname, port or default_port, parts.scheme == "https")
+        if ca_cert is not None and parts.scheme != "https":
+            raise UsageError(
+                f"{option} {url}: trusted certificates have no meaning without TLS; give an https:// URL"
+            )
+        return cls(parts.hostname, port or default_port, parts.scheme == "https", ca_cert)
 
     @property
     def address(self) -> str:
@@ -69,6 +80,7 @@ class Endpoint:
 
 def redacted(url: str) -> str:
     """`url` without the credentials that somebody may have put into it."""
+    url = _PASSWORD_PARAMETER.sub(r"\1***", url)
     head, at, tail = url.rpartition("@")
     if not at:
         return url

@@ -5,38 +5,44 @@ the ledger.
 """
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import redis
 
-from qmig.errors import TransientError
+from qmig.access import read
+from qmig.errors import TerminalError, TransientError
 from qmig.migration import redacted
-from qmig.task import MigrationTask
+from qmig.task import QUEUE, MigrationTask
 
-MIGRATIONS, WORKERS = "qmig:migrations", "qmig:workers"
+MIGRATIONS, WORKERS = "qmig:migrations:", "qmig:workers"
 # By migration, and by run, so that what an earlier run queued or saw does not count.
 DUE, LOCK, QUEUED, SEEN = "qmig:due:", "qmig:lock:", "qmig:queued:", "qmig:seen:"
 KEPT_SECONDS = 7 * 86400
 # A lock is renewed as long as its holder lives, and waited for when another has it.
 LOCK_SECONDS, LOCK_RENEWED_EVERY, LOCK_WAIT = 30.0, 10.0, 5.0
-
-
 # Seconds after which a worker that has not signed in again is gone.
 SIGNED_IN_FOR = 15.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A worker of the fleet: `version` is qmig's, `tasks` that of the tasks it takes; `seen` is by Redis' clock."""
+    """A worker of the fleet: `version` is qmig's, `tasks` that of the tasks it takes; `seen` is by Redis' clock.
+
+    `queue` is the one that it takes tasks from.
+    """
 
     name: str
     version: str
     tasks: int
     processes: int
+    queue: str = QUEUE
     seen: float = 0.0
 
 
@@ -52,11 +58,15 @@ class Sighting:
 
 
 class Noticeboard:
-    """The shared notes on the Redis at `url`; TransientError wherever it is away."""
+    """The shared notes on the Redis at `url`; TransientError wherever it is away.
 
-    def __init__(self, url: str) -> None:
+    Migrations are noted by the `queue` of their tasks.
+    """
+
+    def __init__(self, url: str, queue: str) -> None:
         """ValueError where `url` names no Redis."""
         self._url = url
+        self._migrations = MIGRATIONS + queue
         self._redis = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
 
     def close(self) -> None:
@@ -69,17 +79,23 @@ class Noticeboard:
     # The migrations that the fleet sees to
 
     def register(self, task: MigrationTask) -> None:
-        self._call("hset", MIGRATIONS, task.migration, json.dumps(task.to_kwargs()))
+        self._call("hset", self._migrations, task.migration, json.dumps(task.to_kwargs()))
 
     def forget(self, migration: str) -> None:
-        self._call("hdel", MIGRATIONS, migration)
+        self._call("hdel", self._migrations, migration)
 
     def is_registered(self, migration: str) -> bool:
-        return bool(self._call("hexists", MIGRATIONS, migration))
+        return bool(self._call("hexists", self._migrations, migration))
 
-    def registered(self) -> list[dict[str, Any]]:
-        """The arguments of each registered migration's task."""
-        return [json.loads(kwargs) for kwargs in self._call("hvals", MIGRATIONS)]
+    def registered(self) -> list[MigrationTask]:
+        """The task of each registered migration; what is none is left out, and said in the log."""
+        tasks = []
+        for noted in self._call("hvals", self._migrations):
+            try:
+                tasks.append(MigrationTask.from_kwargs(json.loads(noted)))
+            except (TerminalError, ValueError) as error:
+                log.warning("a migration on the noticeboard is not seen to: %s", error)
+        return tasks
 
     def is_due(self, migration: str, every: float) -> bool:
         """Whether nobody has asked so for this migration in the last seconds."""
@@ -96,7 +112,7 @@ class Noticeboard:
 
     def workers(self) -> list[SignedIn]:
         """The workers that are there, by name."""
-        signed_in = [SignedIn(**json.loads(noted)) for noted in self._call("hvals", WORKERS)]
+        signed_in = [worker for noted in self._call("hvals", WORKERS) if (worker := _signed_in(noted))]
         oldest = self.now() - SIGNED_IN_FOR
         for gone in (worker for worker in signed_in if worker.seen < oldest):
             self.sign_out(gone.name)
@@ -162,3 +178,13 @@ class Noticeboard:
             return call(*arguments, **settings)
         except (redis.RedisError, OSError) as error:
             raise TransientError(f"the broker {redacted(self._url)} does not answer: {error}") from None
+
+
+def _signed_in(noted: bytes) -> SignedIn | None:
+    """What a worker noted, which may be of another version; None where it is nothing of the kind."""
+    try:
+        note = json.loads(noted)
+        known = {one.name for one in fields(SignedIn)}
+        return read(SignedIn, {name: note[name] for name in known & set(note)})
+    except (ValueError, TypeError):
+        return None

@@ -4,9 +4,10 @@ import http.client
 import socket
 import ssl
 
-from qmig.connections import Server, no_tls
+from qmig.connections import Server
 from qmig.errors import QmigError, TerminalError
 from qmig.migration import GRPC_PORT, Endpoint
+from qmig.tls import no_tls
 from qmig.wire import api
 
 # Seconds for each question that is put to a server.
@@ -34,45 +35,28 @@ def explain(endpoint: Endpoint, role: str, error: QmigError, product: str = "Qdr
     except OSError as refused:
         return f"{where}: cannot be reached: {refused}; check {option} and the network"
     if endpoint.tls:
-        return _explain_tls(endpoint, role, error)
+        # What is wrong with a certificate stands in the error itself.
+        return str(error) if _speaks_tls(endpoint) else no_tls(endpoint, role)
     if _speaks_http1(endpoint):
         return f"{where}: this is an HTTP port, not gRPC; give {product}'s gRPC port ({port} by default) in {option}"
-    if _handshake(endpoint, _unverified()) is None:
+    if _speaks_tls(endpoint):
         return f"{where}: the server speaks TLS; give {option} as https://{endpoint.address}"
     return f"{where}: does not answer gRPC: {error}; check that it is {product}'s gRPC port"
 
 
-def _explain_tls(endpoint: Endpoint, role: str, error: QmigError) -> str:
-    where = f"{role} {endpoint.url}"
-    # Like OpenSSL's own programs it trusts what $SSL_CERT_FILE names.
-    failure = _handshake(endpoint, ssl.create_default_context())
-    if isinstance(failure, ssl.SSLCertVerificationError):
-        return (
-            f"{where}: its certificate is not trusted: {failure.verify_message}; set $SSL_CERT_FILE to the "
-            "certificate of its authority, or give --skip-tls-verification"
-        )
-    if failure is not None:
-        return no_tls(endpoint, role)
-    return f"{where}: {error}"
-
-
-def _handshake(endpoint: Endpoint, context: ssl.SSLContext) -> Exception | None:
+def _speaks_tls(endpoint: Endpoint) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
     try:
         with (
             socket.create_connection((endpoint.host, endpoint.port), TIMEOUT) as plain,
             context.wrap_socket(plain, server_hostname=endpoint.host),
         ):
-            return None
-    except OSError as error:
-        return error
-
-
-def _unverified() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
+            return True
+    except OSError:
+        return False
 
 
 def _speaks_http1(endpoint: Endpoint) -> bool:

@@ -1,6 +1,6 @@
-"""API keys travel sealed: what a task carries can be opened only with the fleet's secret."""
+"""What travels sealed: only a process with the fleet's secret can make it, and only such a one can read it."""
 
-import json
+import hashlib
 import os
 from dataclasses import asdict, dataclass
 
@@ -32,23 +32,34 @@ def new_secret() -> str:
     return Fernet.generate_key().decode()
 
 
-def seal(credentials: Credentials) -> str | None:
-    """The credentials as a token, or None where there are none; UsageError without a usable secret."""
-    if not credentials:
-        return None
-    return _fernet().encrypt(json.dumps(asdict(credentials)).encode()).decode()
+def has_secret() -> bool:
+    return bool(os.environ.get(SECRET_VARIABLE))
 
 
-def unseal(token: str | None) -> Credentials:
-    """The credentials in `token`; TerminalError where this worker's secret does not open it."""
-    if token is None:
-        return Credentials()
+def secret_name() -> str:
+    """A name for this process' secret that anybody may see: its key cannot be computed from it."""
+    _fernet()
+    return name_of(os.environ[SECRET_VARIABLE])
+
+
+def name_of(secret: str) -> str:
+    """The name of any secret."""
+    return hashlib.sha256(b"qmig/" + secret.encode()).hexdigest()[:8]
+
+
+def seal(text: str) -> str:
+    """`text` as a token; UsageError without a usable secret."""
+    return _fernet().encrypt(text.encode()).decode()
+
+
+def unseal(token: str) -> str:
+    """The text in `token`; TerminalError where this process' secret did not make it."""
     try:
-        return Credentials(**json.loads(_fernet().decrypt(token.encode())))
+        return _fernet().decrypt(token.encode()).decode()
     except InvalidToken:
         raise TerminalError(
-            f"this worker's ${SECRET_VARIABLE} does not open the migration's credentials; "
-            "give every worker and the coordinator the same secret"
+            f"a task was refused: it was not sealed with this worker's ${SECRET_VARIABLE}; give every worker and the "
+            "coordinator the same secret"
         ) from None
 
 

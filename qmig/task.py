@@ -1,28 +1,28 @@
 """What a task says, and what it shows of itself in Flower. A task is JSON and holds no secret in the clear."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from qmig.access import read, shortened
 from qmig.errors import TerminalError
 from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import Migration
 from qmig.sources import part_title
 
 # Raised when a task's fields change their meaning; a worker refuses what it does not know.
-VERSION = 2
+VERSION = 3
 MIGRATE_CHUNK = "migrate_chunk"
 TEND_MIGRATION = "tend_migration"
+# Where tasks wait for workers that have no secret; those with one have queues of their own.
+QUEUE = "qmig"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MigrationTask:
-    """See to one migration: whatever a worker needs to open its ledger, the credentials sealed."""
+    """See to one migration; `access` is its `Access` as text."""
 
     migration: str
-    target: str
-    ledger: str
-    credentials: str | None = None
-    skip_tls_verification: bool = False
+    access: str
 
     def to_kwargs(self) -> dict[str, Any]:
         return {"version": VERSION, **asdict(self)}
@@ -33,10 +33,12 @@ class MigrationTask:
         given = dict(kwargs)
         version = given.pop("version", None)
         if version != VERSION:
-            raise TerminalError(f"a task of version {version!r} was refused: this worker knows version {VERSION}")
+            raise TerminalError(
+                f"a task of version {shortened(version)} was refused: this worker knows version {VERSION}"
+            )
         try:
-            return cls(**given)
-        except TypeError as error:
+            return read(cls, given)
+        except ValueError as error:
             raise TerminalError(f"a malformed task was refused: {error}") from None
 
 
@@ -47,11 +49,17 @@ class ChunkTask(MigrationTask):
     chunk: int
     abandoned: tuple[str, int] | None = None
 
-    def __post_init__(self) -> None:
-        if self.abandoned is not None:
-            # JSON has no tuples.
-            owner, beat = self.abandoned
-            object.__setattr__(self, "abandoned", (str(owner), int(beat)))
+    @classmethod
+    def from_kwargs(cls, kwargs: dict[str, Any]) -> Self:
+        given = dict(kwargs)
+        abandoned = given.pop("abandoned", None)
+        task = super().from_kwargs(given)
+        match abandoned:
+            case None:
+                return task
+            case [str(owner), int(beat)]:
+                return replace(task, abandoned=(owner, beat))
+        raise TerminalError(f"a malformed task was refused: abandoned is {shortened(abandoned)}")
 
     @classmethod
     def of(cls, task: MigrationTask, chunk: int, abandoned: tuple[str, int] | None = None) -> "ChunkTask":

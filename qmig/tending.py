@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 
+from qmig.access import Access
 from qmig.balance import balance
+from qmig.connections import RETRY_FOR
 from qmig.errors import TerminalError, TransientError
 from qmig.fleet import Fleet
 from qmig.lease import LEASE_SECONDS, owner_is_dead
@@ -20,7 +22,6 @@ from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.noticeboard import Sighting
 from qmig.rejects import rejects_of
-from qmig.sealing import Credentials
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource
 from qmig.task import ChunkTask, MigrationTask
@@ -32,23 +33,25 @@ log = logging.getLogger(__name__)
 
 
 class Tender:
-    """Sees to the migration of `task`."""
+    """Sees to the migration of `task`, whose access is `access`."""
 
-    def __init__(self, ledger: Ledger, fleet: Fleet, task: MigrationTask, credentials: Credentials) -> None:
+    def __init__(self, ledger: Ledger, fleet: Fleet, task: MigrationTask, access: Access) -> None:
         self._ledger = ledger
         self._fleet = fleet
         self._task = task
-        self._credentials = credentials
+        self._access = access
 
     def tend(self) -> str:
         """Do what there is to do now and say so; nothing while another worker is at it."""
         with self._fleet.board.lock(self._task.migration) as alone:
             if not alone:
                 return "another worker sees to it"
-            record = self._ledger.migration(self._task.migration)
+            # Somebody asks again soon: no worker is held up by a target that is away.
+            record = self._ledger.migration(self._task.migration, RETRY_FOR)
             if record is None or record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
                 self._fleet.board.forget(self._task.migration)
                 return f"nothing to do: the migration is {'gone' if record is None else record.state}"
+            self._access.check(record.definition)
             if record.state == State.CANCELLED:
                 return self._cancel(record)
             if record.state == State.PAUSED:
@@ -127,7 +130,7 @@ class Tender:
             return self._fail(record, _failures(failed))
         migration = Migration.from_json(record.definition)
         target = QdrantSource(self._ledger.server, migration.target.collection)
-        with closing(open_source(migration, self._credentials)) as source:
+        with closing(open_source(migration, self._access.credentials)) as source:
             books = balance(
                 record,
                 chunks,

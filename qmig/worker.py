@@ -4,16 +4,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+from qmig.access import Access, shortened
 from qmig.batch_size import BatchSize
-from qmig.connections import Server
+from qmig.connections import RETRY_FOR, Server, retrying
 from qmig.copying import ChunkCopy
-from qmig.errors import QmigError, TerminalError
+from qmig.errors import MigrationStoppedError, QmigError, TerminalError
 from qmig.fleet import Fleet
 from qmig.lease import Lease, new_owner, owner_is_dead
 from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
-from qmig.migration import Endpoint, Migration, Options
-from qmig.sealing import Credentials, unseal
+from qmig.migration import Migration, Options
 from qmig.sources import Source, open_source
 from qmig.target import is_custom
 from qmig.task import ChunkTask, MigrationTask, progress_text, result_text
@@ -32,8 +33,9 @@ log = logging.getLogger(__name__)
 class _Ends:
     """Both ends of a migration, open."""
 
-    credentials: Credentials
+    access: Access
     ledger: Ledger
+    in_ledger: bool = False
     definition: str | None = None
     source: Source | None = None
     writer: Writer | None = None
@@ -51,7 +53,7 @@ class Worker:
 
     open_fleet: Callable[[], Fleet]
     stop_requested: Callable[[], bool] = lambda: False
-    _open: dict[tuple[str | bool | None, ...], _Ends] = field(default_factory=dict)
+    _open: dict[tuple[str, str], _Ends] = field(default_factory=dict)
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -64,9 +66,15 @@ class Worker:
         MigrationStoppedError: to be queued again. Any other error is the chunk's failure, in one line.
         """
         ends = self._ends(task)
-        seen, record = ends.ledger.look(task.migration, task.chunk)
+        # With no chunk in hand nothing is lost by going on to the next task: this one is queued again.
+        seen, record = ends.ledger.look(task.migration, task.chunk, RETRY_FOR)
         if record is None:
-            raise TerminalError(f"migration {task.migration} is not in the ledger {task.ledger!r}; nothing was done")
+            raise TerminalError(
+                f"migration {task.migration} is not in the ledger {ends.ledger.name!r} at {ends.access.target.url}; "
+                "nothing was done"
+            )
+        ends.access.check(record.definition)
+        ends.in_ledger = True
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
         if seen is None:
@@ -89,7 +97,10 @@ class Worker:
             lambda now, seconds: report(progress_text(now, before, seconds)),
         )
         try:
-            source, writer, size, options = self._connect(ends, record)
+            source, writer, size, options = self._connect_patiently(lease, ends, record)
+        except MigrationStoppedError:
+            lease.release()
+            raise
         except QmigError as error:
             lease.fail(error)
             raise
@@ -99,8 +110,11 @@ class Worker:
     def after_chunk(self, task: ChunkTask) -> None:
         """With nothing queued any more the migration may be at its end: nobody should have to wait for it.
 
-        A broker that lost everything is told of the migration again.
+        A broker that lost everything is told of the migration again; of one that no ledger has it is told nothing.
         """
+        ends = self._open.get((task.migration, task.access))
+        if ends is None or not ends.in_ledger:
+            return
         if not self.fleet.board.is_registered(task.migration):
             self.fleet.see_to(task.of_migration)
         if self.fleet.queued() == 0:
@@ -109,24 +123,37 @@ class Worker:
     def tend(self, task: MigrationTask) -> str:
         """See to the task's migration, and say what there was to do."""
         ends = self._ends(task)
-        return Tender(ends.ledger, self.fleet, task, ends.credentials).tend()
+        return Tender(ends.ledger, self.fleet, task, ends.access).tend()
 
     def _ends(self, task: MigrationTask) -> _Ends:
-        key = (task.target, task.ledger, task.migration, task.credentials, task.skip_tls_verification)
+        key = (task.migration, task.access)
         if key not in self._open:
+            access = Access.from_text(task.access)
+            if access.migration != task.migration:
+                raise TerminalError(
+                    f"a task for migration {shortened(task.migration)} was refused: its access is not for it"
+                )
             while len(self._open) >= KEPT_OPEN:
                 self._open.pop(next(iter(self._open))).close()
-            credentials = unseal(task.credentials)
             server = Server(
-                Endpoint.parse(task.target, "target"),
+                access.target,
                 "target",
-                credentials.target_api_key,
-                task.skip_tls_verification,
-                # Until the ledger has said how long.
-                Options().retry_for,
+                access.credentials.target_api_key,
+                access.skip_tls_verification,
             )
-            self._open[key] = _Ends(credentials, Ledger(server, task.ledger))
+            self._open[key] = _Ends(access, Ledger(server, access.ledger))
         return self._open[key]
+
+    def _connect_patiently(
+        self, lease: Lease, ends: _Ends, record: MigrationRecord
+    ) -> tuple[Source, Writer, BatchSize, Options]:
+        """Connect, tried again as long as the errors are transient, with the chunk kept meanwhile."""
+
+        def note(state: Any) -> None:
+            lease.advance(waiting=str(state.outcome.exception()))
+
+        retry_for = Migration.from_json(record.definition).options.retry_for
+        return retrying(retry_for, sleep=lease.sleep, before_sleep=note)(self._connect, ends, record)
 
     def _connect(self, ends: _Ends, record: MigrationRecord) -> tuple[Source, Writer, BatchSize, Options]:
         """Source and writer as the ledger defines them now: a resume may have changed the options."""
@@ -134,14 +161,13 @@ class Worker:
         if not (ends.source and ends.writer and ends.size) or ends.definition != record.definition:
             if ends.source is not None:
                 ends.source.close()
-            ends.source = open_source(migration, ends.credentials)
+            ends.source = open_source(migration, ends.access.credentials)
             server, collection = ends.ledger.server, migration.target.collection
             server.retry_for = migration.options.retry_for
             # What a chunk asks of its source is tried again by its copy, which says so.
             ends.source.server.retry_for = 0.0
-            info = server.call(
-                server.collections.Get, api.GetCollectionInfoRequest(collection_name=collection)
-            ).result
+            request = api.GetCollectionInfoRequest(collection_name=collection)
+            info = server.call(server.collections.Get, request, retry_for=0).result
             ends.writer = Writer(server, collection, migration.routing, is_custom(info))
             ends.size = BatchSize(migration.options)
             ends.definition = record.definition

@@ -4,14 +4,24 @@ import os
 
 from celery import Celery
 
-from qmig.fleet import BROKER_VARIABLE, QUEUE
+from qmig.broker import normalized, tls_settings
+from qmig.fleet import BROKER_VARIABLE, queue_name
 
 DEFAULT_BROKER = "redis://127.0.0.1:6379/0"
 
-app = Celery("qmig", broker=os.environ.get(BROKER_VARIABLE, DEFAULT_BROKER), include=["workers.tasks"])
+app = Celery("qmig", include=["workers.tasks"])
+
+
+def use_broker(url: str) -> None:
+    """Take tasks from this Redis; ValueError where the URL names none."""
+    app.conf.broker_url = normalized(url)
+    app.conf.broker_use_ssl = tls_settings(app.conf.broker_url)
+
+
+use_broker(os.environ.get(BROKER_VARIABLE, DEFAULT_BROKER))
 
 app.conf.update(
-    task_default_queue=QUEUE,
+    task_default_queue=queue_name(),
     task_serializer="json",
     accept_content=["json"],
     task_ignore_result=True,
@@ -19,6 +29,7 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
+    worker_consumer="workers.consumer:RefusingConsumer",
     worker_send_task_events=True,
     # Not for tasks that merely wait: it would be half of what queueing a chunk costs the coordinator.
     task_send_sent_event=False,

@@ -7,11 +7,8 @@ from typing import Any
 from celery import bootsteps
 from celery.worker.consumer import Consumer
 
-from qmig import __version__
-from qmig.errors import TerminalError, TransientError
+from qmig.errors import TransientError
 from qmig.fleet import TEND_EVERY, Fleet
-from qmig.noticeboard import SignedIn
-from qmig.task import VERSION, MigrationTask
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +43,9 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
     def _ask(self) -> None:
         assert self._fleet is not None
         try:
-            self._fleet.board.sign_in(SignedIn(self._name, __version__, VERSION, self._pool.num_processes))
-            for kwargs in self._fleet.board.registered():
-                self._ask_for(self._fleet, kwargs)
+            self._fleet.sign_in(self._name, self._pool.num_processes)
+            for task in self._fleet.board.registered():
+                if self._fleet.board.is_due(task.migration, TEND_EVERY):
+                    self._fleet.tend(task)
         except TransientError as error:
             log.info("%s; trying again", error)
-
-    def _ask_for(self, fleet: Fleet, kwargs: dict[str, Any]) -> None:
-        try:
-            task = MigrationTask.from_kwargs(kwargs)
-        except TerminalError as error:
-            log.warning("a migration on the noticeboard is not seen to: %s", error)
-            return
-        if fleet.board.is_due(task.migration, TEND_EVERY):
-            fleet.tend(task)

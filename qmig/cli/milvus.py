@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from qmig.cli.options import global_options, migration_options, option, switch, target_options
+from qmig.cli.options import ca_cert_option, global_options, migration_options, option, switch, target_options
 
 MILVUS_PORT = 19530
 DISTANCES = ("cosine", "dot", "euclid", "manhattan")
@@ -59,6 +59,7 @@ DISTANCES = ("cosine", "dot", "euclid", "manhattan")
     metavar="PASSWORD",
     help="That user's password.",
 )
+@ca_cert_option("source")
 @switch("--milvus.enable-tls-auth", "tls", hidden=True, help="The source speaks TLS, as an https:// URL says.")
 @option(
     "--distance",
@@ -99,6 +100,7 @@ def milvus(
     source_api_key: str | None,
     source_username: str | None,
     source_password: str | None,
+    source_ca_cert: str | None,
     tls: bool,
     distances: tuple[str, ...],
     skip_fields: tuple[str, ...],
@@ -112,18 +114,18 @@ def milvus(
     moment, the same command goes on where it was. Without a broker, Redis and workers are started on this machine
     for this run.
     """
-    from dataclasses import replace
-
     from qmig.cli.run import run
     from qmig.migration import Endpoint, Source
     from qmig.sealing import Credentials
     from qmig.sources.milvus.settings import Settings
 
-    endpoint = Endpoint.parse(source_url, "--source-url", MILVUS_PORT)
+    if tls:
+        source_url = source_url.replace("http://", "https://", 1)
+    endpoint = Endpoint.parse(source_url, "--source-url", MILVUS_PORT, source_ca_cert)
     settings = Settings(tuple(sorted(set(skip_fields))), _distances(distances), id_field, partition_field)
     source = Source(
         "milvus",
-        replace(endpoint, tls=endpoint.tls or tls),
+        endpoint,
         source_collection,
         database,
         # The Go tool takes one option with commas; no name of a partition has one.

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from qmig import __version__
-from qmig.migration import DEFAULT_LEDGER, FAIL, MAX_BATCH_BYTES, SKIP, Options
+from qmig.cli.certificates import read_certificates
+from qmig.migration import DEFAULT_LEDGER, FAIL, MAX_BATCH_BYTES, SKIP, Endpoint, Options
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 DEFAULTS = Options()
@@ -100,6 +101,30 @@ def _chain(context: click.Context | None) -> list[click.Context]:
     return contexts
 
 
+def skips_tls_verification(**ends: Endpoint) -> bool:
+    """Whether no certificate of these ends is checked; says so on stderr, with the ends by their roles."""
+    if not is_set("skip_tls_verification"):
+        return False
+    if unchecked := [f"{role} {end.url}" for role, end in ends.items() if end.tls]:
+        click.echo(
+            f"warning: --skip-tls-verification: {' and '.join(unchecked)} may be anybody: certificates are not "
+            "checked",
+            err=True,
+        )
+    return True
+
+
+def ca_cert_option(role: str) -> Callable[[Function], Function]:
+    """The option that names the certificates to trust at one end; its value is their text."""
+    return option(
+        f"--{role}-ca-cert",
+        f"{role}_ca_cert",
+        metavar="FILE",
+        callback=read_certificates,
+        help=f"PEM certificates to trust at the {role}, instead of the machine's; workers get them with their tasks.",
+    )
+
+
 def target_options(command: Function) -> Function:
     """Where the ledger is."""
     for decorator in (
@@ -122,6 +147,7 @@ def target_options(command: Function) -> Function:
             metavar="KEY",
             help="API key of the target.",
         ),
+        ca_cert_option("target"),
         option(
             "--target-url",
             "--target.url",

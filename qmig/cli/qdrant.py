@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from qmig.cli.options import global_options, migration_options, option, target_options
+from qmig.cli.options import ca_cert_option, global_options, migration_options, option, target_options
 
 
 @click.command(
@@ -37,6 +37,7 @@ from qmig.cli.options import global_options, migration_options, option, target_o
     metavar="KEY",
     help="API key of the source.",
 )
+@ca_cert_option("source")
 @target_options
 @migration_options
 @global_options
@@ -44,6 +45,7 @@ def qdrant(
     source_url: str,
     source_collection: str,
     source_api_key: str | None,
+    source_ca_cert: str | None,
     **common: Any,
 ) -> None:
     """Copy a Qdrant collection into Qdrant, spread over a fleet of workers.
@@ -55,5 +57,6 @@ def qdrant(
     from qmig.migration import Endpoint, Source
     from qmig.sealing import Credentials
 
-    source = Source("qdrant", Endpoint.parse(source_url, "--source-url"), source_collection)
+    endpoint = Endpoint.parse(source_url, "--source-url", ca_cert=source_ca_cert)
+    source = Source("qdrant", endpoint, source_collection)
     run(source, Credentials(source_api_key), **common)

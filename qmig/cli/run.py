@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
 
-from qmig.cli.options import is_set
+from qmig.cli.options import skips_tls_verification
 from qmig.coordinator import Coordinator
 from qmig.errors import IncompleteError, Interrupted, UsageError
 from qmig.fleet import Fleet
@@ -50,6 +50,7 @@ def run(
     credentials: Credentials,
     *,
     target_url: str,
+    target_ca_cert: str | None,
     target_api_key: str | None,
     target_collection: str,
     ledger: str,
@@ -76,10 +77,12 @@ def run(
 
     `credentials` are the source's; the rest are the values of `target_options` and `migration_options`.
     """
+    target = Endpoint.parse(target_url, "--target-url", ca_cert=target_ca_cert)
+    skip = skips_tls_verification(source=source.endpoint, target=target)
     migration = Migration(
         source=source,
-        target=Target(Endpoint.parse(target_url, "--target-url"), target_collection, ledger),
-        options=Options(batch_size, batch_bytes, batch_delay, is_set("skip_tls_verification"), on_error, retry_for),
+        target=Target(target, target_collection, ledger),
+        options=Options(batch_size, batch_bytes, batch_delay, skip, on_error, retry_for),
         routing=Routing(shard_key, shard_key_field),
     )
     wishes = Wishes(create_target, ensure_indexes, restart, chunk_size, max_rate, retry_rejects)

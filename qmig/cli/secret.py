@@ -8,7 +8,13 @@ from qmig.cli.options import global_options
 @click.command()
 @global_options
 def secret() -> None:
-    """Print a new secret; set it as $QMIG_SECRET_KEY for the coordinator and every worker of a fleet."""
-    from qmig.sealing import new_secret
+    """Print a new secret; set it as $QMIG_SECRET_KEY for the coordinator and every worker of a fleet.
 
-    click.echo(new_secret())
+    The name of their queue on Redis, which autoscalers ask for, goes to stderr.
+    """
+    from qmig.fleet import queue_of
+    from qmig.sealing import name_of, new_secret
+
+    made = new_secret()
+    click.echo(made)
+    click.echo(f"the fleet's queue on Redis: {queue_of(name_of(made))}", err=True)

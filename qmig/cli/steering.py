@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from qmig.cli.options import global_options, is_set, target_options
+from qmig.cli.options import global_options, skips_tls_verification, target_options
 
 if TYPE_CHECKING:
     from qmig.ledger import Ledger
@@ -22,14 +22,16 @@ def migration_argument(command: Function) -> Function:
 
 
 @contextmanager
-def open_ledger(target_url: str, target_api_key: str | None, ledger: str) -> "Iterator[Ledger]":
+def open_ledger(
+    target_url: str, target_ca_cert: str | None, target_api_key: str | None, ledger: str
+) -> "Iterator[Ledger]":
     """The ledger that `target_options` name."""
     from qmig.connections import Server
     from qmig.ledger import Ledger
     from qmig.migration import Endpoint
     from qmig.reachability import server_version
 
-    endpoint = Endpoint.parse(target_url, "--target-url")
-    with Server(endpoint, "target", target_api_key, is_set("skip_tls_verification")) as server:
+    endpoint = Endpoint.parse(target_url, "--target-url", ca_cert=target_ca_cert)
+    with Server(endpoint, "target", target_api_key, skips_tls_verification(target=endpoint)) as server:
         server_version(server)
         yield Ledger(server, ledger)

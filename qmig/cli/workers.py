@@ -27,4 +27,6 @@ def workers(broker_url: str | None) -> None:
             remark = "" if worker.version == __version__ else f", other than this one ({__version__})"
             if worker.tasks != VERSION:
                 remark += ", and cannot take its tasks"
+            if worker.queue != fleet.queue_name:
+                remark += f"; {fleet.stranger(worker)}"
             click.echo(f"{worker.name:<{width}}  {worker.processes:>3} processes  qmig {worker.version}{remark}")

@@ -1,25 +1,32 @@
 """API keys open both ends and are seen nowhere: not in Redis, not in a log, not in the ledger."""
 
 import base64
+import json
 import re
+import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from urllib.parse import quote, urlsplit
 
+import psutil
 import pytest
 import redis
 
 from qmig.connections import Server
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
-from qmig.embedded.redis import EmbeddedRedis
+from qmig.embedded.redis import EmbeddedRedis, free_port
 from qmig.migration import Endpoint
 from qmig.sealing import new_secret
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, create, dense_params, fill, new_name, simple_points
+from tests.integration.test_flower import until_listening
 from tests.refusals import assert_nothing_written, assert_refused
 
+PATIENCE = 60.0
 KEYS = {"SOURCE_API_KEY": "s0urce-k3y-geheim", "TARGET_API_KEY": "t4rget-k3y-geheim"}
 OPTIONS = ["--source-api-key", KEYS["SOURCE_API_KEY"], "--target-api-key", KEYS["TARGET_API_KEY"]]
 
@@ -74,36 +81,159 @@ def monitored(server: EmbeddedRedis) -> Iterator[list[str]]:
     client.close()
 
 
+class Watcher(threading.Thread):
+    """Collects what the machine's process list shows of other processes, as often as it can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.exempt: set[int] = set()
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(0.05):
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    if process.pid not in self.exempt:
+                        self.seen.add(" ".join(process.cmdline()))
+
+    def __enter__(self) -> "Watcher":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+
+def assert_hidden(hidden: Iterable[str], places: dict[str, str]) -> None:
+    """None of the secrets is in any of the places, and each place has something to look at."""
+    for place, text in places.items():
+        assert text, f"{place} is empty"
+        for secret in hidden:
+            for form in (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()):
+                assert form not in text, f"{secret} is in {place}"
+
+
+def opened(sent: str) -> str:
+    """What Redis got, and the arguments of the tasks in it, which Celery packs into base64."""
+    bodies = re.findall(r'"body": "([\w+/=]+)"', sent)
+    return "\n".join([sent, *(base64.b64decode(body).decode() for body in bodies)])
+
+
+def held(url: str) -> str:
+    """Everything that a Redis holds."""
+    with redis.Redis.from_url(url) as client:
+        return repr([(key, client.dump(key)) for key in client.scan_iter()])
+
+
+def ledger_text(ends: Ends) -> str:
+    found = b"".join(contents(ends.target, ends.ledger).values())
+    assert ends.source_name.encode() in found
+    return found.decode(errors="replace")
+
+
+def browse(flower: str) -> str:
+    """Every page of Flower's and every answer of its API."""
+    paths = [
+        "/workers",
+        "/tasks",
+        "/broker",
+        "/metrics",
+        "/api/tasks",
+        "/api/workers?refresh=1",
+        "/api/queues/length",
+    ]
+    pages = []
+    for path in paths:
+        with urllib.request.urlopen(flower + path, timeout=30) as answer:
+            pages.append(answer.read().decode())
+    tasks, workers = json.loads(pages[4]), json.loads(pages[5])
+    assert workers
+    assert len(tasks) >= 3
+    for path in [*(f"/task/{one}" for one in tasks), *(f"/worker/{one}" for one in workers)]:
+        with urllib.request.urlopen(flower + path, timeout=30) as answer:
+            pages.append(answer.read().decode())
+    return "\n".join(pages)
+
+
 @pytest.mark.parametrize("way", ["environment", "options"])
-def test_keys_open_both_ends_and_are_seen_nowhere(locked: Ends, qmig: Run, way: str) -> None:
+def test_a_fleet_shows_no_secret_anywhere(locked: Ends, way: str) -> None:
     secret = {"QMIG_SECRET_KEY": new_secret()}
     env, options = ({**secret, **KEYS}, []) if way == "environment" else (secret, OPTIONS)
-    with EmbeddedRedis() as server:
-        worker = start_workers(server.url, concurrency=1, **secret)
-        with monitored(server) as commands:
-            command = ["qdrant", *locked.arguments, *options, "-c", "--chunk-size", "100", "--trace"]
-            result = qmig(*command, broker=server.url, env=env)
-        worker.stop()
+    command = [sys.executable, "-m", "qmig"]
+    with EmbeddedRedis() as server, monitored(server) as sent, Watcher() as processes, ExitStack() as stack:
 
-    assert result.returncode == 0, result.stderr
+        def start(*arguments: str, **more: str) -> ChildProcess:
+            process = ChildProcess(
+                [*command, *arguments], name=arguments[0], env={"QMIG_BROKER_URL": server.url, **more}
+            )
+            stack.callback(process.stop)
+            return process
+
+        worker = start("worker", "--concurrency", "1", "--trace", **secret)
+        worker.wait_for_log("ready.")
+        port = free_port()
+        flower = start("flower", "--port", str(port), "--trace", FLOWER_UNAUTHENTICATED_API="true")
+        until_listening(flower, port)
+        migrate = ["qdrant", *locked.arguments, *options, "-c", "--chunk-size", "100", "--trace"]
+        coordinator = start(*migrate, **env)
+        if way == "options":
+            # A key on the command line is its user's own doing; no process that qmig starts repeats it.
+            processes.exempt.add(coordinator.pid)
+        assert coordinator.wait(PATIENCE) == 0, coordinator.read_stderr()
+        pages = browse(f"http://127.0.0.1:{port}")
+        kept = held(server.url)
     assert_arrived(locked)
-    transported = "\n".join(commands)
-    assert "migrate_chunk" in transported
-    # Celery packs the arguments of a task into base64.
-    bodies = [base64.b64decode(body).decode() for body in re.findall(r'"body": "([\w+/=]+)"', transported)]
-    assert sum('"credentials": "' in body for body in bodies) >= 3
-    ledger = b"".join(contents(locked.target, locked.ledger).values())
-    assert locked.source_name.encode() in ledger
-    places = {
-        "Redis": transported,
-        "a task": "\n".join(bodies),
-        "the worker's log": worker.read_stdout() + worker.read_stderr(),
-        "the coordinator's log": result.stdout + result.stderr,
-        "the ledger": ledger.decode(errors="replace"),
-    }
-    for place, text in places.items():
-        for hidden in (*KEYS.values(), secret["QMIG_SECRET_KEY"]):
-            assert hidden not in text, f"{hidden} is in {place}"
+    assert locked.source_name in pages
+    assert sum("migrate_chunk" in command for command in sent) >= 3
+    assert opened("\n".join(sent)).count('"access": "gAAAA') >= 3
+    assert any("qmig worker" in line for line in processes.seen)
+    assert_hidden(
+        [*KEYS.values(), *secret.values(), server.password],
+        {
+            "what Redis was sent": opened("\n".join(sent)),
+            "Redis": kept,
+            "Flower": pages,
+            "Flower's log": flower.read_stdout() + flower.read_stderr(),
+            "the worker's log": worker.read_stdout() + worker.read_stderr(),
+            "the coordinator's log": coordinator.read_stdout() + coordinator.read_stderr(),
+            "the ledger": ledger_text(locked),
+            "a process list": "\n".join(processes.seen),
+        },
+    )
+
+
+def test_one_machine_shows_no_secret_anywhere(locked: Ends) -> None:
+    command = ["qdrant", *locked.arguments, "-c", "--chunk-size", "100", "--workers", "1", "--trace"]
+    with Watcher() as processes:
+        process = ChildProcess([sys.executable, "-m", "qmig", *command], name="the migration", env=KEYS)
+        process.wait_for_log("ready.")
+        workers = [one for one in psutil.Process(process.pid).children() if "worker" in one.cmdline()]
+        own = workers[0].environ()
+        assert process.wait(PATIENCE) == 0, process.read_stderr()
+    assert_arrived(locked)
+    password = urlsplit(own["QMIG_BROKER_URL"]).password
+    assert password
+    assert_hidden(
+        [*KEYS.values(), own["QMIG_SECRET_KEY"], password],
+        {
+            "the log": process.read_stdout() + process.read_stderr(),
+            "the ledger": ledger_text(locked),
+            "a process list": "\n".join(processes.seen),
+        },
+    )
+
+
+def test_an_error_shows_no_secret(locked: Ends, qmig: Run) -> None:
+    secret = new_secret()
+    broker = f"redis://somebody:br0ker-geheim@127.0.0.1:{free_port()}/0?ssl_password=k3y-geheim"
+    env = {"SOURCE_API_KEY": "wr0ng-k3y-geheim", "TARGET_API_KEY": KEYS["TARGET_API_KEY"], "QMIG_SECRET_KEY": secret}
+    hidden = [*env.values(), "br0ker-geheim", "k3y-geheim"]
+    for arguments in (["qdrant", *locked.arguments, "-c"], ["worker"], ["flower"], ["workers"]):
+        result = qmig(*arguments, "--trace", broker=broker, env=env)
+        assert result.returncode in (1, 2)
+        assert_hidden(hidden, {" ".join(arguments[:1]): result.stdout + result.stderr})
 
 
 def test_without_the_secret_a_fleet_is_refused_with_what_to_do(locked: Ends, qmig: Run, fleet: str) -> None:
@@ -123,22 +253,39 @@ def test_a_secret_that_is_none_is_refused(locked: Ends, qmig: Run, fleet: str) -
     assert_nothing_written(locked)
 
 
-def test_a_worker_with_another_secret_copies_nothing_and_both_sides_say_so(locked: Ends) -> None:
+@pytest.mark.parametrize(("secret", "said"), [(new_secret(), "another"), ("", "no")], ids=["another", "none"])
+def test_workers_with_another_secret_are_named_and_take_nothing(locked: Ends, secret: str, said: str) -> None:
+    right = new_secret()
+    with EmbeddedRedis() as server:
+        wrong = start_workers(server.url, concurrency=1, QMIG_SECRET_KEY=secret)
+        process = ChildProcess(
+            [sys.executable, "-m", "qmig", "qdrant", *locked.arguments, "-c", "--chunk-size", "50"],
+            name="the migration",
+            env={"QMIG_BROKER_URL": server.url, "QMIG_SECRET_KEY": right, **KEYS},
+        )
+        process.wait_for_log("can take part: worker ")
+        worker = start_workers(server.url, concurrency=1, QMIG_SECRET_KEY=right)
+        assert process.wait(PATIENCE) == 0, process.read_stderr()
+        worker.stop()
+        wrong.stop()
+
+    assert_arrived(locked)
+    log = process.read_stderr()
+    name = f"worker qmig-{wrong.pid}@{socket.gethostname()} has {said} $QMIG_SECRET_KEY"
+    assert any(name in line and "it takes no part" in line for line in log.splitlines())
+    assert "Task migrate_chunk" not in wrong.read_stderr()
+    assert "refused" not in wrong.read_stderr()
+
+
+def test_the_workers_of_a_fleet_are_listed_with_those_that_have_another_secret(qmig: Run) -> None:
     with EmbeddedRedis() as server:
         worker = start_workers(server.url, concurrency=1, QMIG_SECRET_KEY=new_secret())
-        process = ChildProcess(
-            [sys.executable, "-m", "qmig", "qdrant", *locked.arguments, "-c"],
-            name="the migration",
-            env={"QMIG_BROKER_URL": server.url, "QMIG_SECRET_KEY": new_secret(), **KEYS},
-        )
-        said = process.wait_for_log("1 workers answer on redis://***@")
-        process.stop(timeout=60)
+        result = qmig("workers", broker=server.url, env={"QMIG_SECRET_KEY": new_secret()})
         worker.stop()
 
-    assert "none is at this migration" in said
-    assert process.wait() == 130
-    assert "$QMIG_SECRET_KEY does not open the migration's credentials" in worker.read_stderr()
-    assert contents(locked.target, locked.target_name) == {}
+    assert result.returncode == 0, result.stderr
+    assert f"qmig-{worker.pid}@" in result.stdout
+    assert "has another $QMIG_SECRET_KEY than this" in result.stdout
 
 
 def test_on_one_machine_keys_need_no_secret(locked: Ends, qmig: Run) -> None:

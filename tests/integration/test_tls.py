@@ -166,3 +166,61 @@ def test_status_over_tls(tls_ends: Ends, qmig: Run, authority: Authority, tmp_pa
         assert result.returncode == 0, result.stderr
         assert "done  100%" in result.stdout
     assert exists(tls_ends.target, tls_ends.ledger)
+
+
+def test_certificates_that_the_command_is_given_reach_the_workers(
+    tls_ends: Ends, qmig: Run, fleet: str, authority: Authority, tmp_path: Path
+) -> None:
+    endpoint = tls_ends.target.endpoint
+    own = tmp_path / "own.pem"
+    own.write_text(ssl.get_server_certificate((endpoint.host, endpoint.port)))
+    # A key that stands in the same file does not travel.
+    key = self_signed(tmp_path / "other", "other")[1].read_text()
+    own.write_text(key + own.read_text())
+    trust = ["--source-ca-cert", str(authority.file), "--target-ca-cert", str(own)]
+
+    result = qmig("qdrant", *tls_ends.arguments, *trust, "-c", broker=fleet)
+
+    assert result.returncode == 0, result.stderr
+    assert "warning" not in result.stderr
+    assert_arrived(tls_ends)
+    ledger = b"".join(contents(tls_ends.target, tls_ends.ledger).values())
+    assert b"BEGIN CERTIFICATE" in ledger
+    assert b"PRIVATE KEY" not in ledger
+    status = ["status", "--target-url", endpoint.url, "--migration-offsets-collection-name", tls_ends.ledger]
+    assert_refused(qmig(*status, "--target-ca-cert", str(authority.file)), 1, "certificate is not trusted")
+    shown = qmig(*status, "--target-ca-cert", str(own), env={"SSL_CERT_FILE": str(authority.file)})
+    assert shown.returncode == 0, shown.stderr
+    assert "done  100%" in shown.stdout
+
+
+@pytest.mark.parametrize("role", ["source", "target"])
+def test_files_of_certificates_that_cannot_be_used(
+    tls_ends: Ends, ends: Ends, qmig: Run, authority: Authority, tmp_path: Path, role: str
+) -> None:
+    option = f"--{role}-ca-cert"
+    files = {name: tmp_path / f"{name}.pem" for name in ("gone", "text", "binary", "bundle")}
+    files["text"].write_text("no certificate")
+    files["binary"].write_bytes(bytes(range(256)))
+    files["bundle"].write_text(authority.file.read_text() * 100)
+    for name, said in (
+        ("gone", "No such file"),
+        ("text", "no PEM certificate"),
+        ("binary", "no PEM certificate"),
+        ("bundle", "32,768 characters at most"),
+    ):
+        result = qmig("qdrant", *tls_ends.arguments, "-c", option, str(files[name]))
+        assert_refused(result, 2, f"{option} {files[name]}", said)
+    result = qmig("qdrant", *ends.arguments, "-c", option, str(authority.file))
+    assert_refused(result, 2, f"--{role}-url", "https://")
+    assert_nothing_written(tls_ends)
+    assert_nothing_written(ends)
+
+
+def test_skip_tls_verification_warns_once_and_names_both_ends(tls_ends: Ends, qmig: Run, fleet: str) -> None:
+    result = qmig("qdrant", *tls_ends.arguments, "-c", "--skip-tls-verification", broker=fleet)
+
+    assert result.returncode == 0, result.stderr
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning:")]
+    assert len(warnings) == 1
+    assert f"source {tls_ends.source.endpoint.url} and target {tls_ends.target.endpoint.url}" in warnings[0]

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from qmig.cli import qmig
 from qmig.connections import CALL_TIMEOUT
-from qmig.fleet import BROKER_VARIABLE, QUEUES
+from qmig.fleet import BROKER_VARIABLE, NORMAL, queue_of
 from qmig.noticeboard import MIGRATIONS
 from qmig.sealing import SECRET_VARIABLE
 from workers import app
@@ -130,13 +130,14 @@ def test_a_worker_is_not_restarted_for_a_broker_that_is_away() -> None:
 
 def test_fleet_follows_the_lists_that_qmig_keeps_in_redis() -> None:
     spec = named("worker", "ScaledObject")["spec"]
+    queue = queue_of("00000000")
     lists = {trigger["name"]: trigger["metadata"]["listName"] for trigger in spec["triggers"]}
     assert "unacked_key" not in app.conf.broker_transport_options
     assert lists == {
-        "urgent": QUEUES[0],
-        "waiting": QUEUES[1],
+        "urgent": queue,
+        "waiting": f"{queue}\x06\x16{NORMAL}",
         "running": Channel.unacked_key,
-        "migrations": MIGRATIONS,
+        "migrations": MIGRATIONS + queue,
     }
     modifiers = spec["advanced"]["scalingModifiers"]
     assert set(lists) == set(re.findall(r"[a-z]{4,}", modifiers["formula"]))

@@ -1,0 +1,98 @@
+"""What a task may open: both ends and the ledger of one migration. It travels as one piece, sealed where the fleet
+has a secret, so that nobody else can point the credentials of a migration at a server of his own."""
+
+import json
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from qmig.errors import TerminalError
+from qmig.migration import Endpoint, Migration
+from qmig.sealing import SECRET_VARIABLE, Credentials, has_secret, seal, unseal
+
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class Access:
+    """One migration's ends, ledger and credentials."""
+
+    migration: str
+    source: Endpoint
+    target: Endpoint
+    ledger: str
+    skip_tls_verification: bool = False
+    credentials: Credentials = field(default_factory=Credentials)
+
+    @classmethod
+    def of(cls, migration: Migration, credentials: Credentials) -> "Access":
+        return cls(
+            migration=migration.id,
+            source=migration.source.endpoint,
+            target=migration.target.endpoint,
+            ledger=migration.target.ledger,
+            skip_tls_verification=migration.options.skip_tls_verification,
+            credentials=credentials,
+        )
+
+    def to_text(self) -> str:
+        """A token where this process has a secret, JSON where it has none; UsageError for credentials without one."""
+        text = json.dumps(asdict(self), ensure_ascii=False)
+        return seal(text) if has_secret() or self.credentials else text
+
+    @classmethod
+    def from_text(cls, text: str) -> "Access":
+        """TerminalError where it is malformed, or not sealed with this process' secret."""
+        is_open = text.startswith("{")
+        if is_open and has_secret():
+            raise TerminalError(
+                f"a task was refused: it is not sealed, and this worker has a ${SECRET_VARIABLE}; give the "
+                "coordinator the same secret"
+            )
+        if not is_open and not has_secret():
+            raise TerminalError(
+                f"a task was refused: it is sealed, and this worker has no ${SECRET_VARIABLE}; give it the fleet's "
+                "secret"
+            )
+        try:
+            return read(cls, json.loads(text if is_open else unseal(text)))
+        except (ValueError, RecursionError) as error:
+            raise TerminalError(f"a task was refused: its access is malformed: {error}") from None
+
+    def check(self, definition: str) -> None:
+        """TerminalError where a migration's definition in the ledger names other ends than these."""
+        if Access.of(Migration.from_json(definition), self.credentials) != self:
+            raise TerminalError(
+                f"migration {self.migration} has other ends in its ledger than in the task, which may be of an "
+                "earlier run; nothing was done"
+            )
+
+
+def read(kind: type[Read], data: object) -> Read:
+    """An instance of a dataclass out of JSON that anybody may have made; ValueError where it does not fit."""
+    if not isinstance(data, dict):
+        raise ValueError(f"{kind.__name__} is {shortened(data)}, not an object")  # noqa: TRY004
+    hints = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in hints:
+            raise ValueError(f"{kind.__name__} has no field {shortened(name)}")
+        # JSON has one kind of numbers, and Python takes True for one.
+        wanted: Any = int | float if hints[name] is float else hints[name]
+        if isinstance(wanted, type) and is_dataclass(wanted):
+            values[name] = read(wanted, value)
+        elif isinstance(value, wanted) and (not isinstance(value, bool) or wanted is bool):
+            values[name] = value
+        else:
+            raise ValueError(f"{kind.__name__}.{name} is {shortened(value)}")
+    try:
+        return kind(**values)
+    except TypeError:
+        required = [one.name for one in fields(kind) if MISSING is one.default is one.default_factory]  # type: ignore[arg-type]
+        missing = [name for name in required if name not in values]
+        raise ValueError(f"{kind.__name__} lacks {', '.join(missing)}") from None
+
+
+def shortened(value: object, most: int = 80) -> str:
+    """The beginning of a value for a message."""
+    text = repr(value[:most] if isinstance(value, str) else value)
+    return text if len(text) <= most + 2 else f"{text[:most]}…"

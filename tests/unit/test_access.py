@@ -1,0 +1,118 @@
+"""What a task may open goes to those alone who share the secret, and comes back as it was."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from qmig.access import Access
+from qmig.errors import TerminalError, UsageError
+from qmig.fleet import queue_name
+from qmig.migration import Endpoint, Migration, Options, Source, Target, redacted
+from qmig.sealing import SECRET_VARIABLE, Credentials, new_secret
+from qmig.task import QUEUE, ChunkTask, MigrationTask
+
+MIGRATION = Migration(
+    Source("qdrant", Endpoint("a", 6334, True, "-----BEGIN CERTIFICATE-----"), "products"),
+    Target(Endpoint("b", 6334), "products"),
+    Options(skip_tls_verification=True),
+)
+KEYS = Credentials("source-geheim", "target-geheim", "root", "password-geheim")
+
+
+@pytest.fixture(autouse=True)
+def _no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SECRET_VARIABLE, raising=False)
+
+
+def test_it_comes_back_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Access.of(MIGRATION, Credentials())
+    assert Access.from_text(plain.to_text()) == plain
+    monkeypatch.setenv(SECRET_VARIABLE, new_secret())
+    for access in (plain, Access.of(MIGRATION, KEYS)):
+        text = access.to_text()
+        assert Access.from_text(text) == access
+        assert "geheim" not in text
+        assert MIGRATION.id not in text
+
+
+def test_credentials_do_not_travel_without_a_secret() -> None:
+    with pytest.raises(UsageError, match="QMIG_SECRET_KEY is not set"):
+        Access.of(MIGRATION, KEYS).to_text()
+
+
+def test_only_the_same_secret_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Access.of(MIGRATION, Credentials()).to_text()
+    monkeypatch.setenv(SECRET_VARIABLE, new_secret())
+    sealed = Access.of(MIGRATION, KEYS).to_text()
+    queues = {QUEUE, queue_name()}
+    with pytest.raises(TerminalError, match="it is not sealed, and this worker has"):
+        Access.from_text(plain)
+    for changed in (sealed[:-5] + "AAAA=", sealed[1:], "gAAAAA"):
+        with pytest.raises(TerminalError, match="not sealed with this worker's"):
+            Access.from_text(changed)
+    monkeypatch.setenv(SECRET_VARIABLE, new_secret())
+    with pytest.raises(TerminalError, match="not sealed with this worker's"):
+        Access.from_text(sealed)
+    assert queue_name() not in queues
+    monkeypatch.delenv(SECRET_VARIABLE)
+    with pytest.raises(TerminalError, match="it is sealed, and this worker has no"):
+        Access.from_text(sealed)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"source": 1}, "Endpoint is 1, not an object"),
+        ({"source": {"host": "a"}}, "Endpoint lacks port"),
+        ({"target": {"host": "a", "port": "6334"}}, "Endpoint.port is '6334'"),
+        ({"target": {"host": "a", "port": True}}, "Endpoint.port is True"),
+        ({"ledger": None}, "Access.ledger is None"),
+        ({"shell": "rm"}, "no field 'shell'"),
+        ({"skip_tls_verification": "no"}, "skip_tls_verification is 'no'"),
+    ],
+)
+def test_a_malformed_one_is_named(change: dict[str, object], said: str) -> None:
+    given = {**json.loads(Access.of(MIGRATION, Credentials()).to_text()), **change}
+    with pytest.raises(TerminalError, match="its access is malformed") as refused:
+        Access.from_text(json.dumps(given))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(MIGRATION, options=Options()),
+        replace(MIGRATION, source=replace(MIGRATION.source, endpoint=Endpoint("c", 6334, True))),
+        replace(MIGRATION, source=replace(MIGRATION.source, collection="other")),
+        replace(MIGRATION, target=replace(MIGRATION.target, endpoint=Endpoint("c", 6334))),
+        replace(MIGRATION, target=replace(MIGRATION.target, ledger="other")),
+    ],
+    ids=["checks", "source", "collection", "target", "ledger"],
+)
+def test_a_ledger_with_other_ends_is_not_served(changed: Migration) -> None:
+    access = Access.of(MIGRATION, KEYS)
+    access.check(MIGRATION.to_json())
+    with pytest.raises(TerminalError, match="has other ends in its ledger"):
+        access.check(changed.to_json())
+
+
+def test_a_task_comes_back_as_it_was() -> None:
+    task = MigrationTask(migration=MIGRATION.id, access="…")
+    for sent in (task, ChunkTask.of(task, 3), ChunkTask.of(task, 3, ("owner", 7))):
+        assert type(sent).from_kwargs(json.loads(json.dumps(sent.to_kwargs()))) == sent
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://a:6379/0", "redis://a:6379/0"),
+        ("redis://:geheim@a:6379/0", "redis://***@a:6379/0"),
+        ("rediss://user:ge@heim@a/0", "rediss://***@a/0"),
+        ("rediss://a/0?ssl_password=geheim&db=1", "rediss://a/0?ssl_password=***&db=1"),
+        ("redis://a/0?db=1&password=ge@heim", "redis://a/0?db=1&password=***"),
+        ("user:geheim@a", "***@a"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert redacted(url) == shown
