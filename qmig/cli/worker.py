@@ -7,7 +7,7 @@ import click
 
 from qmig.cli.options import broker_option, global_options, is_set, option
 
-_AUTOSCALE = re.compile(r"[1-9]\d*,\d+")
+_AUTOSCALE = re.compile(r"([1-9]\d*),(\d+)")
 
 
 @click.command()
@@ -26,8 +26,10 @@ def worker(broker_url: str | None, concurrency: int | None, autoscale: str | Non
     """
     if not broker_url:
         raise click.UsageError("no broker: give --broker-url or set $QMIG_BROKER_URL")
-    if autoscale is not None and (concurrency is not None or not _AUTOSCALE.fullmatch(autoscale)):
-        raise click.UsageError(f"--autoscale {autoscale}: give MAX,MIN such as 8,2, and no --concurrency")
+    if autoscale is not None:
+        found = _AUTOSCALE.fullmatch(autoscale)
+        if concurrency is not None or found is None or int(found[1]) < int(found[2]):
+            raise click.UsageError(f"--autoscale {autoscale}: give MAX,MIN such as 8,2, and no --concurrency")
     from qmig.fleet import Fleet
 
     Fleet(broker_url).check()
