@@ -30,6 +30,8 @@ def rejects(migration: str | None, as_json: bool, **where: Any) -> None:
     if as_json:
         for one in found:
             click.echo(json.dumps(asdict(one), ensure_ascii=False))
+    elif not found:
+        click.echo("no point was skipped", err=True)
     elif console.is_terminal:
         table = Table("point", "chunk", "reason")
         for one in found:
