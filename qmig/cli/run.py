@@ -159,12 +159,21 @@ def compare(
     interrupted: Callable[[], bool],
     as_json: bool = False,
 ) -> None:
-    """Verify and print what was found; DifferentError where the target is not as the source is."""
+    """Verify and print what was found; DifferentError where the target is not as the source is.
+
+    IncompleteError where nothing is wrong with it but that it lacks points that could not be copied.
+    """
     verdict = verification.run(fleet, interrupted)
     view.close()
     print(verdict_as_json(verdict) if as_json else describe_verdict(verdict), flush=True)
-    if verdict.findings.unequal:
-        raise DifferentError(f"the target is not as the source is: {verdict.findings.text}")
+    found = verdict.findings
+    if found.unequal:
+        raise DifferentError(f"the target is not as the source is: {found.text}")
+    if found.rejected:
+        raise IncompleteError(
+            f"{found.rejected:,} points could not be copied and are missing, everything else is equal: `qmig rejects "
+            f"{verdict.record.of}` lists them with the reasons"
+        )
 
 
 def leave(

@@ -34,7 +34,9 @@ from tests.contents import (
     simple_points,
     sparse_vector,
 )
+from tests.integration.test_rejects import BAD, MEBIBYTE, fill_source, large, through
 from tests.integration.test_resume import SLOWLY, record_of, until
+from tests.wire_proxy import WireProxy
 
 POINTS = 1500
 IN_CHUNKS = ["-c", "--chunk-size", "500"]
@@ -322,6 +324,34 @@ def test_a_migration_that_lost_points_is_brought_to_its_end_by_a_repair(
     assert "`qmig verify --repair` brings over what is missing" in result.stderr
     assert verify("--repair").returncode == 0
     assert migrate("-c").returncode == 0
+
+
+def test_points_that_could_not_be_copied_are_told_apart(ends: Ends, qmig: Run, fleet: str, verify: Verify) -> None:
+    fill_source(ends, large)
+    with WireProxy(ends.target.endpoint, max_message=MEBIBYTE) as proxy:
+        skipping = [*through(ends, target=proxy.url), *IN_CHUNKS, "--on-error", "skip"]
+        assert qmig("qdrant", *skipping, broker=fleet).returncode == 3
+
+        result = verify("--json")
+        assert result.returncode == 3, result.stdout
+        report = found(result)
+        assert report["rejected"] == {"count": len(BAD), "ids": list(map(str, BAD))}
+        assert report["missing"]["count"] == 0
+        assert report["equal"] is False
+        assert "4 points could not be copied and are missing, everything else is equal" in result.stderr
+
+        # A point that is lost besides, and that cannot be brought over either.
+        assert qmig("qdrant", *ends.arguments, "--retry-rejects", broker=fleet).returncode == 0
+        assert verify().returncode == 0
+        remove(ends, 3, 4)
+        arguments = where(ends)
+        arguments[arguments.index("--target-url") + 1] = proxy.url
+        result = qmig("verify", *arguments, "--repair", broker=fleet)
+    assert result.returncode == 4
+    assert "missing 2: 3, 4" in result.stdout
+    assert "not repaired: 3: target " in result.stdout
+    assert "larger than max" in result.stdout
+    assert "2 missing, 1 repaired" in result.stderr
 
 
 @pytest.mark.usefixtures("custom_sharding")

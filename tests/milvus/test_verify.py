@@ -167,6 +167,19 @@ def test_rows_that_are_new_in_the_source_are_told_from_lost_ones(migration: Migr
     assert "up to 10 of the missing may be new since" in result.stdout
 
 
+def test_rows_that_cannot_become_points_are_told_apart(migration: Migration) -> None:
+    migration.create(fields={"json": {"datatype": DataType.JSON}})
+    rows: list[dict[str, Any]] = [{"pk": key, "json": {"a": key}} for key in range(20)]
+    rows[5]["json"] = {"a": json.loads("18446744073709551615")}
+    migration.insert(rows)
+    assert migration.run("-c", "--on-error", "skip").returncode == 3
+    result = verify(migration, "--json")
+    assert result.returncode == 3, result.stdout
+    report = json.loads(result.stdout)
+    assert report["rejected"] == {"count": 1, "ids": ["5"]}
+    assert report["missing"]["count"] == 0
+
+
 def test_a_partition_is_verified_by_itself(migration: Migration, milvus_server: MilvusServer) -> None:
     if milvus_server.kind == "lite-2.5":
         pytest.skip("this server has no partitions")
