@@ -44,6 +44,7 @@ class Bars:
     worker_microseconds: float = 10.0
     coordinator_cpu: float = 1.5
     worker_memory: float = 200.0
+    verify_share: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Result:
     batch: int
     floors: list[Floor]
     runs: list[Run]
+    checks: list[Run]
     equal: bool | None
 
     def floor(self, value: Callable[[Floor], float]) -> float:
@@ -63,8 +65,11 @@ class Result:
     def run(self, value: Callable[[Run], float]) -> float:
         return median(map(value, self.runs))
 
+    def check(self, value: Callable[[Run], float]) -> float:
+        return median(map(value, self.checks))
+
     def largest(self, value: Callable[[Run], float]) -> float:
-        return max(map(value, self.runs))
+        return max(map(value, (*self.runs, *self.checks)))
 
 
 class Bench:
@@ -87,10 +92,11 @@ class Bench:
         delete(self.source, WARM_UP.name)
 
     def measure(self, dataset: Dataset, batch_bytes: int, rounds: int, attempts: int, compare: bool) -> Result:
-        """Floor and qmig in turns, each into a new collection; of both those count that others disturbed least."""
+        """Floor, migration and verification in turns; of each those count that others disturbed least."""
         source = QdrantSource(self.source, dataset.name)
         floors: list[Floor] = []
         runs: list[Run] = []
+        checks: list[Run] = []
         equal = None
         with tempfile.TemporaryDirectory() as directory:
             prepared = floor.prepare(source, dataset.copy_name, batch_bytes, Path(directory))
@@ -102,19 +108,22 @@ class Bench:
                 time.sleep(self.settle)
                 self.load.wait_for_quiet(QUIET, self.patience)
                 runs.append(self._migrate(dataset, "--batch-bytes", str(batch_bytes)))
+                self.load.wait_for_quiet(QUIET, self.patience)
+                checks.append(self._verify(dataset))
                 if compare and equal is None:
                     equal = digest(self.source, dataset.name) == digest(self.target, dataset.copy_name)
                 delete(self.target, dataset.copy_name)
                 time.sleep(self.settle)
                 click.echo(
                     f"  {dataset.title}, {shown(batch_bytes)}, round {number + 1}: floor {floors[-1].wall:.2f} s, "
-                    f"copying {runs[-1].copying:.2f} s; others took {floors[-1].others:.2f} and "
-                    f"{runs[-1].others:.2f} cores",
+                    f"copying {runs[-1].copying:.2f} s, verifying {checks[-1].copying:.2f} s; others took "
+                    f"{floors[-1].others:.2f}, {runs[-1].others:.2f} and {checks[-1].others:.2f} cores",
                     err=True,
                 )
-                if all(sum(one.others <= QUIET for one in half) >= rounds for half in (floors, runs)):
+                if all(sum(one.others <= QUIET for one in half) >= rounds for half in (floors, runs, checks)):
                     break
-        return Result(dataset, batch_bytes, prepared.batch, quietest(floors, rounds), quietest(runs, rounds), equal)
+        quiet = quietest(floors, rounds), quietest(runs, rounds), quietest(checks, rounds)
+        return Result(dataset, batch_bytes, prepared.batch, *quiet, equal)
 
     def _migrate(self, dataset: Dataset, *arguments: str) -> Run:
         ends = [
@@ -123,6 +132,14 @@ class Bench:
             "--migration-offsets-collection-name", LEDGER, "--restart-migration", "-c",
         ]  # fmt: skip
         return self.fleet.migrate(*ends, *arguments)
+
+    def _verify(self, dataset: Dataset) -> Run:
+        """The migration that has just been made."""
+        return self.fleet.migrate(
+            "--target-url", self.target.endpoint.url, "--migration-offsets-collection-name", LEDGER,
+            "--source-collection", dataset.name,
+            kind="verify",
+        )  # fmt: skip
 
 
 def quietest(measured: Sequence[Measured], count: int) -> list[Measured]:
@@ -178,6 +195,15 @@ def lines(result: Result, bars: Bars) -> Iterator[tuple[str, str, str, str]]:
         f"≤ {bars.coordinator_cpu:g} s",
         verdict(coordinator <= bars.coordinator_cpu),
     )
+    share = result.run(lambda r: r.copying) / result.check(lambda r: r.copying)
+    yield (
+        "verifying, first chunk to last",
+        f"{result.check(lambda r: r.copying):.2f} s = {share:.0%} of the copying's rate",
+        f"≥ {bars.verify_share:.0%}",
+        verdict(share >= bars.verify_share),
+    )
+    micro = result.check(lambda r: r.workers_cpu) / points * 1e6
+    yield "verifying, CPU of the workers", f"{micro:.1f} µs a point", "", ""
     memory = result.largest(lambda r: r.worker_memory)
     yield (
         "peak memory of a worker",
@@ -186,7 +212,7 @@ def lines(result: Result, bars: Bars) -> Iterator[tuple[str, str, str, str]]:
         verdict(memory <= bars.worker_memory),
     )
     yield "peak memory of the coordinator", f"{result.largest(lambda r: r.coordinator_memory):.0f} MiB", "", ""
-    others = max(one.others for one in (*result.floors, *result.runs))
+    others = max(one.others for one in (*result.floors, *result.runs, *result.checks))
     yield "cores that others took meanwhile", f"at most {others:.2f}", "", "quiet" if others <= QUIET else "NOISY"
     if result.equal is not None:
         yield "contents", "equal" if result.equal else "NOT EQUAL", "equal", verdict(result.equal)

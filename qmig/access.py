@@ -6,6 +6,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from qmig.errors import TerminalError
+from qmig.ledger import MigrationRecord, Work
 from qmig.migration import Endpoint, Migration
 from qmig.sealing import SECRET_VARIABLE, Credentials, has_secret, seal, unseal
 
@@ -14,7 +15,7 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class Access:
-    """One migration's ends, ledger and credentials."""
+    """The ends, ledger and credentials of one migration, or of its verification: `migration` is the record's id."""
 
     migration: str
     source: Endpoint
@@ -24,9 +25,9 @@ class Access:
     credentials: Credentials = field(default_factory=Credentials)
 
     @classmethod
-    def of(cls, migration: Migration, credentials: Credentials) -> "Access":
+    def of(cls, migration: Migration, credentials: Credentials, work: str = Work.COPY) -> "Access":
         return cls(
-            migration=migration.id,
+            migration=migration.verification_id if work == Work.VERIFY else migration.id,
             source=migration.source.endpoint,
             target=migration.target.endpoint,
             ledger=migration.target.ledger,
@@ -58,9 +59,9 @@ class Access:
         except (ValueError, RecursionError) as error:
             raise TerminalError(f"a task was refused: its access is malformed: {error}") from None
 
-    def check(self, definition: str) -> None:
+    def check(self, record: MigrationRecord) -> None:
         """TerminalError where a migration's definition in the ledger names other ends than these."""
-        if Access.of(Migration.from_json(definition), self.credentials) != self:
+        if Access.of(Migration.from_json(record.definition), self.credentials, record.work) != self:
             raise TerminalError(
                 f"migration {self.migration} has other ends in its ledger than in the task, which may be of an "
                 "earlier run; nothing was done"

@@ -13,13 +13,14 @@ from typing import Any
 from qmig import target as target_collection
 from qmig.access import Access
 from qmig.connections import Server
-from qmig.errors import ChunkLostError, Interrupted, TransientError
+from qmig.errors import ChunkLostError, TransientError
 from qmig.fleet import Fleet
 from qmig.following import LOOK_EVERY, Follower, View
 from qmig.ledger import Ledger, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.planning import Planner
 from qmig.rejects import retry_rejects
+from qmig.routing import Router
 from qmig.sealing import Credentials
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource
@@ -28,9 +29,6 @@ from qmig.survey import Survey, Surveyor, Wishes
 from qmig.task import MigrationTask
 from qmig.watching import Watch
 from qmig.writing import Writer
-
-# Seconds that workers get to give their chunks back after an interruption.
-STOP_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -58,17 +56,18 @@ class Coordinator:
         self._retry_rejects(survey, interrupted)
         planner, watch = self._begin(fleet, survey)
         points_before = watch.look().points
+        follower = Follower(watch, fleet, self.view)
 
         def between(seconds: float) -> None:
             if interrupted():
-                self._stop(survey.ledger, watch)
-            self._see_to_it(fleet)
+                follower.stop(survey.ledger)
+            fleet.keep(self._task)
             if planner.planned:
                 time.sleep(seconds)
             else:
                 self._cut(planner, fleet, seconds)
 
-        progress = Follower(watch, fleet, self.view).follow(between)
+        progress = follower.follow(between)
         return Summary(watch.found, progress, watch.books, progress.points - points_before, time.monotonic() - began)
 
     def detach(self, fleet: Fleet, survey: Survey, interrupted: Callable[[], bool]) -> None:
@@ -77,7 +76,7 @@ class Coordinator:
         planner, watch = self._begin(fleet, survey)
         while not planner.planned:
             if interrupted():
-                self._stop(survey.ledger, watch)
+                Follower(watch, fleet, self.view).stop(survey.ledger)
             self._cut(planner, fleet, LOOK_EVERY)
 
     def _begin(self, fleet: Fleet, survey: Survey) -> tuple[Planner, Watch]:
@@ -100,8 +99,8 @@ class Coordinator:
 
     def _retry_rejects(self, survey: Survey, interrupted: Callable[[], bool]) -> None:
         if self.wishes.retry_rejects and survey.record is not None:
-            name, custom = self.migration.target.collection, survey.custom_target
-            writer = Writer(survey.target, name, self.migration.routing, custom)
+            router = Router(self.migration.routing, survey.custom_target)
+            writer = Writer(survey.target, self.migration.target.collection, router)
             tried, left = retry_rejects(survey.ledger, survey.record, survey.source, writer, interrupted)
             self.view.say(f"tried {tried:,} rejects again: {left:,} are left")
 
@@ -239,30 +238,4 @@ class Coordinator:
         """UsageError where there are credentials and no secret to seal them with."""
         return MigrationTask(
             migration=self.migration.id, access=Access.of(self.migration, self.credentials).to_text()
-        )
-
-    def _see_to_it(self, fleet: Fleet) -> None:
-        """A fleet of this machine's own is kept alive, and a broker that was lost is told again."""
-        fleet.supervise()
-        try:
-            if not fleet.board.is_registered(self.migration.id):
-                fleet.see_to(self._task)
-        except TransientError as error:
-            log.info("%s; trying again", error)
-
-    def _stop(self, ledger: Ledger, watch: Watch) -> None:
-        """Let the batches in flight end and every chunk be given back."""
-        self.view.say("stopping: the batches in flight may end …")
-        if watch.found.state in (State.RUNNING, State.PAUSED):
-            ledger.update_migration(self.migration.id, state=State.STOPPED)
-        deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline:
-            progress = watch.look()
-            self.view.show(progress)
-            if not progress.running:
-                break
-            time.sleep(LOOK_EVERY)
-        raise Interrupted(
-            f"stopped at {progress.points:,} points; everything acknowledged is in the ledger "
-            f"{self.migration.target.ledger!r}, and the same command goes on from there"
         )

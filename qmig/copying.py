@@ -1,28 +1,21 @@
 """The loop that copies one chunk: read ahead, write behind, move the offset."""
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from typing import Any, TypeVar
 
-from qmig.batch_size import BatchSize
-from qmig.connections import retrying
-from qmig.errors import ContentsRefusedError, MessageTooLargeError, MigrationStoppedError, QmigError, TerminalError
-from qmig.lease import BEAT_SECONDS, Lease
-from qmig.ledger import ChunkRecord, Ledger, State
-from qmig.migration import FAIL, Options
+from qmig.chunk_work import ChunkWork
+from qmig.ends import Ends
+from qmig.errors import ContentsRefusedError, QmigError, TerminalError
+from qmig.lease import Lease
+from qmig.ledger import ChunkRecord
+from qmig.migration import FAIL
 from qmig.rejects import RejectRecord, forget_rejects_ahead, save_rejects
-from qmig.sources import Batch, Read, Source, Unfit
+from qmig.sources import Unfit
 from qmig.throttle import Throttle
 from qmig.wire.keys import PointKey
 from qmig.wire.passthrough import point_id
-from qmig.writing import Upsert, Writer
-
-Answer = TypeVar("Answer")
-
-log = logging.getLogger(__name__)
+from qmig.writing import Upsert
 
 
 @dataclass(frozen=True)
@@ -35,71 +28,41 @@ class _Write:
     next_key: str | None
 
 
-class ChunkCopy:
-    """Copies the chunk that `lease` holds."""
+class ChunkCopy(ChunkWork):
+    """Copies a chunk."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        lease: Lease,
-        source: Source,
-        writer: Writer,
-        size: BatchSize,
-        throttle: Throttle,
-        options: Options,
-    ) -> None:
-        """`size` may know the migration's points from chunks before."""
-        self._ledger = ledger
-        self._lease = lease
-        self._source = source
-        self._writer = writer
-        self._size = size
-        self._throttle = throttle
-        self._options = options
+    def __init__(self, lease: Lease, ends: Ends, throttle: Throttle) -> None:
+        super().__init__(lease, ends, throttle)
         chunk = lease.chunk
         self._read = chunk.read
         self._acknowledged = chunk.acknowledged
         self._rejected = chunk.rejected
         self._bytes = chunk.bytes
-        self._retries = chunk.retries
+        self._writing: _Write | None = None
 
-    def run(self) -> ChunkRecord:
-        """Copy to the chunk's end and return its last record.
+    def _work(self) -> None:
+        chunk = self._lease.chunk
+        if chunk.claims > 1:
+            forget_rejects_ahead(self._ends.ledger, chunk)
+        for points, unfit, next_key in self._portions():
+            if self._writing is not None:
+                self._acknowledge(self._writing)
+                self._writing = None
+                self._lease.sleep(self._ends.options.batch_delay_ms / 1000)
+            self._throttle.wait(len(points), lambda: self._lease.max_rate, self._lease.sleep)
+            self._lease.raise_if_stopping()
+            self._read += len(points) + len(unfit)
+            upserts = self._ends.writer.start(points, chunk.part)
+            self._writing = _Write(upserts, unfit, self._read, next_key)
+        if self._writing is not None:
+            self._acknowledge(self._writing)
 
-        MigrationStoppedError: stopped in between, the chunk given back with its offset. TerminalError: the
-        chunk has failed and says so in the ledger. ChunkLostError: another worker has it.
-        """
-        writing: _Write | None = None
-        try:
-            if self._lease.chunk.claims > 1:
-                forget_rejects_ahead(self._ledger, self._lease.chunk)
-            for points, unfit, next_key in self._portions():
-                if writing is not None:
-                    self._acknowledge(writing)
-                    writing = None
-                    self._lease.sleep(self._options.batch_delay_ms / 1000)
-                self._throttle.wait(len(points), lambda: self._lease.max_rate, self._lease.sleep)
-                self._lease.raise_if_stopping()
-                self._read += len(points) + len(unfit)
-                upserts = self._writer.start(points, self._lease.chunk.part)
-                writing = _Write(upserts, unfit, self._read, next_key)
-            if writing is not None:
-                self._acknowledge(writing)
-            return self._finish()
-        except MigrationStoppedError:
-            if writing is not None and self._is_in_target(writing):
-                self._advance(writing)
-                if writing.next_key is None:
-                    return self._finish()
-            self._lease.release()
-            raise
-        except QmigError as error:
-            self._lease.fail(error)
-            raise
-        except Exception as error:
-            # A defect fails its chunk and is named there, rather than being tried for ever.
-            self._lease.fail(TerminalError(f"unexpected {type(error).__name__}: {error}"))
-            raise
+    def _leave(self) -> bool:
+        writing = self._writing
+        if writing is None or not self._is_in_target(writing):
+            return False
+        self._advance(writing)
+        return writing.next_key is None
 
     def _finish(self) -> ChunkRecord:
         if self._read != self._acknowledged + self._rejected:
@@ -107,41 +70,15 @@ class ChunkCopy:
                 f"chunk {self._lease.chunk.index}: {self._read} points read, {self._acknowledged} acknowledged, "
                 f"{self._rejected} rejected; the books do not balance"
             )
-        return self._lease.finish(State.DONE)
+        return super()._finish()
 
     def _portions(self) -> Iterator[tuple[list[bytes], Sequence[Unfit], str | None]]:
-        """What one upsert takes, unfit rows, and the key after both; the next batch is on its way already."""
-        chunk = self._lease.chunk
-        key = chunk.start if chunk.offset is None else chunk.offset
-        reading: Read | None = self._retrying(partial(self._start_read, key))
-        while reading is not None:
-            batch = self._batch(reading, key)
-            self._size.learn(batch)
-            key = batch.next_key
-            reading = None if key is None else self._retrying(partial(self._start_read, key))
-            portions = list(self._size.split(batch.points))
+        """What one upsert takes, unfit rows, and the key after both."""
+        for batch in self._batches():
+            portions = list(self._ends.size.split(batch.points))
             for portion, following in pairwise(portions):
-                yield portion, (), self._source.key_of(following[0])
-            yield portions[-1], batch.unfit, key
-
-    def _start_read(self, key: str | None) -> Read:
-        chunk = self._lease.chunk
-        # With a limit a batch is what the fleet may send in a second: it waits no longer than need be.
-        limit = min(self._size.limit, self._lease.max_rate or self._size.limit)
-        return self._source.start_read(chunk.part, key, chunk.end, limit)
-
-    def _batch(self, reading: Read, key: str | None) -> Batch:
-        """What was read from `key`, read again as long as the source's errors are transient."""
-        under_way = [reading]
-
-        def attempt() -> Batch:
-            read = under_way.pop() if under_way else self._start_read(key)
-            while not read.answered_within(BEAT_SECONDS):
-                self._lease.keep()
-                self._lease.raise_if_stopping()
-            return read.result()
-
-        return self._retrying(attempt)
+                yield portion, (), self._ends.source.key_of(following[0])
+            yield portions[-1], batch.unfit, batch.next_key
 
     def _acknowledge(self, write: _Write) -> None:
         """Wait until the points are in the target, and those that cannot be in it are in the ledger."""
@@ -150,45 +87,15 @@ class ChunkCopy:
             try:
                 self._wait_for(upsert)
             except ContentsRefusedError as refused:
-                rejects += self._isolated(upsert, refused, write)
-        save_rejects(self._ledger, rejects)
+                for point, reason in self._isolated(upsert, refused):
+                    name = PointKey.of(point_id(point)).text
+                    rejects.append(self._reject(self._ends.source.key_of(point), name, str(reason), write))
+        save_rejects(self._ends.ledger, rejects)
         self._advance(write, len(rejects))
-
-    def _wait_for(self, upsert: Upsert) -> None:
-        """Wait until the points are in the target, written again as long as its errors are transient."""
-        under_way = [upsert]
-
-        def attempt() -> None:
-            sent = under_way.pop() if under_way else self._writer.send_again(upsert)
-            while not sent.call.answered_within(BEAT_SECONDS):
-                self._lease.keep()
-            self._writer.check(sent)
-
-        self._retrying(attempt)
-
-    def _isolated(self, upsert: Upsert, refused: ContentsRefusedError, write: _Write) -> list[RejectRecord]:
-        """The points at fault in a refused upsert; the others are in the target then."""
-        taken: list[Upsert] = []
-
-        def wait_for(part: Upsert) -> None:
-            self._lease.keep()
-            self._lease.raise_if_stopping()
-            self._wait_for(part)
-            taken.append(part)
-
-        rejects = []
-        for point, reason in self._writer.write_halves(upsert, refused, wait_for):
-            key = self._source.key_of(point)
-            rejects.append(self._reject(key, PointKey.of(point_id(point)).text, str(reason), write))
-        if not rejects and isinstance(refused, MessageTooLargeError):
-            self._size.keep_to_bytes(max(len(part.request) for part in taken))
-        elif not rejects:
-            self._size.keep_to_points(max(part.points for part in taken))
-        return rejects
 
     def _reject(self, key: str, point: str, reason: str, write: _Write) -> RejectRecord:
         """The record of a point that cannot be copied; TerminalError where that is to fail the chunk."""
-        if self._options.on_error == FAIL:
+        if self._ends.options.on_error == FAIL:
             raise TerminalError(f"point {point} cannot be copied: {reason}; --on-error skip copies the others")
         chunk = self._lease.chunk
         return RejectRecord(chunk.migration, chunk.index, chunk.part, key, point, reason, write.read)
@@ -199,7 +106,7 @@ class ChunkCopy:
             return False
         try:
             for upsert in write.upserts:
-                self._writer.check(upsert)
+                self._ends.writer.check(upsert)
         except QmigError:
             # Then the offset stays before these points, and the next worker reads them again.
             return False
@@ -222,11 +129,3 @@ class ChunkCopy:
         )
         if write.next_key is not None:
             self._lease.keep()
-
-    def _retrying(self, attempt: Callable[[], Answer]) -> Answer:
-        return retrying(self._options.retry_for, sleep=self._lease.sleep, before_sleep=self._note_retry)(attempt)
-
-    def _note_retry(self, state: Any) -> None:
-        self._retries += 1
-        log.warning("chunk %d: %s; trying again", self._lease.chunk.index, state.outcome.exception())
-        self._lease.advance(retries=self._retries, waiting=str(state.outcome.exception()))

@@ -50,6 +50,12 @@ class IncompleteError(QmigError):
     exit_status = 3
 
 
+class DifferentError(QmigError):
+    """Verified, and the target is not as the source is."""
+
+    exit_status = 4
+
+
 class ChunkLostError(QmigError):
     """The chunk belongs to another worker by now."""
 

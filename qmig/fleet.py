@@ -1,5 +1,6 @@
 """The fleet as everybody sees it: a queue of tasks on Redis, and who is there to run them."""
 
+import logging
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -23,6 +24,8 @@ BROKER_VARIABLE = "QMIG_BROKER_URL"
 URGENT, NORMAL = 0, 9
 # Seconds between two looks after a migration, and until one that no worker was free for is left to the next.
 TEND_EVERY, TEND_EXPIRES = 5.0, 30.0
+
+log = logging.getLogger(__name__)
 
 
 def queue_name() -> str:
@@ -92,6 +95,16 @@ class Fleet:
         """Let the fleet see to a migration from now on until it ends; TransientError where the broker is away."""
         self.board.register(task)
         self.tend(task)
+
+    def keep(self, task: MigrationTask) -> None:
+        """While a command follows a migration: a fleet of this machine's own is kept alive, and a broker that was
+        lost is told again."""
+        self.supervise()
+        try:
+            if not self.board.is_registered(task.migration):
+                self.see_to(task)
+        except TransientError as error:
+            log.info("%s; trying again", error)
 
     def tend(self, task: MigrationTask) -> None:
         """Queue a look after the migration."""

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from qmig.errors import TerminalError, TransientError
+from qmig.errors import Interrupted, TerminalError, TransientError
 from qmig.fleet import Fleet
-from qmig.ledger import State
+from qmig.ledger import Ledger, State
 from qmig.progress import Progress
 from qmig.watching import Watch
 
@@ -18,6 +18,8 @@ LOOKS_SLOW_DOWN_OVER = 300.0
 NO_WORKER_AFTER = 4.0
 NO_WORKER_AGAIN = 15.0
 SHOWN_WORKERS = 5
+# Seconds that workers get to give their chunks back after an interruption.
+STOP_SECONDS = 30.0
 
 _WAITING = {
     State.PAUSED: "paused; `qmig resume` goes on",
@@ -65,6 +67,22 @@ class Follower:
             self._tell(progress)
             slower = (LOOK_EVERY_AT_MOST - LOOK_EVERY) * (time.monotonic() - self._began) / LOOKS_SLOW_DOWN_OVER
             between(min(LOOK_EVERY_AT_MOST, LOOK_EVERY + slower))
+
+    def stop(self, ledger: Ledger) -> NoReturn:
+        """Let the batches in flight end and every chunk be given back; Interrupted says how far it was."""
+        self._view.say("stopping: the batches in flight may end …")
+        progress, record = self._watch.look(), self._watch.found
+        if record.state in (State.RUNNING, State.PAUSED):
+            ledger.update_migration(record.migration, state=State.STOPPED)
+        deadline = time.monotonic() + STOP_SECONDS
+        while progress.running and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY)
+            progress = self._watch.look()
+            self._view.show(progress)
+        raise Interrupted(
+            f"stopped at {progress.points:,} points; everything acknowledged is in the ledger {ledger.name!r}, and "
+            "the same command goes on from there"
+        )
 
     def _has_ended(self) -> bool:
         record = self._watch.found

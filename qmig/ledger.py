@@ -40,6 +40,13 @@ class Work:
     VERIFY = "verify"
 
 
+class Side:
+    """Whose keys the range of a chunk is of."""
+
+    SOURCE = "source"
+    TARGET = "target"
+
+
 class State:
     """States of a chunk, and of a migration."""
 
@@ -58,7 +65,8 @@ class ChunkRecord:
     """One chunk: its range `[start, end)` within a part of the source, and how far it is.
 
     Keys are texts (see `qmig.wire.keys`), None an open end. `offset` is the next key to read. `beat` counts the
-    owner's signs of life. `read`, `acknowledged` and `rejected` count points, `bytes` those of the upserts.
+    owner's signs of life. `read`, `acknowledged` and `rejected` count points, `bytes` those of the upserts. A
+    verification reads the keys of one `side` and leaves its `findings`.
     """
 
     migration: str
@@ -80,6 +88,8 @@ class ChunkRecord:
     waiting: str | None = None
     error: str | None = None
     seconds: float = 0.0
+    side: str = Side.SOURCE
+    findings: dict[str, Any] | None = None
 
     @property
     def id(self) -> str:
@@ -100,7 +110,8 @@ class MigrationRecord:
     `max_rate` is in points a second over the whole fleet. `books` is what the end's checks found, `waiting`
     what they wait for, `error` why the migration failed.
 
-    A verification is a record of its own, with chunks of its own: its `work` is "verify", `of` the migration.
+    A verification is a record of its own, with chunks of its own: its `work` is "verify", `of` the migration,
+    `checks` what it looks at, and `findings` what it found.
     """
 
     migration: str
@@ -125,6 +136,8 @@ class MigrationRecord:
     books: dict[str, Any] | None = None
     waiting: str | None = None
     error: str | None = None
+    checks: dict[str, Any] | None = None
+    findings: dict[str, Any] | None = None
 
 
 def chunk_id(migration: str, index: int) -> str:

@@ -1,7 +1,10 @@
 """Which migration of a ledger a command means."""
 
+from dataclasses import dataclass
+
 from qmig.errors import TerminalError, UsageError
-from qmig.ledger import Ledger, MigrationRecord
+from qmig.ledger import Ledger, MigrationRecord, Work
+from qmig.migration import DEFAULT_PORTS, Endpoint, Migration
 
 
 def migrations(ledger: Ledger) -> list[MigrationRecord]:
@@ -11,19 +14,46 @@ def migrations(ledger: Ledger) -> list[MigrationRecord]:
     return ledger.migrations()
 
 
-def find_migration(ledger: Ledger, wanted: str | None) -> MigrationRecord:
-    """The migration with this id or unique beginning of one; None means the only one there is.
+@dataclass(frozen=True)
+class Between:
+    """The ends that a migration was given, as far as they are named; None is any."""
 
-    UsageError with the ids to choose from where that is none or several.
+    source_url: str | None = None
+    source_collection: str | None = None
+    target_collection: str | None = None
+
+    def fits(self, record: MigrationRecord) -> bool:
+        """Whether the record is of a copy between these ends."""
+        migration = Migration.from_json(record.definition)
+        source = migration.source
+        if self.source_url is not None:
+            endpoint = Endpoint.parse(self.source_url, "--source-url", DEFAULT_PORTS[source.kind])
+            if (endpoint.host, endpoint.port) != (source.endpoint.host, source.endpoint.port):
+                return False
+        return self.source_collection in (None, source.collection) and self.target_collection in (
+            None,
+            migration.target.collection,
+        )
+
+
+def find_migration(ledger: Ledger, wanted: str | None, between: Between | None = None) -> MigrationRecord:
+    """The migration with this id or unique beginning of one; None means the only one that there is `between` ends.
+
+    A verification is found by its id alone. UsageError with the ids to choose from where there is none or several.
     """
     records = migrations(ledger)
+    if wanted is None:
+        records = [record for record in records if record.work == Work.COPY and (between or Between()).fits(record)]
     found = [record for record in records if record.migration.startswith(wanted or "")]
     if len(found) == 1:
         return found[0]
     where = f"the ledger {ledger.name!r} at {ledger.server.endpoint.url}"
     known = ", ".join(record.migration for record in found or records) or "none"
     if wanted is None:
-        what = "name one of the migrations" if found else "there are no migrations"
+        there = (
+            "there are no migrations" if between in (None, Between()) else "there is no migration between these ends"
+        )
+        what = "name one of the migrations" if found else there
         raise UsageError(f"{what} in {where}; it has: {known}")
     what = "is not unique" if found else "is unknown"
     raise UsageError(f"migration {wanted!r} {what} in {where}; it has: {known}")

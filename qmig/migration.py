@@ -13,6 +13,9 @@ from qmig.errors import UsageError
 # Namespace of every fingerprint; changing it would orphan every ledger.
 NAMESPACE = uuid.UUID("6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1")
 GRPC_PORT = 6334
+MILVUS_PORT = 19530
+# By the kind of a source.
+DEFAULT_PORTS = {"qdrant": GRPC_PORT, "milvus": MILVUS_PORT}
 DEFAULT_LEDGER = "_migration_offsets"
 # Redis' URLs may carry a password, or a private key's, in their query.
 _PASSWORD_PARAMETER = re.compile(r"(?i)([?&][^=&]*pass[^=&]*=)[^&]*")
@@ -178,6 +181,11 @@ class Migration:
         }
         canonical = json.dumps(ends, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return str(uuid.uuid5(NAMESPACE, canonical))
+
+    @property
+    def verification_id(self) -> str:
+        """The id of the one verification that the migration has."""
+        return str(uuid.uuid5(uuid.UUID(self.id), "verify"))
 
     @property
     def title(self) -> str:

@@ -1,5 +1,6 @@
 """Where migrations stand, told from the ledger alone."""
 
+from qmig.findings import Findings
 from qmig.ledger import Ledger, MigrationRecord
 from qmig.lookup import find_migration, migrations
 from qmig.progress import Progress
@@ -25,6 +26,8 @@ def _lines(ledger: Ledger, record: MigrationRecord) -> str:
     ]
     if progress.rejected:
         lines.append(f"  {progress.rejected:,} points were skipped; `qmig rejects {record.migration}` lists them")
+    if record.findings is not None:
+        lines.append(f"  found: {Findings.from_dict(record.findings).text or 'all of them equal'}")
     for chunk in progress.running:
         host, process, *_ = chunk.owner.split("/")
         waiting = f", waiting: {chunk.waiting}" if chunk.waiting else ""

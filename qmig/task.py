@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from qmig.access import read, shortened
 from qmig.errors import TerminalError
+from qmig.findings import Findings
 from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import Migration
 from qmig.sources import part_title
@@ -44,7 +45,7 @@ class MigrationTask:
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkTask(MigrationTask):
-    """Copy one chunk. `abandoned` is the owner whose lease was seen to lapse, with its last beat."""
+    """Copy or verify one chunk. `abandoned` is the owner whose lease was seen to lapse, with its last beat."""
 
     chunk: int
     abandoned: tuple[str, int] | None = None
@@ -95,4 +96,6 @@ def progress_text(chunk: ChunkRecord, points_before: int, seconds: float) -> str
 
 def result_text(chunk: ChunkRecord) -> str:
     """What a finished chunk came to, for Flower."""
-    return f"{chunk.acknowledged:,} points, {chunk.seconds:.1f} s, {chunk.bytes / 1e6:,.1f} MB"
+    found = Findings.from_dict(chunk.findings).text
+    amount = f"{chunk.acknowledged:,} points, {chunk.seconds:.1f} s, {chunk.bytes / 1e6:,.1f} MB"
+    return f"{amount}: {found}" if found else amount

@@ -16,9 +16,10 @@ from qmig.access import Access
 from qmig.balance import balance
 from qmig.connections import RETRY_FOR
 from qmig.errors import TerminalError, TransientError
+from qmig.findings import Findings
 from qmig.fleet import Fleet
 from qmig.lease import LEASE_SECONDS, owner_is_dead
-from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
+from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, Side, State, Work
 from qmig.migration import Migration
 from qmig.noticeboard import Sighting
 from qmig.rejects import rejects_of
@@ -51,7 +52,7 @@ class Tender:
             if record is None or record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
                 self._fleet.board.forget(self._task.migration)
                 return f"nothing to do: the migration is {'gone' if record is None else record.state}"
-            self._access.check(record.definition)
+            self._access.check(record)
             if record.state == State.CANCELLED:
                 return self._cancel(record)
             if record.state == State.PAUSED:
@@ -128,6 +129,8 @@ class Tender:
         chunks = self._ledger.chunks(record.migration, range(record.chunks))
         if failed := [chunk for chunk in chunks if chunk.state == State.FAILED]:
             return self._fail(record, _failures(failed))
+        if record.work == Work.VERIFY:
+            return self._conclude(record, chunks)
         migration = Migration.from_json(record.definition)
         target = QdrantSource(self._ledger.server, migration.target.collection)
         with closing(open_source(migration, self._access.credentials)) as source:
@@ -143,7 +146,8 @@ class Tender:
             self._ledger.update_migration(record.migration, books=asdict(books))
             return self._fail(
                 record,
-                f"{'; '.join(books.errors)}. Copy it again with --restart-migration; the target keeps what it has",
+                f"{'; '.join(books.errors)}. `qmig verify --repair` brings over what is missing, --restart-migration "
+                "copies all of it again; the target keeps what it has",
             )
         self._put_back(record)
         self._ledger.update_migration(
@@ -158,6 +162,24 @@ class Tender:
         )
         self._fleet.board.forget(record.migration)
         return f"done: {books.read - books.rejected:,} points are in the target"
+
+    def _conclude(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> str:
+        """Add up what a verification found."""
+        findings = Findings()
+        for chunk in chunks:
+            findings.add(Findings.from_dict(chunk.findings))
+        compared = sum(chunk.read for chunk in chunks if chunk.side == Side.SOURCE)
+        self._ledger.update_migration(
+            record.migration,
+            state=State.DONE,
+            finished=time.time(),
+            points=compared,
+            findings=findings.to_dict(),
+            waiting=None,
+            error=None,
+        )
+        self._fleet.board.forget(record.migration)
+        return f"done: {compared:,} points compared, {findings.text or 'all of them equal'}"
 
     def _fail(self, record: MigrationRecord, error: str) -> str:
         self._ledger.update_migration(record.migration, state=State.FAILED, waiting=None, error=error)

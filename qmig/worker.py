@@ -1,4 +1,4 @@
-"""What a worker does with a task: open both ends, claim the chunk, copy it."""
+"""What a worker does with a task: open both ends, claim the chunk, copy or verify it."""
 
 import logging
 from collections.abc import Callable
@@ -8,18 +8,25 @@ from typing import Any
 
 from qmig.access import Access, shortened
 from qmig.batch_size import BatchSize
+from qmig.chunk_work import ChunkWork
+from qmig.comparing import PointComparison
 from qmig.connections import RETRY_FOR, Server, retrying
 from qmig.copying import ChunkCopy
+from qmig.ends import Ends
 from qmig.errors import MigrationStoppedError, QmigError, TerminalError
+from qmig.extras import ExtraSearch
 from qmig.fleet import Fleet
 from qmig.lease import Lease, new_owner, owner_is_dead
-from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
-from qmig.migration import Migration, Options
-from qmig.sources import Source, open_source
+from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, Side, State, Work
+from qmig.migration import Migration
+from qmig.routing import Router
+from qmig.sources import open_source
+from qmig.sources.qdrant import QdrantSource
 from qmig.target import is_custom
 from qmig.task import ChunkTask, MigrationTask, progress_text, result_text
 from qmig.tending import Tender
 from qmig.throttle import Throttle
+from qmig.verifying import ChunkVerification
 from qmig.wire import api
 from qmig.writing import Writer
 
@@ -37,13 +44,11 @@ class _Ends:
     ledger: Ledger
     in_ledger: bool = False
     definition: str | None = None
-    source: Source | None = None
-    writer: Writer | None = None
-    size: BatchSize | None = None
+    both: Ends | None = None
 
     def close(self) -> None:
-        if self.source is not None:
-            self.source.close()
+        if self.both is not None:
+            self.both.source.close()
         self.ledger.server.close()
 
 
@@ -60,8 +65,8 @@ class Worker:
         """The fleet that this worker is of."""
         return self.open_fleet()
 
-    def copy(self, task: ChunkTask, report: Callable[[str], None]) -> str:
-        """Copy the task's chunk and say what it came to; `report` gets its progress once a second.
+    def work_on(self, task: ChunkTask, report: Callable[[str], None]) -> str:
+        """Copy or verify the task's chunk and say what it came to; `report` gets its progress once a second.
 
         MigrationStoppedError: to be queued again. Any other error is the chunk's failure, in one line.
         """
@@ -73,7 +78,7 @@ class Worker:
                 f"migration {task.migration} is not in the ledger {ends.ledger.name!r} at {ends.access.target.url}; "
                 "nothing was done"
             )
-        ends.access.check(record.definition)
+        ends.access.check(record)
         ends.in_ledger = True
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
@@ -97,7 +102,7 @@ class Worker:
             lambda now, seconds: report(progress_text(now, before, seconds)),
         )
         try:
-            source, writer, size, options = self._connect_patiently(lease, ends, record)
+            both = self._connect_patiently(lease, ends, record)
         except MigrationStoppedError:
             lease.release()
             raise
@@ -105,7 +110,7 @@ class Worker:
             lease.fail(error)
             raise
         throttle = Throttle(self.fleet.broker_url, task.migration)
-        return result_text(ChunkCopy(ends.ledger, lease, source, writer, size, throttle, options).run())
+        return result_text(_work(record, lease, both, throttle).run())
 
     def after_chunk(self, task: ChunkTask) -> None:
         """With nothing queued any more the migration may be at its end: nobody should have to wait for it.
@@ -144,9 +149,7 @@ class Worker:
             self._open[key] = _Ends(access, Ledger(server, access.ledger))
         return self._open[key]
 
-    def _connect_patiently(
-        self, lease: Lease, ends: _Ends, record: MigrationRecord
-    ) -> tuple[Source, Writer, BatchSize, Options]:
+    def _connect_patiently(self, lease: Lease, ends: _Ends, record: MigrationRecord) -> Ends:
         """Connect, tried again as long as the errors are transient, with the chunk kept meanwhile."""
 
         def note(state: Any) -> None:
@@ -155,23 +158,40 @@ class Worker:
         retry_for = Migration.from_json(record.definition).options.retry_for
         return retrying(retry_for, sleep=lease.sleep, before_sleep=note)(self._connect, ends, record)
 
-    def _connect(self, ends: _Ends, record: MigrationRecord) -> tuple[Source, Writer, BatchSize, Options]:
-        """Source and writer as the ledger defines them now: a resume may have changed the options."""
-        migration = Migration.from_json(record.definition)
-        if not (ends.source and ends.writer and ends.size) or ends.definition != record.definition:
-            if ends.source is not None:
-                ends.source.close()
-            ends.source = open_source(migration, ends.access.credentials)
+    def _connect(self, ends: _Ends, record: MigrationRecord) -> Ends:
+        """Both ends as the ledger defines them now: a resume may have changed the options."""
+        if ends.both is None or ends.definition != record.definition:
+            migration = Migration.from_json(record.definition)
+            if ends.both is not None:
+                ends.both.source.close()
+            source = open_source(migration, ends.access.credentials)
             server, collection = ends.ledger.server, migration.target.collection
             server.retry_for = migration.options.retry_for
-            # What a chunk asks of its source is tried again by its copy, which says so.
-            ends.source.server.retry_for = 0.0
+            # What a chunk asks of its source is tried again by its work, which says so.
+            source.server.retry_for = 0.0
             request = api.GetCollectionInfoRequest(collection_name=collection)
             info = server.call(server.collections.Get, request, retry_for=0).result
-            ends.writer = Writer(server, collection, migration.routing, is_custom(info))
-            ends.size = BatchSize(migration.options)
+            router = Router(migration.routing, is_custom(info))
+            ends.both = Ends(
+                source,
+                QdrantSource(server, collection),
+                ends.ledger,
+                router,
+                Writer(server, collection, router),
+                PointComparison(info),
+                BatchSize(migration.options),
+                migration.options,
+            )
             ends.definition = record.definition
-        return ends.source, ends.writer, ends.size, migration.options
+        return ends.both
+
+
+def _work(record: MigrationRecord, lease: Lease, ends: Ends, throttle: Throttle) -> ChunkWork:
+    """What is to be done with the chunk."""
+    if record.work == Work.COPY:
+        return ChunkCopy(lease, ends, throttle)
+    kind = ExtraSearch if lease.chunk.side == Side.TARGET else ChunkVerification
+    return kind(lease, ends, throttle, record)
 
 
 def _claimable(seen: ChunkRecord, task: ChunkTask) -> bool:

@@ -39,10 +39,10 @@ def _die_with_the_parent(**_: Any) -> None:
 
 @app.task(bind=True, name=MIGRATE_CHUNK, throws=(QmigError,))
 def migrate_chunk(self: Task, **kwargs: Any) -> str:
-    """Copy one chunk of a migration; Flower shows its progress and what it came to."""
+    """Copy or verify one chunk of a migration; Flower shows its progress and what it came to."""
     task = ChunkTask.from_kwargs(kwargs)
     try:
-        return _worker.copy(task, lambda text: self.send_event("task-progress", result=text))
+        return _worker.work_on(task, lambda text: self.send_event("task-progress", result=text))
     except MigrationStoppedError as stopped:
         if _stop[0]:
             raise Reject(str(stopped), requeue=True) from None

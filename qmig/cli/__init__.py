@@ -13,6 +13,7 @@ from qmig.errors import QmigError
 COMMANDS = {
     "qdrant": ("qmig.cli.qdrant", "Copy a Qdrant collection into Qdrant."),
     "milvus": ("qmig.cli.milvus", "Copy a Milvus collection into Qdrant."),
+    "verify": ("qmig.cli.verify", "Compare a migration's contents at both ends."),
     "attach": ("qmig.cli.attach", "Show a migration live, from any host."),
     "status": ("qmig.cli.status", "Say where a migration stands, from the ledger alone."),
     "rejects": ("qmig.cli.rejects", "List the points that the target refused."),

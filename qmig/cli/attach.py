@@ -23,11 +23,15 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
 
     from qmig.cli.run import conclude, interruption
     from qmig.errors import Interrupted
+    from qmig.findings import Findings
     from qmig.fleet import Fleet
     from qmig.following import Follower
+    from qmig.ledger import Work
     from qmig.live import LiveView
     from qmig.lookup import find_migration
+    from qmig.report import describe_verdict
     from qmig.summary import Summary
+    from qmig.verification import Verdict
     from qmig.watching import Watch
 
     with (
@@ -47,4 +51,8 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
         with LiveView(record.title, quiet) as view:
             progress = Follower(watch, fleet, view).follow(between)
         points, seconds = progress.points - points_before, time.monotonic() - began
-        conclude(Summary(watch.found, progress, watch.books, points, seconds, "since attached"))
+        found, since = watch.found, "since attached"
+        if found.work == Work.VERIFY:
+            click.echo(describe_verdict(Verdict(found, Findings.from_dict(found.findings), points, seconds, since)))
+        else:
+            conclude(Summary(found, progress, watch.books, points, seconds, since))

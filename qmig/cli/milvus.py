@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from qmig.cli.options import ca_cert_option, global_options, migration_options, option, switch, target_options
+from qmig.migration import MILVUS_PORT
 
-MILVUS_PORT = 19530
 DISTANCES = ("cosine", "dot", "euclid", "manhattan")
 
 

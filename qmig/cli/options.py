@@ -177,6 +177,15 @@ broker_option = option(
 quiet_option = option(
     "--quiet", "quiet", is_flag=True, help="Show no progress: warnings, and the summary at the end."
 )
+workers_option = option(
+    "--workers",
+    "--migration.num-workers",
+    "workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Local workers where no broker is given; one a core by default.",
+)
+
 
 # The migration's own options, in the order of the help.
 _MIGRATION_OPTIONS = (
@@ -274,14 +283,7 @@ _MIGRATION_OPTIONS = (
         help="Forget this migration's plan and offsets, only this one's, and begin again.",
     ),
     broker_option,
-    option(
-        "--workers",
-        "--migration.num-workers",
-        "workers",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Local workers where no broker is given; one a core by default.",
-    ),
+    workers_option,
     option(
         "--chunk-size",
         "chunk_size",
@@ -298,6 +300,7 @@ _MIGRATION_OPTIONS = (
     ),
     option("--detach", "detach", is_flag=True, help="Plan, queue, print the migration's id and leave."),
     quiet_option,
+    option("--verify", "verify", is_flag=True, help="Compare every point at the end, as qmig verify does."),
     option("--dry-run", "dry_run", is_flag=True, help="Print what would be done and write nothing."),
 )
 

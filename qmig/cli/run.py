@@ -9,13 +9,16 @@ from types import FrameType
 
 from qmig.cli.options import skips_tls_verification
 from qmig.coordinator import Coordinator
-from qmig.errors import IncompleteError, Interrupted, UsageError
+from qmig.errors import DifferentError, IncompleteError, Interrupted, UsageError
+from qmig.findings import Checks
 from qmig.fleet import Fleet
 from qmig.live import LiveView
 from qmig.migration import Endpoint, Migration, Options, Routing, Source, Target
+from qmig.report import describe_verdict, verdict_as_json
 from qmig.sealing import Credentials
 from qmig.summary import Summary, describe_missing, describe_summary, describe_survey
 from qmig.survey import Survey, Wishes
+from qmig.verification import Verification
 
 
 class Interruption:
@@ -71,6 +74,7 @@ def run(
     max_rate: int | None,
     detach: bool,
     quiet: bool,
+    verify: bool,
     dry_run: bool,
 ) -> None:
     """Run a migration from `source`, or with `dry_run` print what it would do.
@@ -88,6 +92,8 @@ def run(
     wishes = Wishes(create_target, ensure_indexes, restart, chunk_size, max_rate, retry_rejects)
     if detach and not broker_url:
         raise UsageError("--detach needs a fleet that goes on without this command; give --broker-url")
+    if detach and verify:
+        raise UsageError("--verify comes at the end, and --detach leaves before it; call qmig verify then")
     credentials = replace(credentials, target_api_key=target_api_key)
     with interruption() as interrupted:
         if dry_run:
@@ -97,7 +103,7 @@ def run(
             if detach:
                 leave(migration, credentials, wishes, broker_url or "", view, interrupted)
             else:
-                migrate(migration, credentials, wishes, broker_url, workers, view, interrupted)
+                migrate(migration, credentials, wishes, broker_url, workers, view, interrupted, verify)
 
 
 def look(migration: Migration, credentials: Credentials, wishes: Wishes) -> None:
@@ -115,24 +121,59 @@ def migrate(
     workers: int | None,
     view: LiveView,
     interrupted: Callable[[], bool],
+    verify: bool = False,
 ) -> None:
-    """Migrate over the broker's fleet, or over one of this machine's own, and print the summary."""
+    """Migrate over the broker's fleet, or over one of this machine's own, print the summary, and verify."""
     with (
-        Fleet(broker_url) if broker_url else _local_fleet(workers or os.cpu_count() or 1) as fleet,
+        open_fleet(broker_url, workers) as fleet,
         Coordinator(migration, credentials, wishes, view) as coordinator,
     ):
         survey = _survey(coordinator, view)
         fleet.check()
         summary = coordinator.run(fleet, survey, interrupted)
         view.close()
-        conclude(summary)
+
+        def verified() -> None:
+            record = summary.record
+            recorded = Migration.from_json(record.definition)
+            verification = Verification(survey.ledger, record, recorded, Checks(), credentials, view)
+            verification.survey()
+            compare(verification, fleet, view, interrupted)
+
+        conclude(summary, verified if verify else None)
 
 
-def conclude(summary: Summary) -> None:
-    """Print the closing lines; IncompleteError where points are known to be missing."""
+def conclude(summary: Summary, verify: Callable[[], None] | None = None) -> None:
+    """Print the closing lines, and verify; IncompleteError where points are known to be missing."""
     print(describe_summary(summary), flush=True)
+    if verify is not None:
+        verify()
     if missing := describe_missing(summary):
         raise IncompleteError(missing)
+
+
+def compare(
+    verification: Verification,
+    fleet: Fleet,
+    view: LiveView,
+    interrupted: Callable[[], bool],
+    as_json: bool = False,
+) -> None:
+    """Verify and print what was found; DifferentError where the target is not as the source is.
+
+    IncompleteError where nothing is wrong with it but that it lacks points that could not be copied.
+    """
+    verdict = verification.run(fleet, interrupted)
+    view.close()
+    print(verdict_as_json(verdict) if as_json else describe_verdict(verdict), flush=True)
+    found = verdict.findings
+    if found.unequal:
+        raise DifferentError(f"the target is not as the source is: {found.text}")
+    if found.rejected:
+        raise IncompleteError(
+            f"{found.rejected:,} points could not be copied and are missing, everything else is equal: `qmig rejects "
+            f"{verdict.record.of}` lists them with the reasons"
+        )
 
 
 def leave(
@@ -164,7 +205,10 @@ def _survey(coordinator: Coordinator, view: LiveView) -> Survey:
     return survey
 
 
-def _local_fleet(workers: int) -> Fleet:
+def open_fleet(broker_url: str | None, workers: int | None) -> Fleet:
+    """The broker's fleet, or one of this machine's own."""
+    if broker_url:
+        return Fleet(broker_url)
     from qmig.local_fleet import LocalFleet
 
-    return LocalFleet(workers)
+    return LocalFleet(workers or os.cpu_count() or 1)

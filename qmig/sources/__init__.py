@@ -4,7 +4,7 @@ comes after. One more source is one module here and one line in `SOURCES`."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from qmig.connections import Connection
 from qmig.migration import Migration
@@ -64,13 +64,24 @@ class Recount:
     withheld: int = 0
 
 
-class Read(Protocol):
+@dataclass(frozen=True)
+class Keys:
+    """Keys in their order, and the key after them; None is the range's end."""
+
+    keys: list[str]
+    next_key: str | None
+
+
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+
+class Read(Protocol[Answer_co]):
     """A read under way."""
 
     def answered_within(self, seconds: float) -> bool:
         """Wait for the answer, at most so long."""
 
-    def result(self) -> Batch:
+    def result(self) -> Answer_co:
         """Wait for the answer; TransientError or TerminalError where it failed."""
 
 
@@ -120,8 +131,24 @@ class Source(Protocol):
         Each is given as soon as it is found.
         """
 
-    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> Read:
+    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> Read[Batch]:
         """Begin to read at most `limit` points of `[start, end)` from `start` on, in key order."""
+
+    def start_keys(self, part: str | None, start: str | None, end: str | None, limit: int) -> Read[Keys]:
+        """Begin to read about `limit` keys of `[start, end)` from `start` on, and nothing else."""
+
+    def start_points(self, part: str | None, keys: Sequence[str]) -> Read[Batch]:
+        """Begin to read the points with these keys, as far as there are any; in no order."""
+
+    @property
+    def key_field(self) -> str | None:
+        """The payload field in which a point keeps its key; None where its id is the key."""
+
+    def start_present(self, part: str | None, points: Sequence[bytes]) -> Read[set[bytes]]:
+        """Begin to ask which of a target's points are the source's, by their ids: the raw ones that are.
+
+        `points` have their id and, if there is one, their `key_field`; `part` is None where it is not known.
+        """
 
     def key_of(self, point: bytes) -> str:
         """The key of a serialized `PointStruct` of this source."""

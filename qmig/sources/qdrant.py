@@ -1,16 +1,16 @@
 """A Qdrant collection as the source: scrolled by id, each shard key of custom sharding by itself."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from qmig.connections import Call, Server
 from qmig.errors import TerminalError
 from qmig.migration import Migration
 from qmig.reachability import server_version
 from qmig.sealing import Credentials
-from qmig.sources import Batch, Boundary, Recount
+from qmig.sources import Batch, Boundary, Keys, Recount
 from qmig.target import (
     ShardKeyPlacement,
     close_names,
@@ -22,7 +22,7 @@ from qmig.target import (
 )
 from qmig.wire import api
 from qmig.wire.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
-from qmig.wire.passthrough import point_id, read_scroll
+from qmig.wire.passthrough import get_request, point_id, raw_id, read_get, read_scroll
 
 # Sampled ids for each chunk: its size then varies by 1/sqrt(50), about a seventh.
 SAMPLES_A_CHUNK = 50
@@ -33,7 +33,9 @@ MAX_DRAWS = 200
 NO_LIMIT = 2**31
 # Ids in one page of an id-only scroll.
 ID_PAGE = 20_000
-SCROLL = "/qdrant.Points/Scroll"
+SCROLL, GET = "/qdrant.Points/Scroll", "/qdrant.Points/Get"
+
+Answer = TypeVar("Answer")
 
 
 def open_source(migration: Migration, credentials: Credentials) -> "QdrantSource":
@@ -54,6 +56,7 @@ class QdrantSource:
         self.server = server
         self.collection = collection
         self._scroll = server.raw_method(SCROLL)
+        self._get = server.raw_method(GET)
         self._most: int | None = None
 
     def identify(self) -> tuple[str, str]:
@@ -152,11 +155,47 @@ class QdrantSource:
             self._most = strict.max_query_limit if strict.enabled and strict.max_query_limit else NO_LIMIT
         return min(limit, self._most)
 
-    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> "ScrollRead":
+    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> "RawRead[Batch]":
         request = self._scroll_request(part, start, limit)
         request.with_payload.enable = True
         request.with_vectors.enable = True
-        return ScrollRead(self.server.start(self._scroll, request.SerializeToString()), end)
+        return self._start_scroll(request, end)
+
+    def start_keys(self, part: str | None, start: str | None, end: str | None, limit: int) -> "RawRead[Keys]":
+        request = self._scroll_request(part, start, limit)
+        request.with_payload.enable = False
+
+        def keys(response: bytes) -> Keys:
+            batch = cut_off(response, end)
+            return Keys([self.key_of(point) for point in batch.points], batch.next_key)
+
+        return RawRead(self.server.start(self._scroll, request.SerializeToString()), keys)
+
+    def start_ids(
+        self, part: str | None, start: str | None, end: str | None, limit: int, field: str | None
+    ) -> "RawRead[Batch]":
+        """Begin to read points of `[start, end)` with their id, and with one payload field if there is one."""
+        request = self._scroll_request(part, start, limit)
+        if field is None:
+            request.with_payload.enable = False
+        else:
+            request.with_payload.include.fields.append(field)
+        return self._start_scroll(request, end)
+
+    def start_points(self, part: str | None, keys: Sequence[str]) -> "RawRead[Batch]":
+        return self.start_get(part, [PointKey(key).to_message().SerializeToString() for key in keys])
+
+    def start_get(self, part: str | None, ids: Sequence[bytes]) -> "RawRead[Batch]":
+        """Begin to read the points with these raw ids, as far as there are any; in no order."""
+        return RawRead(self._start_get(part, ids, True), lambda response: Batch(read_get(response), None))
+
+    @property
+    def key_field(self) -> None:
+        return None
+
+    def start_present(self, part: str | None, points: Sequence[bytes]) -> "RawRead[set[bytes]]":
+        call = self._start_get(part, [raw_id(point) for point in points], False)
+        return RawRead(call, lambda response: set(map(raw_id, read_get(response))))
 
     def key_of(self, point: bytes) -> str:
         return PointKey.of(point_id(point)).text
@@ -200,6 +239,15 @@ class QdrantSource:
     def close(self) -> None:
         self.server.close()
 
+    def _start_get(self, part: str | None, ids: Sequence[bytes], whole: bool) -> Call[bytes]:
+        header = api.GetPoints(collection_name=self.collection, shard_key_selector=shard_key_selector(part))
+        header.with_payload.enable = header.with_vectors.enable = whole
+        return self.server.start(self._get, get_request(header.SerializeToString(), ids))
+
+    def _start_scroll(self, request: api.ScrollPoints, end: str | None) -> "RawRead[Batch]":
+        call = self.server.start(self._scroll, request.SerializeToString())
+        return RawRead(call, lambda response: cut_off(response, end))
+
     def _scroll_request(self, part: str | None, start: str | None, limit: int) -> api.ScrollPoints:
         return api.ScrollPoints(
             collection_name=self.collection,
@@ -209,18 +257,18 @@ class QdrantSource:
         )
 
 
-class ScrollRead:
-    """A scroll under way, cut at the chunk's end."""
+class RawRead(Generic[Answer]):
+    """A call under way, and what is made of the bytes of its answer."""
 
-    def __init__(self, call: Call[bytes], end: str | None) -> None:
+    def __init__(self, call: Call[bytes], convert: Callable[[bytes], Answer]) -> None:
         self._call = call
-        self._end = end
+        self._convert = convert
 
     def answered_within(self, seconds: float) -> bool:
         return self._call.answered_within(seconds)
 
-    def result(self) -> Batch:
-        return cut_off(self._call.result(), self._end)
+    def result(self) -> Answer:
+        return self._convert(self._call.result())
 
 
 def cut_off(response: bytes, end: str | None) -> Batch:

@@ -19,7 +19,9 @@ _SHARD_KEY = 5 << 3 | 2
 _ORDER_VALUE = 6 << 3 | 2
 _NEXT_PAGE_OFFSET = 1 << 3 | 2
 _RESULT = 2 << 3 | 2
+_GET_RESULT = 1 << 3 | 2
 _POINTS = bytes([3 << 3 | 2])
+_GET_IDS = bytes([2 << 3 | 2])
 _FIXED_SIZES = {1: 8, 5: 4}
 
 
@@ -38,12 +40,26 @@ def read_scroll(response: bytes) -> tuple[list[bytes], api.PointId | None]:
     return points, next_page
 
 
+def read_get(response: bytes) -> list[bytes]:
+    """Points of a serialized `GetResponse` as serialized `PointStruct`s."""
+    try:
+        return [
+            _to_point_struct(response[start:end])
+            for tag, start, end in _fields(response, 0, len(response))
+            if tag == _GET_RESULT
+        ]
+    except IndexError:
+        raise TerminalError("a message arrived that is cut off; the answer cannot be read") from None
+
+
 def upsert_request(header: bytes, points: Sequence[bytes]) -> bytes:
     """A serialized `UpsertPoints`: `header` holds all its fields but the points, which are appended as they are."""
-    parts = [header]
-    for point in points:
-        parts += (_POINTS, varint(len(point)), point)
-    return b"".join(parts)
+    return _with_each(header, _POINTS, points)
+
+
+def get_request(header: bytes, ids: Sequence[bytes]) -> bytes:
+    """A serialized `GetPoints`: `header` holds all its fields but the ids, serialized `PointId`s."""
+    return _with_each(header, _GET_IDS, ids)
 
 
 def read_upsert(request: bytes) -> tuple[bytes, list[bytes]]:
@@ -60,10 +76,47 @@ def read_upsert(request: bytes) -> tuple[bytes, list[bytes]]:
 
 def point_id(point: bytes) -> api.PointId:
     """The id of a serialized `PointStruct`."""
+    return api.PointId.FromString(raw_id(point))
+
+
+def raw_id(point: bytes) -> bytes:
+    """The id of a serialized `PointStruct` as a serialized `PointId`: equal for equal ids, so it serves as a key."""
+    # It comes first, and is short, in whatever a server sends.
+    if len(point) > 2 and point[0] == _ID and point[1] < 128:
+        return point[2 : 2 + point[1]]
     for tag, start, end in _fields(point, 0, len(point)):
         if tag == _ID:
-            return api.PointId.FromString(point[start:end])
+            return point[start:end]
     raise TerminalError("a point without an id arrived")
+
+
+def split(message: bytes) -> list[bytes]:
+    """The fields of a message, each with its tag, in the order in which they stand there."""
+    found: list[bytes] = []
+    position, end = 0, len(message)
+    try:
+        while position < end:
+            start = position
+            tag = message[position]
+            if tag & 7 == 2 and tag < 128:
+                length = message[position + 1]
+                position += 2
+                if length > 127:
+                    length, position = _read_varint(message, position - 1)
+                position += length
+            else:
+                _, position = _skip(message, position)
+            found.append(message[start:position])
+    except IndexError:
+        position = -1
+    if position != end:
+        raise TerminalError("a message arrived that is cut off; it cannot be read")
+    return found
+
+
+def field_number(field: bytes) -> int:
+    """The number of a field that `split` gave."""
+    return _read_varint(field, 0)[0] >> 3
 
 
 def payload_value(point: bytes, key: str) -> api.Value | None:
@@ -75,6 +128,13 @@ def payload_value(point: bytes, key: str) -> api.Value | None:
             if key in entry:
                 return entry[key]
     return None
+
+
+def _with_each(header: bytes, tag: bytes, messages: Sequence[bytes]) -> bytes:
+    parts = [header]
+    for message in messages:
+        parts += (tag, varint(len(message)), message)
+    return b"".join(parts)
 
 
 def _to_point_struct(point: bytes) -> bytes:

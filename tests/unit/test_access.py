@@ -8,6 +8,7 @@ import pytest
 from qmig.access import Access
 from qmig.errors import TerminalError, UsageError
 from qmig.fleet import queue_name
+from qmig.ledger import MigrationRecord, Work
 from qmig.migration import Endpoint, Migration, Options, Source, Target, redacted
 from qmig.sealing import SECRET_VARIABLE, Credentials, new_secret
 from qmig.task import QUEUE, ChunkTask, MigrationTask
@@ -92,9 +93,21 @@ def test_a_malformed_one_is_named(change: dict[str, object], said: str) -> None:
 )
 def test_a_ledger_with_other_ends_is_not_served(changed: Migration) -> None:
     access = Access.of(MIGRATION, KEYS)
-    access.check(MIGRATION.to_json())
+    access.check(recorded(MIGRATION))
     with pytest.raises(TerminalError, match="has other ends in its ledger"):
-        access.check(changed.to_json())
+        access.check(recorded(changed))
+
+
+def test_a_verification_has_an_access_of_its_own() -> None:
+    access = Access.of(MIGRATION, KEYS, Work.VERIFY)
+    assert access.migration == MIGRATION.verification_id != MIGRATION.id
+    access.check(recorded(MIGRATION, Work.VERIFY))
+    with pytest.raises(TerminalError, match="has other ends in its ledger"):
+        access.check(recorded(MIGRATION))
+
+
+def recorded(migration: Migration, work: str = Work.COPY) -> MigrationRecord:
+    return MigrationRecord(migration.id, migration.title, migration.to_json(), work=work)
 
 
 def test_a_task_comes_back_as_it_was() -> None:

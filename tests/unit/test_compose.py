@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 
 from qmig.cli import qmig
 from qmig.connections import CALL_TIMEOUT
-from qmig.coordinator import STOP_SECONDS
 from qmig.fleet import BROKER_VARIABLE
+from qmig.following import STOP_SECONDS
 from qmig.sealing import SECRET_VARIABLE
 
 ROOT = Path(__file__).parents[2]

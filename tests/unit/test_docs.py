@@ -9,7 +9,7 @@ import click
 import pytest
 
 from qmig.cli import qmig
-from qmig.errors import IncompleteError, Interrupted, TerminalError, UsageError
+from qmig.errors import DifferentError, IncompleteError, Interrupted, TerminalError, UsageError
 from qmig.ledger import VERSION, ChunkRecord, MigrationRecord, State
 from qmig.migration import MAX_BATCH_BYTES, Options
 from qmig.rejects import RejectRecord
@@ -118,7 +118,7 @@ def test_exit_statuses_in_the_readme_are_those_of_the_program() -> None:
     documented = set(map(int, re.findall(r"^\| (\d+) \|", README.read_text(), re.M)))
     assert documented == {
         0,
-        *(error.exit_status for error in (TerminalError, UsageError, IncompleteError, Interrupted)),
+        *(error.exit_status for error in (TerminalError, UsageError, IncompleteError, DifferentError, Interrupted)),
     }
 
 

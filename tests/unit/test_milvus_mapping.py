@@ -134,6 +134,10 @@ def test_hashed_keys_are_uuid5(name: str) -> None:
 
 def test_conditions() -> None:
     numbers, texts = Int64Keys("pk"), VarCharKeys("pk")
+    assert numbers.one_of([1, -2]) == "pk in [1, -2]"
+    assert numbers.one_of([1, -(2**63)]) == "pk in [1] or pk < -9223372036854775807"
+    assert numbers.one_of([-(2**63)]) == "pk < -9223372036854775807"
+    assert texts.one_of([b"a", b'b"']) == 'pk in ["a", "b\\""]'
     assert numbers.condition(None, None) == "pk <= 9223372036854775807"
     # The least integer has no literal.
     assert numbers.condition(-(2**63), 5) == "pk < 5"

@@ -11,7 +11,6 @@ from qmig.migration import Migration
 from qmig.sealing import Credentials
 from qmig.sources.milvus.messages import RawQueryResults, milvus
 
-MILVUS_PORT = 19530
 # For the first question that is put to a server.
 ASKED_ONCE = {"timeout": 5.0, "retry_for": 0.0}
 SERVICE = "/milvus.proto.milvus.MilvusService/"

@@ -48,6 +48,9 @@ class Keys(Protocol):
     def condition(self, start: Key | None, end: Key | None) -> str:
         """The filter for `[start, end)`; an open end is None."""
 
+    def one_of(self, keys: Sequence[Key]) -> str:
+        """The filter for these keys."""
+
     def is_safe(self, key: Key) -> bool:
         """Whether every server understands the key in a filter."""
 
@@ -84,6 +87,13 @@ class Int64Keys:
             conditions.append(f"{self._field} < {end}")
         return " and ".join(conditions) or f"{self._field} <= {MAX_INT64}"
 
+    def one_of(self, keys: Sequence[int]) -> str:
+        literals = [str(key) for key in keys if key > MIN_INT64]
+        conditions = [f"{self._field} in [{', '.join(literals)}]"] if literals else []
+        if MIN_INT64 in keys:
+            conditions.append(f"{self._field} < {MIN_INT64 + 1}")
+        return " or ".join(conditions)
+
     def is_safe(self, key: int) -> bool:  # noqa: ARG002
         return True
 
@@ -114,6 +124,9 @@ class VarCharKeys:
         if end is not None:
             conditions.append(f"{self._field} < {literal(end)}")
         return " and ".join(conditions)
+
+    def one_of(self, keys: Sequence[bytes]) -> str:
+        return f"{self._field} in [{', '.join(map(literal, keys))}]"
 
     def is_safe(self, key: bytes) -> bool:
         return b"\n" not in key and b"\r" not in key

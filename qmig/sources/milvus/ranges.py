@@ -13,11 +13,11 @@ from bisect import bisect_left
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from qmig.connections import Call
 from qmig.errors import QmigError, TerminalError
-from qmig.sources import Batch, Unfit
+from qmig.sources import Batch, Keys, Unfit
 from qmig.sources.milvus.connection import MAX_ROWS, MilvusConnection, ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
@@ -60,9 +60,13 @@ class RangeReader:
         # The page that is being read, with its part and the end of its range.
         self._open: tuple[str | None, Key | None, Page] | None = None
 
-    def start_read(self, part: str | None, start: Key | None, end: Key | None, limit: int) -> "RangeRead":
+    def start_read(self, part: str | None, start: Key | None, end: Key | None, limit: int) -> "RangeRead[Batch]":
         """Begin to read at most `limit` rows from `start` on."""
         return RangeRead(self._server, self._read(part, start, end, limit))
+
+    def start_keys(self, part: str | None, start: Key | None, end: Key | None) -> "RangeRead[Keys]":
+        """Begin to read keys from `start` on, a page of them at most."""
+        return RangeRead(self._server, self._read_keys(part, start, end))
 
     def pages(self, part: str | None, start: Key | None, end: Key | None) -> Generator[Page, None, None]:
         """All keys of a range, page by page."""
@@ -179,11 +183,18 @@ class RangeReader:
             self._row_bytes = max(1, answer.ByteSize() // len(keys)) if keys else self._row_bytes
             if ordered != keys:
                 points = [points[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
-            return Batch(
-                [point for point in points if isinstance(point, bytes)],
-                None if is_end or stop is None else self._keys.text(stop),
-                tuple(point for point in points if isinstance(point, Unfit)),
-            )
+            return batch_of(points, None if is_end or stop is None else self._keys.text(stop))
+
+    def _read_keys(self, part: str | None, start: Key | None, end: Key | None) -> Steps[Keys]:
+        page = self._page_at(part, start, end)
+        if page is None:
+            page = yield from self._page(part, start, end)
+            self._open = (part, end, page)
+        first = 0 if start is None else bisect_left(page.keys, start)
+        is_end = page.is_last or page.stop is None
+        return Keys(
+            [self._keys.text(key) for key in page.keys[first:]], None if is_end else self._keys.text(page.stop)
+        )
 
     def _page_at(self, part: str | None, start: Key | None, end: Key | None) -> Page | None:
         """The page that is open, if the range goes on within it."""
@@ -210,13 +221,22 @@ class RangeReader:
         return found
 
 
-class RangeRead:
-    """A read under way: the step that is being waited for, until there is a batch."""
+def batch_of(points: Sequence[bytes | Unfit], next_key: str | None) -> Batch:
+    """What a converter made of rows, points and rows that are none apart."""
+    return Batch(
+        [point for point in points if isinstance(point, bytes)],
+        next_key,
+        tuple(point for point in points if isinstance(point, Unfit)),
+    )
 
-    def __init__(self, server: MilvusConnection, steps: Steps[Batch]) -> None:
+
+class RangeRead(Generic[Result]):
+    """A read under way: the step that is being waited for, until there is a result."""
+
+    def __init__(self, server: MilvusConnection, steps: Steps[Result]) -> None:
         self._server = server
         self._steps = steps
-        self._batch: Batch | None = None
+        self._result: Result | None = None
         self._call: Call[bytes] | None = None
         self._failed: QmigError | None = None
         self._take(None, None)
@@ -229,13 +249,13 @@ class RangeRead:
             self._go_on()
         return True
 
-    def result(self) -> Batch:
+    def result(self) -> Result:
         while self._call is not None:
             self._go_on()
         if self._failed is not None:
             raise self._failed
-        assert self._batch is not None
-        return self._batch
+        assert self._result is not None
+        return self._result
 
     def _go_on(self) -> None:
         """Read the answer that is there, and take the next step."""
@@ -256,7 +276,7 @@ class RangeRead:
         try:
             request = self._steps.send(answer) if refused is None else self._steps.throw(refused)
         except StopIteration as stop:
-            self._batch = stop.value
+            self._result = stop.value
         except QmigError as error:
             self._failed = error
         else:

@@ -7,15 +7,16 @@ from typing import Any
 
 from qmig import migration as definition
 from qmig.errors import AccessError, QmigError, TerminalError, TransientError, UsageError
-from qmig.migration import Migration
+from qmig.migration import MILVUS_PORT, Migration
 from qmig.reachability import explain
 from qmig.sealing import Credentials
-from qmig.sources import Boundary, Recount
-from qmig.sources.milvus.connection import MILVUS_PORT, MilvusConnection, UnsupportedCallError, server_version
+from qmig.sources import Batch, Boundary, Keys, Recount
+from qmig.sources.milvus.connection import MilvusConnection, UnsupportedCallError, server_version
 from qmig.sources.milvus.consistency import choose_moment
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.cutting import cut_numbers, cut_strings
 from qmig.sources.milvus.keys import Int64Keys, Key
+from qmig.sources.milvus.lookups import present, rows
 from qmig.sources.milvus.mapping import Mapping as FieldMapping
 from qmig.sources.milvus.mapping import map_collection
 from qmig.sources.milvus.outline import outline
@@ -25,7 +26,8 @@ from qmig.sources.milvus.schema import check_loaded, describe, partition_names
 from qmig.sources.milvus.settings import Settings
 from qmig.target import ShardKeyPlacement
 from qmig.wire import api
-from qmig.wire.passthrough import payload_value
+from qmig.wire.keys import PointKey
+from qmig.wire.passthrough import payload_value, raw_id
 
 # Keys from which the extent of all of them is found.
 SAMPLE = 1_000
@@ -148,13 +150,42 @@ class MilvusSource:
             if start is None or key > keys.parse(start):
                 yield Boundary(keys.text(key), points)
 
-    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> RangeRead:
+    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> RangeRead[Batch]:
         return self._reader.start_read(part, self._key(start), self._key(end), limit)
 
+    def start_keys(self, part: str | None, start: str | None, end: str | None, limit: int) -> RangeRead[Keys]:  # noqa: ARG002
+        return self._reader.start_keys(part, self._key(start), self._key(end))
+
+    def start_points(self, part: str | None, keys: Sequence[str]) -> RangeRead[Batch]:
+        parsed = [self._converter.keys.parse(key) for key in keys]
+        return RangeRead(self.server, rows(self._requests, self._converter, part, parsed))
+
+    @property
+    def key_field(self) -> str:
+        return self.mapping.id_field
+
+    def start_present(self, part: str | None, points: Sequence[bytes]) -> RangeRead[set[bytes]]:  # noqa: ARG002
+        ids: dict[Key, bytes] = {}
+        for point in points:
+            # A point of others may have a key of its own there, under which a row makes another point.
+            if (text := self._key_in(point)) is not None:
+                key = self._converter.keys.parse(text)
+                made = PointKey(self._converter.keys.ids([key])[0]).to_message().SerializeToString()
+                if made == raw_id(point):
+                    ids[key] = made
+        parts = self._source.partitions or (None,)
+        return RangeRead(self.server, present(self._requests, self._converter, parts, ids))
+
     def key_of(self, point: bytes) -> str:
+        key = self._key_in(point)
+        assert key is not None
+        return key
+
+    def _key_in(self, point: bytes) -> str | None:
+        """The text of the key in a point's payload; None where there is none of the collection's type."""
         value = payload_value(point, self.mapping.id_field)
-        assert value is not None
-        return value.string_value if value.HasField("string_value") else str(value.integer_value)
+        kind = "integer_value" if isinstance(self._converter.keys, Int64Keys) else "string_value"
+        return str(getattr(value, kind)) if value is not None and value.WhichOneof("kind") == kind else None
 
     def point_ids(self, part: str | None, start: str | None, end: str | None) -> set[str]:
         found: set[str] = set()

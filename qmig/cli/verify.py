@@ -1,0 +1,129 @@
+"""`qmig verify`: compare a migration's contents at both ends."""
+
+from typing import Any
+
+import click
+
+from qmig.cli.options import (
+    broker_option,
+    ca_cert_option,
+    option,
+    quiet_option,
+    skips_tls_verification,
+    workers_option,
+)
+from qmig.cli.steering import migration_argument, open_ledger
+
+
+def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> float:
+    """`1%` or `0.5 %` as a part of 1."""
+    number, sign, rest = given.partition("%")
+    try:
+        share = float(number) / 100
+    except ValueError:
+        share = 0.0
+    if not sign or rest or not 0 < share <= 1:
+        raise click.BadParameter(f"{given!r} is not a percentage above 0% and up to 100%, such as 1%")
+    return share
+
+
+@click.command(
+    epilog="Example:\n\n  qmig verify --target-url http://b:6334 --extra",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@option("--source-url", "source_url", metavar="URL", help="Source of the migration, where no MIGRATION is given.")
+@option(
+    "--source-collection", "source_collection", metavar="NAME", help="Its collection, where no MIGRATION is given."
+)
+@option(
+    "--target-collection",
+    "target_collection",
+    metavar="NAME",
+    help="The migration's target collection, where no MIGRATION is given.",
+)
+@option(
+    "--source-api-key",
+    "source_api_key",
+    envvar="SOURCE_API_KEY",
+    show_envvar=True,
+    metavar="KEY",
+    help="API key or token of the source.",
+)
+@option("--source-username", "source_username", metavar="NAME", help="User of the source.")
+@option(
+    "--source-password",
+    "source_password",
+    envvar="SOURCE_PASSWORD",
+    show_envvar=True,
+    metavar="PASSWORD",
+    help="That user's password.",
+)
+@ca_cert_option("source")
+@option("--extra", is_flag=True, help="Look for points in the target that the source has not, too.")
+@option("--repair", is_flag=True, help="Copy points that are missing or different again.")
+@option(
+    "--sample",
+    "share",
+    callback=_share,
+    default="100%",
+    metavar="PERCENT",
+    help="Compare a fair share of every chunk, such as 1%; the same points each time.",
+)
+@option("--json", "as_json", is_flag=True, help="Print what was found as a JSON object.")
+@broker_option
+@workers_option
+@quiet_option
+@migration_argument
+def verify(
+    migration: str | None,
+    source_url: str | None,
+    source_collection: str | None,
+    target_collection: str | None,
+    extra: bool,
+    repair: bool,
+    share: float,
+    as_json: bool,
+    broker_url: str | None,
+    workers: int | None,
+    quiet: bool,
+    source_api_key: str | None,
+    source_username: str | None,
+    source_password: str | None,
+    source_ca_cert: str | None,
+    **where: Any,
+) -> None:
+    """Compare every point of a finished migration, payload and vectors, at both ends, over a fleet of workers.
+
+    MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one, or just one
+    between the ends that are named. Exit status 0 if all points are equal, 4 if not. Stopped or killed, the same
+    command goes on where it was; called again after that it begins anew.
+    """
+    from dataclasses import replace
+
+    from qmig.cli.run import compare, interruption, open_fleet
+    from qmig.findings import Checks
+    from qmig.live import LiveView
+    from qmig.lookup import Between, find_migration
+    from qmig.migration import Migration
+    from qmig.sealing import Credentials
+    from qmig.verification import Verification
+
+    credentials = Credentials(source_api_key, where["target_api_key"], source_username, source_password)
+    with open_ledger(**where) as ledger, interruption() as interrupted, open_fleet(broker_url, workers) as fleet:
+        record = find_migration(ledger, migration, Between(source_url, source_collection, target_collection))
+        recorded = Migration.from_json(record.definition)
+        endpoint = recorded.source.endpoint
+        if source_ca_cert is not None:
+            endpoint = replace(endpoint, ca_cert=source_ca_cert)
+        found = replace(
+            recorded,
+            source=replace(recorded.source, endpoint=endpoint),
+            target=replace(recorded.target, endpoint=ledger.server.endpoint, ledger=ledger.name),
+            options=replace(recorded.options, skip_tls_verification=skips_tls_verification(source=endpoint)),
+        )
+        checks = Checks(share, extra, repair)
+        with LiveView(f"verify {record.title}", quiet) as view:
+            verification = Verification(ledger, record, found, checks, credentials, view)
+            verification.survey()
+            fleet.check()
+            compare(verification, fleet, view, interrupted, as_json)

@@ -1,0 +1,51 @@
+"""Looking through one chunk of the target for points that the source has not."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from qmig.checking import ChunkCheck
+from qmig.findings import EXTRA
+from qmig.sampling import in_share
+from qmig.sources import Batch, Read
+from qmig.wire.keys import PointKey
+from qmig.wire.passthrough import point_id, raw_id
+
+# Points that the source is asked about at once.
+AT_ONCE = 5_000
+
+Question = tuple[list[bytes], Read[set[bytes]]]
+
+
+class ExtraSearch(ChunkCheck[Question]):
+    """Asks the source which ids of the target's range it has."""
+
+    def _start_read(self, key: str | None) -> Read[Batch]:
+        field = self._ends.source.key_field
+        return self._ends.target.start_ids(self._part, key, self._lease.chunk.end, AT_ONCE, field)
+
+    def _learn(self, batch: Batch) -> None:
+        """Ids alone tell nothing of the size of the points."""
+
+    def _ask(self, batch: Batch) -> Question:
+        share = self._checks.share
+        asked = [point for point in batch.points if share == 1 or in_share(_id(point), share)]
+        return asked, self._retrying(partial(self._start_present, asked))
+
+    def _judge(self, points: Sequence[bytes], question: Question) -> list[bytes]:  # noqa: ARG002
+        asked, reading = question
+        present = self._answer(partial(self._start_present, asked), reading)
+        return [point for point in asked if raw_id(point) not in present]
+
+    def _look_again_at(self, points: Sequence[bytes]) -> None:
+        in_source = self._answer(lambda: self._start_present(points))
+        in_target = self._answer(lambda: self._ends.target.start_present(self._part, points))
+        for point in points:
+            if raw_id(point) in in_target and raw_id(point) not in in_source:
+                self._findings.note(EXTRA, _id(point))
+
+    def _start_present(self, points: Sequence[bytes]) -> Read[set[bytes]]:
+        return self._ends.source.start_present(self._part if self._ends.router.keeps_parts else None, points)
+
+
+def _id(point: bytes) -> str:
+    return PointKey.of(point_id(point)).text
