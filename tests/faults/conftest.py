@@ -1,0 +1,106 @@
+"""Ends whose servers may be killed, with a proxy before each."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import pytest
+
+from qmig.connections import Server
+from qmig.migration import Endpoint
+from tests.conftest import Ends
+from tests.contents import delete, new_name
+from tests.faults.answering import Answering
+from tests.faults.proxy import Proxy
+from tests.faults.servers import Qdrant, qdrant_in
+from tests.migrating import fill_source
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Two servers of the tests' own, and a proxy before each."""
+
+    source: Qdrant
+    target: Qdrant
+    source_proxy: Proxy
+    target_proxy: Proxy
+
+    def mend(self) -> None:
+        """Everything runs again, and nothing stands in the way."""
+        for server, proxy in ((self.source, self.source_proxy), (self.target, self.target_proxy)):
+            server.start()
+            proxy.mend()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        ends = [qdrant_in(tmp_path_factory.mktemp(role)) for role in ("killable-source", "killable-target")]
+        for server in ends:
+            stack.callback(server.stop)
+            server.start()
+        proxies = [stack.enter_context(Proxy(server.port)) for server in ends]
+        yield Stand(*ends, *proxies)
+
+
+@pytest.fixture
+def stand(servers: Stand) -> Iterator[Stand]:
+    yield servers
+    servers.mend()
+
+
+@dataclass(frozen=True)
+class DisturbedEnds(Ends):
+    """Ends that the test itself reaches straight, and the migration by way of `source_url` and `target_url`."""
+
+    source_url: str
+    target_url: str
+
+    @property
+    def arguments(self) -> list[str]:
+        direct = {self.source.endpoint.url: self.source_url, self.target.endpoint.url: self.target_url}
+        return [direct.get(argument, argument) for argument in super().arguments]
+
+
+@pytest.fixture
+def disturbed(stand: Stand) -> Iterator[DisturbedEnds]:
+    """A filled source; the migration goes through the proxies."""
+    with (
+        Server(Endpoint.parse(stand.source.url, "source"), "source") as source,
+        Server(Endpoint.parse(stand.target.url, "target"), "target") as target,
+    ):
+        names = (new_name("source"), new_name("target"), new_name("ledger"))
+        ends = DisturbedEnds(source, target, *names, stand.source_proxy.url, stand.target_proxy.url)
+        fill_source(ends)
+        yield ends
+        stand.mend()
+        delete(source, names[0])
+        delete(target, names[1])
+        delete(target, names[2])
+
+
+@pytest.fixture
+def source_answers(stand: Stand) -> Iterator[Answering]:
+    """Stands before the source and answers some calls itself."""
+    with Answering(f"127.0.0.1:{stand.source.port}") as answering:
+        yield answering
+
+
+@pytest.fixture
+def target_answers(stand: Stand) -> Iterator[Answering]:
+    """Stands before the target and answers some calls itself."""
+    with Answering(f"127.0.0.1:{stand.target.port}") as answering:
+        yield answering
+
+
+@pytest.fixture
+def refused(disturbed: DisturbedEnds, source_answers: Answering, target_answers: Answering) -> DisturbedEnds:
+    """A filled source; the migration goes through what answers some calls itself."""
+    return replace(disturbed, source_url=source_answers.url, target_url=target_answers.url)
+
+
+@pytest.fixture
+def filled(ends: Ends) -> Ends:
+    """A filled source at the servers that all tests share."""
+    fill_source(ends)
+    return ends

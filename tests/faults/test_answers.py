@@ -1,0 +1,134 @@
+"""Servers that answer with an error, or with less than Completed: what is transient is tried again, and seen."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+import grpc
+import pytest
+from celery import Celery
+
+from qmig.wire import api
+from tests.conftest import Run
+from tests.faults.answering import Answering, Refusal, Reply, Unapplied
+from tests.faults.conftest import DisturbedEnds
+from tests.migrating import PATIENCE, SLOWLY, arrived, chunks_of, finish, own_fleet, start, until, until_copied
+
+TRANSIENT = {
+    "resource-exhausted": Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded"),
+    "resource-exhausted-retry-after": Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded", "1"),
+    "retry-after-that-is-a-date": Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded", "Wed, 21 Oct 2026 07:28:00 GMT"
+    ),
+    "unavailable": Refusal(grpc.StatusCode.UNAVAILABLE, "the server is being moved"),
+    "deadline-exceeded": Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "too slow"),
+    "deadline-exceeded-but-done": Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "too slow", done=True),
+    "aborted": Refusal(grpc.StatusCode.ABORTED, "try again"),
+}
+UNAPPLIED = {"wait-timeout": Unapplied(api.WaitTimeout), "acknowledged": Unapplied(api.Acknowledged)}
+TIMES = 5
+REASON = "the shelf is being moved"
+
+
+@pytest.mark.parametrize("reply", (TRANSIENT | UNAPPLIED).values(), ids=list(TRANSIENT | UNAPPLIED))
+def test_upserts_that_are_not_completed_are_sent_again(
+    refused: DisturbedEnds, target_answers: Answering, qmig: Run, reply: Reply
+) -> None:
+    target_answers.answer("Upsert", reply, TIMES, refused.target_name)
+    result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "3000", "--workers", "2")
+    assert result.returncode == 0, result.stderr
+    assert target_answers.left("Upsert") == 0
+    assert arrived(refused)
+    assert f"{TIMES} retries" in result.stdout
+
+
+@pytest.mark.parametrize("reply", TRANSIENT.values(), ids=list(TRANSIENT))
+def test_scrolls_that_are_refused_are_asked_again(
+    refused: DisturbedEnds, source_answers: Answering, qmig: Run, reply: Reply
+) -> None:
+    source_answers.answer("Scroll", reply, TIMES)
+    result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "3000", "--workers", "2")
+    assert result.returncode == 0, result.stderr
+    assert source_answers.left("Scroll") == 0
+    assert arrived(refused)
+    assert f"{TIMES} retries" in result.stdout
+
+
+@pytest.mark.parametrize("reply", (TRANSIENT | UNAPPLIED).values(), ids=list(TRANSIENT | UNAPPLIED))
+def test_records_of_the_ledger_that_are_not_written_are_written_again(
+    refused: DisturbedEnds, target_answers: Answering, qmig: Run, reply: Reply
+) -> None:
+    for method in ("SetPayload", "Upsert"):
+        target_answers.answer(method, reply, TIMES, refused.ledger)
+    result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "3000", "--workers", "2")
+    assert result.returncode == 0, result.stderr
+    assert target_answers.left("SetPayload") == 0
+    assert arrived(refused)
+
+
+def test_server_is_left_alone_for_as_long_as_it_asks(
+    refused: DisturbedEnds, target_answers: Answering, qmig: Run
+) -> None:
+    asked = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded", "3")
+    target_answers.answer("Upsert", asked, 1, refused.target_name)
+    before = time.monotonic()
+    result = qmig("qdrant", *refused.arguments, "-c", "--workers", "1")
+    assert result.returncode == 0, result.stderr
+    assert time.monotonic() - before > 3
+    assert "1 retries" in result.stdout
+
+
+def test_terminal_error_fails_its_chunk_and_lets_the_others_finish(
+    refused: DisturbedEnds, target_answers: Answering, qmig: Run
+) -> None:
+    broken = Refusal(grpc.StatusCode.INTERNAL, "Service internal error: the segment is broken")
+    target_answers.answer("Upsert", broken, 1, refused.target_name)
+    result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "1500", "--workers", "2")
+    assert result.returncode == 1
+    assert "1 chunks failed, the others are done" in result.stderr
+    assert broken.details in result.stderr
+    assert "The same command tries them again" in result.stderr
+    again = qmig("qdrant", *refused.arguments, "--workers", "2")
+    assert again.returncode == 0, again.stderr
+    assert arrived(refused)
+
+
+@contextmanager
+def progress_events(broker: str) -> Iterator[list[str]]:
+    """What tasks tell Flower of their progress, as it comes in."""
+    told: list[str] = []
+    app = Celery(broker=broker)
+    with app.connection() as connection:
+        receiver = app.events.Receiver(
+            connection, handlers={"task-progress": lambda event: told.append(event["result"])}
+        )
+        listening = Thread(target=receiver.capture, kwargs={"timeout": PATIENCE}, daemon=True)
+        listening.start()
+        yield told
+        receiver.should_stop = True
+        listening.join()
+
+
+@pytest.mark.parametrize("role", ["source", "target"])
+def test_waiting_chunk_says_why_in_the_status_in_flower_and_in_the_live_view(
+    refused: DisturbedEnds, source_answers: Answering, target_answers: Answering, qmig: Run, role: str
+) -> None:
+    answers, method = (source_answers, "Scroll") if role == "source" else (target_answers, "Upsert")
+    collection = refused.source_name if role == "source" else refused.target_name
+    with own_fleet() as (redis, _), progress_events(redis.url) as told:
+        running = start(refused, *SLOWLY, broker=redis.url)
+        until_copied(refused, 500)
+        answers.answer(method, Refusal(grpc.StatusCode.UNAVAILABLE, REASON), 1_000_000, collection)
+        why = f"waiting: {role} {answers.url}: {REASON}"
+        status = ("status", "--target-url", refused.target.endpoint.url)
+        status += ("--migration-offsets-collection-name", refused.ledger)
+
+        until(lambda: any(chunk.waiting for chunk in chunks_of(refused)), "a chunk that says why it waits")
+        until(lambda: why in qmig(*status).stdout, "the reason in the status")
+        until(lambda: any(why in text for text in told), "the reason in Flower's events")
+        until(lambda: why in running.read_stderr(), "the reason in the live view")
+        answers.mend()
+        finish(running)
+    assert arrived(refused)
+    assert not any(chunk.waiting for chunk in chunks_of(refused))
