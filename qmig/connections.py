@@ -218,8 +218,8 @@ def _log_retry(state: Any) -> None:
 
 
 def _retry_after(error: grpc.RpcError) -> float | None:
-    """Seconds that the server asks to wait, if it does."""
+    """Seconds that the server asks to wait, if it does; a proxy's date is left to the backoff."""
     for entry in error.trailing_metadata() or ():
-        if entry.key == "retry-after":
+        if entry.key == "retry-after" and str(entry.value).isdecimal():
             return float(entry.value)
     return None

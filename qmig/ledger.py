@@ -6,7 +6,7 @@ lost its chunk changes nothing any more.
 """
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -309,7 +309,7 @@ class Ledger:
     def delete(self, records: api.PointsSelector) -> None:
         """Delete records for good."""
         request = api.DeletePoints(collection_name=self.name, wait=True, points=records, ordering=_STRONG)
-        _completed(self.server.call(self.server.points.Delete, request), self.server)
+        self._update(self.server.points.Delete, request)
 
     def save(self, records: list[tuple[str, dict[str, Any]]]) -> None:
         """Write records by their ids, over those that are there."""
@@ -318,12 +318,21 @@ class Ledger:
             for point, payload in records
         ]
         request = api.UpsertPoints(collection_name=self.name, wait=True, points=points, ordering=_STRONG)
-        _completed(self.server.call(self.server.points.Upsert, request), self.server)
+        self._update(self.server.points.Upsert, request)
 
     def _set(self, selector: api.PointsSelector, changes: dict[str, Any], retry_for: float | None = None) -> None:
-        request = self._set_request(selector, changes)
-        answer = self.server.call(self.server.points.SetPayload, request, retry_for=retry_for)
-        _completed(answer, self.server)
+        self._update(self.server.points.SetPayload, self._set_request(selector, changes), retry_for)
+
+    def _update(self, method: Callable[..., Any], request: Any, retry_for: float | None = None) -> None:
+        """An update that is merely accepted is sent again as one that failed is: nothing else is a record."""
+
+        def attempt(request: Any, **settings: Any) -> None:
+            answer = method(request, **settings)
+            if not completed(answer):
+                status = api.UpdateStatus.Name(answer.result.status)
+                raise TransientError(f"target {self.server.endpoint.url}: the ledger's update ended as {status}")
+
+        self.server.call(attempt, request, retry_for=retry_for)
 
     def _set_request(self, selector: api.PointsSelector, changes: dict[str, Any]) -> api.SetPayloadPoints:
         return api.SetPayloadPoints(
@@ -376,12 +385,6 @@ _STRONG = api.WriteOrdering(type=api.Strong)
 def completed(answer: api.PointsOperationResponse) -> bool:
     """Whether the update is applied; merely `Acknowledged`, it may still be lost."""
     return answer.result.status == api.Completed
-
-
-def _completed(answer: api.PointsOperationResponse, server: Server) -> None:
-    if not completed(answer):
-        status = api.UpdateStatus.Name(answer.result.status)
-        raise TransientError(f"{server.role} {server.endpoint.url}: the ledger's update ended as {status}")
 
 
 def is_value(key: str, value: str | int) -> api.Condition:

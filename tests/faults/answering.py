@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -49,7 +48,7 @@ class Answering:
 
     def __init__(self, address: str) -> None:
         self.seen: Counter[str] = Counter()
-        self._replies: dict[str, tuple[Reply, Callable[[bytes], bool]]] = {}
+        self._replies: dict[str, tuple[Reply, bytes]] = {}
         self._left: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._channel = grpc.insecure_channel(address, UNLIMITED)
@@ -72,12 +71,11 @@ class Answering:
         self._channel.close()
         self._threads.shutdown()
 
-    def answer(self, method: str, reply: Reply, times: int, collection: str = "") -> None:
-        """Answer the next `times` calls of `method`, such as "Upsert", with `reply`; only those to `collection`, if
-        it is given."""
-        named = collection.encode()
+    def answer(self, method: str, reply: Reply, times: int, collection: str) -> None:
+        """Answer the next `times` calls of `method`, such as "Upsert", for `collection` with `reply`."""
+        # Every request names its collection in field 1, and the serializer writes that first.
         with self._lock:
-            self._replies[method] = (reply, lambda request: named in request)
+            self._replies[method] = (reply, b"\n%c%s" % (len(collection), collection.encode()))
             self._left[method] = times
 
     def left(self, method: str) -> int:
@@ -109,7 +107,7 @@ class Answering:
         with self._lock:
             self.seen[method] += 1
             found = self._replies.get(method)
-            if found is None or not self._left[method] or not found[1](request):
+            if found is None or not self._left[method] or not request.startswith(found[1]):
                 return None
             self._left[method] -= 1
             return found[0]

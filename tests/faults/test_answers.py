@@ -15,7 +15,7 @@ from tests.faults.answering import Answering, Refusal, Reply, Unapplied
 from tests.faults.conftest import DisturbedEnds
 from tests.migrating import PATIENCE, SLOWLY, arrived, chunks_of, finish, own_fleet, start, until, until_copied
 
-TRANSIENT = {
+REPLIES: dict[str, Reply] = {
     "resource-exhausted": Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded"),
     "resource-exhausted-retry-after": Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded", "1"),
     "retry-after-that-is-a-date": Refusal(
@@ -25,71 +25,53 @@ TRANSIENT = {
     "deadline-exceeded": Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "too slow"),
     "deadline-exceeded-but-done": Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "too slow", done=True),
     "aborted": Refusal(grpc.StatusCode.ABORTED, "try again"),
+    "wait-timeout": Unapplied(api.WaitTimeout),
+    "acknowledged": Unapplied(api.Acknowledged),
 }
-UNAPPLIED = {"wait-timeout": Unapplied(api.WaitTimeout), "acknowledged": Unapplied(api.Acknowledged)}
-TIMES = 5
+TIMES = 2
 REASON = "the shelf is being moved"
 
 
-@pytest.mark.parametrize("reply", (TRANSIENT | UNAPPLIED).values(), ids=list(TRANSIENT | UNAPPLIED))
-def test_upserts_that_are_not_completed_are_sent_again(
-    refused: DisturbedEnds, target_answers: Answering, qmig: Run, reply: Reply
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=list(REPLIES))
+def test_what_is_not_done_is_asked_for_again(
+    refused: DisturbedEnds, source_answers: Answering, target_answers: Answering, qmig: Run, fleet: str, reply: Reply
 ) -> None:
+    if isinstance(reply, Refusal):
+        source_answers.answer("Scroll", reply, TIMES, refused.source_name)
     target_answers.answer("Upsert", reply, TIMES, refused.target_name)
-    result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "3000", "--workers", "2")
+    target_answers.answer("SetPayload", reply, TIMES, refused.ledger)
+
+    result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "3000", broker=fleet)
+
     assert result.returncode == 0, result.stderr
-    assert target_answers.left("Upsert") == 0
-    assert arrived(refused)
-    assert f"{TIMES} retries" in result.stdout
-
-
-@pytest.mark.parametrize("reply", TRANSIENT.values(), ids=list(TRANSIENT))
-def test_scrolls_that_are_refused_are_asked_again(
-    refused: DisturbedEnds, source_answers: Answering, qmig: Run, reply: Reply
-) -> None:
-    source_answers.answer("Scroll", reply, TIMES)
-    result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "3000", "--workers", "2")
-    assert result.returncode == 0, result.stderr
-    assert source_answers.left("Scroll") == 0
-    assert arrived(refused)
-    assert f"{TIMES} retries" in result.stdout
-
-
-@pytest.mark.parametrize("reply", (TRANSIENT | UNAPPLIED).values(), ids=list(TRANSIENT | UNAPPLIED))
-def test_records_of_the_ledger_that_are_not_written_are_written_again(
-    refused: DisturbedEnds, target_answers: Answering, qmig: Run, reply: Reply
-) -> None:
-    for method in ("SetPayload", "Upsert"):
-        target_answers.answer(method, reply, TIMES, refused.ledger)
-    result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "3000", "--workers", "2")
-    assert result.returncode == 0, result.stderr
-    assert target_answers.left("SetPayload") == 0
+    assert source_answers.left("Scroll") == target_answers.left("Upsert") == target_answers.left("SetPayload") == 0
+    assert f"{2 * TIMES if isinstance(reply, Refusal) else TIMES} retries" in result.stdout, result.stdout
     assert arrived(refused)
 
 
 def test_server_is_left_alone_for_as_long_as_it_asks(
-    refused: DisturbedEnds, target_answers: Answering, qmig: Run
+    refused: DisturbedEnds, target_answers: Answering, qmig: Run, fleet: str
 ) -> None:
     asked = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded", "3")
     target_answers.answer("Upsert", asked, 1, refused.target_name)
     before = time.monotonic()
-    result = qmig("qdrant", *refused.arguments, "-c", "--workers", "1")
+    result = qmig("qdrant", *refused.arguments, "-c", broker=fleet)
     assert result.returncode == 0, result.stderr
     assert time.monotonic() - before > 3
     assert "1 retries" in result.stdout
 
 
 def test_terminal_error_fails_its_chunk_and_lets_the_others_finish(
-    refused: DisturbedEnds, target_answers: Answering, qmig: Run
+    refused: DisturbedEnds, target_answers: Answering, qmig: Run, fleet: str
 ) -> None:
     broken = Refusal(grpc.StatusCode.INTERNAL, "Service internal error: the segment is broken")
     target_answers.answer("Upsert", broken, 1, refused.target_name)
-    result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "1500", "--workers", "2")
+    result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "1500", broker=fleet)
     assert result.returncode == 1
     assert "1 chunks failed, the others are done" in result.stderr
     assert broken.details in result.stderr
     assert "The same command tries them again" in result.stderr
-    again = qmig("qdrant", *refused.arguments, "--workers", "2")
+    again = qmig("qdrant", *refused.arguments, broker=fleet)
     assert again.returncode == 0, again.stderr
     assert arrived(refused)
 
