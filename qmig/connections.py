@@ -63,6 +63,10 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     # Each process has connections of its own, and a lost one is tried again within seconds.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    # A connection that a firewall has forgotten is silent for ever: while a call waits, the server is asked now
+    # and then whether it is still there.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
 ]
 
 log = logging.getLogger(__name__)

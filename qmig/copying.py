@@ -72,7 +72,7 @@ class ChunkCopy:
         writing: _Write | None = None
         try:
             if self._lease.chunk.claims > 1:
-                forget_rejects_ahead(self._ledger, self._lease.chunk)
+                self._retrying(partial(forget_rejects_ahead, self._ledger, self._lease.chunk))
             for points, unfit, next_key in self._portions():
                 if writing is not None:
                     self._acknowledge(writing)
@@ -107,7 +107,7 @@ class ChunkCopy:
                 f"chunk {self._lease.chunk.index}: {self._read} points read, {self._acknowledged} acknowledged, "
                 f"{self._rejected} rejected; the books do not balance"
             )
-        return self._lease.finish(State.DONE)
+        return self._retrying(partial(self._lease.finish, State.DONE))
 
     def _portions(self) -> Iterator[tuple[list[bytes], Sequence[Unfit], str | None]]:
         """What one upsert takes, unfit rows, and the key after both; the next batch is on its way already."""
@@ -151,7 +151,7 @@ class ChunkCopy:
                 self._wait_for(upsert)
             except ContentsRefusedError as refused:
                 rejects += self._isolated(upsert, refused, write)
-        save_rejects(self._ledger, rejects)
+        self._retrying(partial(save_rejects, self._ledger, rejects))
         self._advance(write, len(rejects))
 
     def _wait_for(self, upsert: Upsert) -> None:
@@ -213,6 +213,7 @@ class ChunkCopy:
         self._bytes += sum(len(upsert.request) for upsert in write.upserts)
         self._lease.advance(
             offset=write.next_key,
+            deaths=0,
             read=write.read,
             acknowledged=self._acknowledged,
             rejected=self._rejected,

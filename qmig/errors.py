@@ -50,6 +50,10 @@ class IncompleteError(QmigError):
     exit_status = 3
 
 
+class UnrecordedError(TerminalError):
+    """A failure that the ledger could not be told of: it refuses to be written."""
+
+
 class ChunkLostError(QmigError):
     """The chunk belongs to another worker by now."""
 

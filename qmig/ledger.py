@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from qmig.connections import Call, Server
-from qmig.errors import NotFoundError, TerminalError, TransientError
+from qmig.errors import NotFoundError, TerminalError, TransientError, UnrecordedError
 from qmig.wire import api
 from qmig.wire.payload import from_payload, to_payload
 
@@ -58,7 +58,8 @@ class ChunkRecord:
     """One chunk: its range `[start, end)` within a part of the source, and how far it is.
 
     Keys are texts (see `qmig.wire.keys`), None an open end. `offset` is the next key to read. `beat` counts the
-    owner's signs of life. `read`, `acknowledged` and `rejected` count points, `bytes` those of the upserts.
+    owner's signs of life, `deaths` the owners in a row that were gone without having moved the offset. `read`,
+    `acknowledged` and `rejected` count points, `bytes` those of the upserts.
     """
 
     migration: str
@@ -76,6 +77,7 @@ class ChunkRecord:
     owner: str = NOBODY
     beat: int = 0
     claims: int = 0
+    deaths: int = 0
     retries: int = 0
     waiting: str | None = None
     error: str | None = None
@@ -248,16 +250,23 @@ class Ledger:
             return plan
 
     def claim(self, seen: ChunkRecord, owner: str) -> ChunkRecord | None:
-        """Make the chunk the owner's if it still is as it was seen; None where another was faster."""
+        """Make the chunk the owner's if it still is as it was seen; None where another was faster.
+
+        UnrecordedError where the ledger refuses to be written.
+        """
         changes = {
             "state": State.RUNNING,
             "owner": owner,
             "beat": seen.beat + 1,
             "claims": seen.claims + 1,
+            "deaths": seen.deaths + bool(seen.owner),
             "waiting": None,
             "error": None,
         }
-        self._set(_owned(seen), changes)
+        try:
+            self._set(_owned(seen), changes)
+        except TerminalError as error:
+            raise UnrecordedError(f"the ledger cannot be written: {error}") from None
         claimed = self.chunks(seen.migration, [seen.index])[0]
         return claimed if claimed.owner == owner else None
 
@@ -301,7 +310,7 @@ class Ledger:
         """Failed chunks wait for a worker again, from the offset that they had reached."""
         ids = [api.PointId(uuid=chunk.id) for chunk in chunks]
         if ids:
-            changes = {"state": State.PENDING, "owner": NOBODY, "error": None}
+            changes = {"state": State.PENDING, "owner": NOBODY, "deaths": 0, "error": None}
             self._set(api.PointsSelector(points=api.PointsIdsList(ids=ids)), changes)
 
     # The calls

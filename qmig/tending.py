@@ -160,7 +160,11 @@ class Tender:
         return f"done: {books.read - books.rejected:,} points are in the target"
 
     def _fail(self, record: MigrationRecord, error: str) -> str:
-        self._ledger.update_migration(record.migration, state=State.FAILED, waiting=None, error=error)
+        try:
+            self._ledger.update_migration(record.migration, state=State.FAILED, waiting=None, error=error)
+        except TerminalError:
+            self._fleet.board.note_trouble(record.run, error)
+            raise
         self._fleet.board.forget(record.migration)
         return f"failed: {error}"
 
