@@ -44,14 +44,14 @@ Reply = Refusal | Unapplied
 
 
 class Answering:
-    """Stands before the server at `address`, on a port of its own."""
+    """Stands before the server on `port`, on a port of its own."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, port: int) -> None:
         self.seen: Counter[str] = Counter()
         self._replies: dict[str, tuple[Reply, bytes]] = {}
         self._left: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._channel = grpc.insecure_channel(address, UNLIMITED)
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", UNLIMITED)
         self._threads = ThreadPoolExecutor(THREADS)
         self._server = grpc.server(self._threads, handlers=[_Handler(self)], options=UNLIMITED)
         self.port = self._server.add_insecure_port("127.0.0.1:0")

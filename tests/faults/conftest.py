@@ -18,29 +18,26 @@ from tests.migrating import fill_source
 
 @dataclass(frozen=True)
 class Stand:
-    """Two servers of the tests' own, and a proxy before each."""
+    """Two servers of the tests' own, "source" and "target", and a proxy before each."""
 
-    source: Qdrant
-    target: Qdrant
-    source_proxy: Proxy
-    target_proxy: Proxy
+    servers: dict[str, Qdrant]
+    proxies: dict[str, Proxy]
 
     def mend(self) -> None:
         """Everything runs again, and nothing stands in the way."""
-        for server, proxy in ((self.source, self.source_proxy), (self.target, self.target_proxy)):
+        for role, server in self.servers.items():
             server.start()
-            proxy.mend()
+            self.proxies[role].mend()
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     with ExitStack() as stack:
-        ends = [qdrant_in(tmp_path_factory.mktemp(role)) for role in ("killable-source", "killable-target")]
-        for server in ends:
+        servers = {role: qdrant_in(tmp_path_factory.mktemp(role)) for role in ("source", "target")}
+        for server in servers.values():
             stack.callback(server.stop)
             server.start()
-        proxies = [stack.enter_context(Proxy(server.port)) for server in ends]
-        yield Stand(*ends, *proxies)
+        yield Stand(servers, {role: stack.enter_context(Proxy(server.port)) for role, server in servers.items()})
 
 
 @pytest.fixture
@@ -66,11 +63,11 @@ class DisturbedEnds(Ends):
 def disturbed(stand: Stand) -> Iterator[DisturbedEnds]:
     """A filled source; the migration goes through the proxies."""
     with (
-        Server(Endpoint.parse(stand.source.url, "source"), "source") as source,
-        Server(Endpoint.parse(stand.target.url, "target"), "target") as target,
+        Server(Endpoint.parse(stand.servers["source"].url, "source"), "source") as source,
+        Server(Endpoint.parse(stand.servers["target"].url, "target"), "target") as target,
     ):
         names = (new_name("source"), new_name("target"), new_name("ledger"))
-        ends = DisturbedEnds(source, target, *names, stand.source_proxy.url, stand.target_proxy.url)
+        ends = DisturbedEnds(source, target, *names, stand.proxies["source"].url, stand.proxies["target"].url)
         fill_source(ends)
         yield ends
         stand.mend()
@@ -82,14 +79,14 @@ def disturbed(stand: Stand) -> Iterator[DisturbedEnds]:
 @pytest.fixture
 def source_answers(stand: Stand) -> Iterator[Answering]:
     """Stands before the source and answers some calls itself."""
-    with Answering(f"127.0.0.1:{stand.source.port}") as answering:
+    with Answering(f"127.0.0.1:{stand.servers['source'].port}") as answering:
         yield answering
 
 
 @pytest.fixture
 def target_answers(stand: Stand) -> Iterator[Answering]:
     """Stands before the target and answers some calls itself."""
-    with Answering(f"127.0.0.1:{stand.target.port}") as answering:
+    with Answering(f"127.0.0.1:{stand.servers['target'].port}") as answering:
         yield answering
 
 

@@ -29,6 +29,8 @@ class _Connection:
     def reset(self) -> None:
         """End both with RST: what was sent and not read yet is gone."""
         for writer in self.writers:
+            if writer.is_closing():
+                continue
             sock: socket.socket = writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
             writer.transport.abort()

@@ -9,30 +9,17 @@ import grpc
 import pytest
 from celery import Celery
 
-from qmig.wire import api
 from tests.conftest import Run
-from tests.faults.answering import Answering, Refusal, Reply, Unapplied
+from tests.faults.answering import Answering, Refusal, Reply
 from tests.faults.conftest import DisturbedEnds
+from tests.faults.replies import TRANSIENT
 from tests.migrating import PATIENCE, SLOWLY, arrived, chunks_of, finish, own_fleet, start, until, until_copied
 
-REPLIES: dict[str, Reply] = {
-    "resource-exhausted": Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded"),
-    "resource-exhausted-retry-after": Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded", "1"),
-    "retry-after-that-is-a-date": Refusal(
-        grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded", "Wed, 21 Oct 2026 07:28:00 GMT"
-    ),
-    "unavailable": Refusal(grpc.StatusCode.UNAVAILABLE, "the server is being moved"),
-    "deadline-exceeded": Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "too slow"),
-    "deadline-exceeded-but-done": Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "too slow", done=True),
-    "aborted": Refusal(grpc.StatusCode.ABORTED, "try again"),
-    "wait-timeout": Unapplied(api.WaitTimeout),
-    "acknowledged": Unapplied(api.Acknowledged),
-}
 TIMES = 2
 REASON = "the shelf is being moved"
 
 
-@pytest.mark.parametrize("reply", REPLIES.values(), ids=list(REPLIES))
+@pytest.mark.parametrize("reply", TRANSIENT.values(), ids=list(TRANSIENT))
 def test_what_is_not_done_is_asked_for_again(
     refused: DisturbedEnds, source_answers: Answering, target_answers: Answering, qmig: Run, fleet: str, reply: Reply
 ) -> None:

@@ -85,9 +85,9 @@ def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
     with own_fleet(1) as (redis_server, _):
         # A source that never answers: nobody makes any progress.
         running = start(disturbed, "-c", "--chunk-size", str(POINTS), broker=redis_server.url)
-        stand.source_proxy.delay(0.2)
+        stand.proxies["source"].delay(0.2)
         until(lambda: bool(chunks_of(disturbed)), "a plan")
-        stand.source_proxy.cut()
+        stand.proxies["source"].cut()
         for claims in range(1, MOST_DEATHS + 1):
             until(lambda claims=claims: chunk_at(disturbed).claims == claims, "a claim")  # type: ignore[misc]
             worker_at_work(disturbed).kill()

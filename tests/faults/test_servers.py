@@ -9,7 +9,7 @@ from tests.migrating import SLOWLY, arrived, chunks_of, copied, finish, own_flee
 
 @pytest.mark.parametrize("role", ["source", "target"])
 def test_server_killed_and_started_again(disturbed: DisturbedEnds, stand: Stand, role: str) -> None:
-    server = stand.source if role == "source" else stand.target
+    server = stand.servers[role]
     with own_fleet() as (redis, _):
         running = start(disturbed, *SLOWLY, broker=redis.url)
         until_copied(disturbed, 500)
@@ -23,7 +23,7 @@ def test_server_killed_and_started_again(disturbed: DisturbedEnds, stand: Stand,
 
 @pytest.mark.parametrize("role", ["source", "target"])
 def test_server_told_to_end_and_started_again(disturbed: DisturbedEnds, stand: Stand, role: str) -> None:
-    server = stand.source if role == "source" else stand.target
+    server = stand.servers[role]
     running = start(disturbed, *SLOWLY, "--workers", "2")
     until_copied(disturbed, 500)
     server.stop()
@@ -36,8 +36,8 @@ def test_everything_killed_at_once(disturbed: DisturbedEnds, stand: Stand, qmig:
     running = start(disturbed, *SLOWLY, "--workers", "2")
     until_copied(disturbed, 1000)
     running.kill()
-    stand.source.kill()
-    stand.target.kill()
+    stand.servers["source"].kill()
+    stand.servers["target"].kill()
 
     stand.mend()
 
