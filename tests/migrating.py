@@ -99,9 +99,9 @@ def own_fleet(
 
 
 @contextmanager
-def other_workers(redis: EmbeddedRedis, concurrency: int, **env: str) -> Iterator[ChildProcess]:
-    """Another worker host on this broker."""
-    workers = start_workers(redis.url, concurrency, **env)
+def workers_on(broker_url: str, concurrency: int, **env: str) -> Iterator[ChildProcess]:
+    """A worker host on this broker."""
+    workers = start_workers(broker_url, concurrency, **env)
     try:
         yield workers
     finally:

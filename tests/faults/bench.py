@@ -14,12 +14,12 @@ import redis
 from qmig.connections import Server
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.fleet import QUEUES
 from qmig.ledger import ChunkRecord, Ledger
 from qmig.migration import Endpoint
 from tests.conftest import start_workers
 from tests.contents import contents, create, dense_params, fill, new_name, simple_points
 from tests.faults.answering import Answering
+from tests.faults.delivery import deliver_again
 from tests.faults.proxy import Proxy
 from tests.faults.servers import Qdrant, qdrant_in
 
@@ -126,9 +126,7 @@ class Bench:
     def deliver_again(self) -> None:
         """Every task that waits, once more."""
         with redis.Redis.from_url(self.redis.url) as client:
-            for queue in QUEUES:
-                for message in client.lrange(queue, 0, -1):
-                    client.rpush(queue, message)
+            deliver_again(client)
 
     def mend(self) -> None:
         """Everything runs, and nothing stands in the way."""

@@ -13,13 +13,16 @@ import pytest
 import redis
 from celery import Celery
 
+from qmig.access import Access
 from qmig.embedded.processes import ChildProcess
-from qmig.fleet import QUEUE, QUEUES
 from qmig.ledger import ChunkRecord
-from qmig.task import MIGRATE_CHUNK, ChunkTask
+from qmig.migration import Migration
+from qmig.sealing import Credentials
+from qmig.task import MIGRATE_CHUNK, QUEUE, ChunkTask
 from qmig.worker import MOST_DEATHS
 from tests.conftest import Ends, Run
 from tests.faults.conftest import DisturbedEnds, Stand
+from tests.faults.delivery import deliver_again
 from tests.migrating import (
     PATIENCE,
     POINTS,
@@ -27,13 +30,13 @@ from tests.migrating import (
     arrived,
     chunks_of,
     finish,
-    other_workers,
     own_fleet,
     record_of,
     start,
     until,
     until_copied,
     worker_at_work,
+    workers_on,
 )
 
 # Seconds within which a chunk of a worker that is gone has another one.
@@ -62,7 +65,7 @@ def frozen(process: psutil.Process) -> Iterator[None]:
 
 def test_frozen_worker_loses_its_chunk_within_30_s_and_leaves_it_alone_when_it_wakes(filled: Ends) -> None:
     slowly = ["-c", "--chunk-size", str(POINTS), "-b", "100", "--batch-delay", "250"]
-    with own_fleet(1) as (redis_server, one), other_workers(redis_server, 1) as other:
+    with own_fleet(1) as (redis_server, one), workers_on(redis_server.url, 1) as other:
         running = start(filled, *slowly, broker=redis_server.url)
         sleeper = worker_at_work(filled)
         until(lambda: chunk_at(filled).offset is not None, "an offset")
@@ -107,19 +110,16 @@ def test_same_task_delivered_twice_at_once(filled: Ends) -> None:
         running.wait_for_log("planned")
         record = record_of(filled)
         assert record is not None
+        access = Access.of(Migration.from_json(record.definition), Credentials()).to_text()
         app = Celery(broker=redis_server.url)
         for chunk in chunks_of(filled):
-            task = ChunkTask(
-                migration=record.migration, target=filled.target.endpoint.url, ledger=filled.ledger, chunk=chunk.index
-            )
+            task = ChunkTask(migration=record.migration, access=access, chunk=chunk.index)
             app.send_task(MIGRATE_CHUNK, kwargs=task.to_kwargs(), queue=QUEUE)
         with redis.Redis.from_url(redis_server.url) as client:
-            for queue in QUEUES:
-                for message in client.lrange(queue, 0, -1):
-                    client.rpush(queue, message)
-                    client.rpush(queue, message)
+            deliver_again(client)
+            deliver_again(client)
         host.resume()
-        with other_workers(redis_server, 3) as others:
+        with workers_on(redis_server.url, 3) as others:
             finish(running)
             said = others.read_stderr() + workers.read_stderr()
     assert arrived(filled)
@@ -137,7 +137,7 @@ def clock_of(workers: ChildProcess) -> datetime:
 def test_clock_of_one_worker_an_hour_off(filled: Ends, hours: int) -> None:
     path = os.pathsep.join([str(CLOCKS), os.environ.get("PYTHONPATH", "")])
     off = {"PYTHONPATH": path, "CLOCK_OFFSET": str(3600 * hours)}
-    with own_fleet(1) as (redis_server, right), other_workers(redis_server, 1, **off) as wrong:
+    with own_fleet(1) as (redis_server, right), workers_on(redis_server.url, 1, **off) as wrong:
         running = start(filled, *SLOWLY, broker=redis_server.url)
         until_copied(filled, 2000)
         assert abs((clock_of(wrong) - clock_of(right)).total_seconds() - 3600 * hours) < 60

@@ -5,9 +5,21 @@ from collections.abc import Callable
 
 import pytest
 
+from qmig.embedded.redis import EmbeddedRedis
 from tests.faults.conftest import DisturbedEnds, Stand
 from tests.faults.proxy import Proxy
-from tests.migrating import SLOWLY, arrived, copied, finish, own_fleet, start, until, until_copied
+from tests.migrating import (
+    SLOWLY,
+    arrived,
+    chunks_of,
+    copied,
+    finish,
+    own_fleet,
+    start,
+    until,
+    until_copied,
+    workers_on,
+)
 
 DROPPED_SECONDS = 60.0
 
@@ -48,6 +60,22 @@ def test_server_that_refuses_connections_for_a_while(disturbed: DisturbedEnds, s
     proxy.mend()
     finish(running)
     assert arrived(disturbed)
+
+
+@pytest.mark.parametrize("fault", [Proxy.cut, Proxy.reset, Proxy.refuse], ids=["drops", "resets", "refuses"])
+def test_workers_go_on_while_the_network_to_redis(disturbed: DisturbedEnds, fault: Callable[[Proxy], None]) -> None:
+    with EmbeddedRedis() as redis, Proxy(redis.port) as proxy:
+        broker = redis.url.replace(f":{redis.port}/", f":{proxy.port}/")
+        with workers_on(broker, 2):
+            running = start(disturbed, *SLOWLY, broker=broker)
+            until_copied(disturbed, 500)
+            fault(proxy)
+            # Both have their first chunk, and copy it to its end.
+            until_copied(disturbed, 2 * 1300)
+            proxy.mend()
+            finish(running)
+    assert arrived(disturbed)
+    assert all(chunk.claims == 1 for chunk in chunks_of(disturbed))
 
 
 def test_network_that_drops_everything_for_60_s(disturbed: DisturbedEnds, stand: Stand) -> None:

@@ -13,12 +13,12 @@ from tests.migrating import (
     chunks_of,
     copied,
     finish,
-    other_workers,
     own_fleet,
     start,
     until,
     until_copied,
     worker_at_work,
+    workers_on,
 )
 
 
@@ -74,7 +74,7 @@ def test_worker_process_killed_in_the_middle_of_a_chunk(filled: Ends) -> None:
 
 
 def test_one_worker_of_two_killed_with_its_children(filled: Ends) -> None:
-    with own_fleet(1) as (redis, workers), other_workers(redis, 1):
+    with own_fleet(1) as (redis, workers), workers_on(redis.url, 1):
         running = start(filled, *SLOWLY, broker=redis.url)
         until_copied(filled, 500)
         workers.kill()
@@ -87,7 +87,7 @@ def test_all_workers_killed_and_others_join(filled: Ends) -> None:
         running = start(filled, *SLOWLY, broker=redis.url)
         until_copied(filled, 500)
         workers.kill()
-        with other_workers(redis, 3):
+        with workers_on(redis.url, 3):
             finish(running)
     assert arrived(filled)
 
@@ -113,7 +113,7 @@ def test_everything_killed_at_once_on_a_fleet(filled: Ends, qmig: Run) -> None:
             process.kill()
         redis.kill()
         redis.start()
-        with other_workers(redis, 1):
+        with workers_on(redis.url, 1):
             result = qmig("qdrant", *filled.arguments, *SLOWLY, broker=redis.url)
     assert result.returncode == 0, result.stderr
     assert arrived(filled)

@@ -17,11 +17,11 @@ from tests.migrating import (
     chunks_of,
     fill_source,
     finish,
-    other_workers,
     own_fleet,
     record_of,
     start,
     until_copied,
+    workers_on,
 )
 
 
@@ -78,7 +78,7 @@ def test_kill_leaves_no_process_behind(filled: Ends) -> None:
 
 
 def test_worker_host_that_is_told_to_leave_gives_its_chunks_back(filled: Ends) -> None:
-    with own_fleet() as (redis, workers), other_workers(redis, 1):
+    with own_fleet() as (redis, workers), workers_on(redis.url, 1):
         running = start(filled, *SLOWLY, broker=redis.url)
         until_copied(filled, 500)
         workers.stop(timeout=30)
