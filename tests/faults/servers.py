@@ -35,6 +35,8 @@ class RealQdrant:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> RealQdrant:
+        if self.process is not None and self.process.running:
+            return self
         self._path.mkdir(parents=True, exist_ok=True)
         settings = {
             "SERVICE__HOST": "127.0.0.1",

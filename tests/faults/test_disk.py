@@ -16,7 +16,7 @@ from tests.conftest import Run
 from tests.faults.answering import Answering, Refusal
 from tests.faults.conftest import DisturbedEnds
 from tests.faults.servers import qdrant_in
-from tests.migrating import PATIENCE, SLOWLY, arrived, own_fleet, start, until_copied
+from tests.migrating import PATIENCE, SLOWLY, arrived, start, until_copied
 
 DISK = "512m"
 LEFT_FREE = 16 * 2**20
@@ -78,21 +78,20 @@ def test_full_disk_stops_the_migration_and_space_lets_it_go_on(
     assert arrived(ends)
 
 
-def test_ledger_that_cannot_be_written_stops_the_migration_and_the_fleet_goes_on_with_space(
+def test_ledger_that_cannot_be_written_stops_the_migration(
     refused: DisturbedEnds, target_answers: Answering, qmig: Run
 ) -> None:
-    with own_fleet() as (redis, _):
-        running = start(refused, *SLOWLY, broker=redis.url)
-        until_copied(refused, 500)
-        target_answers.answer("SetPayload", FULL, 1_000_000, refused.ledger)
-        target_answers.answer("Upsert", FULL, 1_000_000, refused.target_name)
+    running = start(refused, *SLOWLY, "--workers", "2")
+    until_copied(refused, 500)
+    target_answers.answer("SetPayload", FULL, 1_000_000, refused.ledger)
+    target_answers.answer("Upsert", FULL, 1_000_000, refused.target_name)
 
-        assert running.wait(PATIENCE) == 1
-        error = running.read_stderr().splitlines()[-1]
-        assert f"target {target_answers.url}: {FULL.details}" in error
-        assert "the same command goes on" in error
+    assert running.wait(PATIENCE) == 1
+    error = running.read_stderr().splitlines()[-1]
+    assert f"target {target_answers.url}: {FULL.details}" in error
+    assert "the same command goes on" in error
 
-        target_answers.mend()
-        result = qmig("qdrant", *refused.arguments, *SLOWLY, broker=redis.url)
-        assert result.returncode == 0, result.stderr
+    target_answers.mend()
+    result = qmig("qdrant", *refused.arguments, *SLOWLY)
+    assert result.returncode == 0, result.stderr
     assert arrived(refused)

@@ -26,7 +26,6 @@ DROPPED_SECONDS = 60.0
 FAULTS: dict[str, Callable[[Proxy], None]] = {
     "answers-slowly": lambda proxy: proxy.delay(0.05),
     "carries-little": lambda proxy: proxy.throttle(100_000),
-    "forgets-connections": lambda proxy: proxy.forget(),
 }
 
 
@@ -53,12 +52,13 @@ def test_connections_reset_again_and_again(disturbed: DisturbedEnds, stand: Stan
 @pytest.mark.parametrize("role", ["source", "target"])
 def test_server_that_refuses_connections_for_a_while(disturbed: DisturbedEnds, stand: Stand, role: str) -> None:
     proxy = stand.proxies[role]
-    running = start(disturbed, *SLOWLY, "--workers", "2")
-    until_copied(disturbed, 500)
-    proxy.refuse()
-    until(lambda: f"{role} {proxy.url}" in running.read_stderr(), "word of it")
-    proxy.mend()
-    finish(running)
+    with own_fleet() as (redis, workers):
+        running = start(disturbed, *SLOWLY, broker=redis.url)
+        until_copied(disturbed, 500)
+        proxy.refuse()
+        until(lambda: f"{role} {proxy.url}" in workers.read_stderr(), "word of it")
+        proxy.mend()
+        finish(running)
     assert arrived(disturbed)
 
 
@@ -78,7 +78,9 @@ def test_workers_go_on_while_the_network_to_redis(disturbed: DisturbedEnds, faul
     assert all(chunk.claims == 1 for chunk in chunks_of(disturbed))
 
 
-def test_network_that_drops_everything_for_60_s(disturbed: DisturbedEnds, stand: Stand) -> None:
+def test_network_that_drops_everything_for_60_s_and_has_forgotten_its_connections(
+    disturbed: DisturbedEnds, stand: Stand
+) -> None:
     with own_fleet() as (redis, _):
         running = start(disturbed, *SLOWLY, broker=redis.url)
         until_copied(disturbed, 500)
@@ -89,6 +91,7 @@ def test_network_that_drops_everything_for_60_s(disturbed: DisturbedEnds, stand:
         # What the target had acknowledged before may still have been written, a batch a worker.
         assert copied(disturbed) - before <= 100
         for proxy in stand.proxies.values():
+            proxy.forget()
             proxy.mend()
         finish(running)
     assert arrived(disturbed)

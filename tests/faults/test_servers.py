@@ -10,11 +10,11 @@ from tests.migrating import SLOWLY, arrived, chunks_of, copied, finish, own_flee
 @pytest.mark.parametrize("role", ["source", "target"])
 def test_server_killed_and_started_again(disturbed: DisturbedEnds, stand: Stand, role: str) -> None:
     server = stand.servers[role]
-    with own_fleet() as (redis, _):
+    with own_fleet() as (redis, workers):
         running = start(disturbed, *SLOWLY, broker=redis.url)
         until_copied(disturbed, 500)
         server.kill()
-        until(lambda: f"{role} " in running.read_stderr(), "word of it")
+        until(lambda: f"{role} " in workers.read_stderr(), "word of it")
         server.start()
         finish(running)
     assert arrived(disturbed)
