@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # The packages of the Milvus servers conflict: each gets a folder of its own.
 MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
 
-.PHONY: demo test test_unit test_integration lint fmt clean
+.PHONY: demo test test_unit test_integration test_faults lint fmt clean
 
 demo: $(STAMP) $(VENV)/milvus/.lite
 	@$(BIN)/qmig demo
@@ -19,6 +19,10 @@ test_unit: $(STAMP)
 
 test_integration: $(STAMP)
 	$(BIN)/pytest tests/integration
+
+# Random faults in a random order: make test_faults MINUTES=5 SEED=123
+test_faults: $(STAMP)
+	$(BIN)/python -m tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -106,6 +106,7 @@ class ChunkCheck(ChunkWork, Generic[Question]):
         offset of None is the chunk's beginning."""
         self._lease.advance(
             offset=self._key,
+            deaths=0,
             read=self._read,
             acknowledged=self._read,
             bytes=self._bytes,

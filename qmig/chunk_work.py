@@ -59,7 +59,7 @@ class ChunkWork:
         return False
 
     def _finish(self) -> ChunkRecord:
-        return self._lease.finish(State.DONE)
+        return self._retrying(partial(self._lease.finish, State.DONE))
 
     # Reading
 

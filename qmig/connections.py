@@ -63,6 +63,10 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     # Each process has connections of its own, and a lost one is tried again within seconds.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    # A connection that a firewall has forgotten is silent for ever: while a call waits, the server is asked now
+    # and then whether it is still there.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
 ]
 
 log = logging.getLogger(__name__)
@@ -218,8 +222,8 @@ def _log_retry(state: Any) -> None:
 
 
 def _retry_after(error: grpc.RpcError) -> float | None:
-    """Seconds that the server asks to wait, if it does."""
+    """Seconds that the server asks to wait, if it does; a proxy's date is left to the backoff."""
     for entry in error.trailing_metadata() or ():
-        if entry.key == "retry-after":
+        if entry.key == "retry-after" and str(entry.value).isdecimal():
             return float(entry.value)
     return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from qmig.chunk_work import ChunkWork
@@ -43,7 +44,7 @@ class ChunkCopy(ChunkWork):
     def _work(self) -> None:
         chunk = self._lease.chunk
         if chunk.claims > 1:
-            forget_rejects_ahead(self._ends.ledger, chunk)
+            self._retrying(partial(forget_rejects_ahead, self._ends.ledger, chunk))
         for points, unfit, next_key in self._portions():
             if self._writing is not None:
                 self._acknowledge(self._writing)
@@ -90,7 +91,7 @@ class ChunkCopy(ChunkWork):
                 for point, reason in self._isolated(upsert, refused):
                     name = PointKey.of(point_id(point)).text
                     rejects.append(self._reject(self._ends.source.key_of(point), name, str(reason), write))
-        save_rejects(self._ends.ledger, rejects)
+        self._retrying(partial(save_rejects, self._ends.ledger, rejects))
         self._advance(write, len(rejects))
 
     def _reject(self, key: str, point: str, reason: str, write: _Write) -> RejectRecord:
@@ -120,6 +121,7 @@ class ChunkCopy(ChunkWork):
         self._bytes += sum(len(upsert.request) for upsert in write.upserts)
         self._lease.advance(
             offset=write.next_key,
+            deaths=0,
             read=write.read,
             acknowledged=self._acknowledged,
             rejected=self._rejected,

@@ -56,6 +56,10 @@ class DifferentError(QmigError):
     exit_status = 4
 
 
+class UnrecordedError(TerminalError):
+    """A failure that the ledger could not be told of: it refuses to be written."""
+
+
 class ChunkLostError(QmigError):
     """The chunk belongs to another worker by now."""
 

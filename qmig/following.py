@@ -64,6 +64,7 @@ class Follower:
                 for notice in self._watch.books.notices:
                     self._view.warn(notice)
                 return progress
+            self._raise_trouble()
             self._tell(progress)
             slower = (LOOK_EVERY_AT_MOST - LOOK_EVERY) * (time.monotonic() - self._began) / LOOKS_SLOW_DOWN_OVER
             between(min(LOOK_EVERY_AT_MOST, LOOK_EVERY + slower))
@@ -93,6 +94,18 @@ class Follower:
         if record.state == State.STOPPED:
             raise TerminalError("the migration was stopped elsewhere; the same command goes on from the ledger")
         return record.state == State.DONE
+
+    def _raise_trouble(self) -> None:
+        """TerminalError where workers cannot write the ledger: it will say nothing any more."""
+        if self._fleet is None:
+            return
+        try:
+            trouble = self._fleet.board.trouble(self._watch.found.run)
+        except TransientError:
+            # The ledger is what counts, and it can be read.
+            return
+        if trouble is not None:
+            raise TerminalError(f"{trouble}; put it right, and the same command goes on from the ledger")
 
     def _tell(self, progress: Progress) -> None:
         """Say what it waits for, once, and that nobody is at it."""

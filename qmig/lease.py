@@ -18,7 +18,14 @@ from typing import Any
 import psutil
 
 from qmig.connections import Call
-from qmig.errors import ChunkLostError, MigrationStoppedError, QmigError, TransientError
+from qmig.errors import (
+    ChunkLostError,
+    MigrationStoppedError,
+    QmigError,
+    TerminalError,
+    TransientError,
+    UnrecordedError,
+)
 from qmig.ledger import NOBODY, ChunkRecord, Ledger, State
 
 # Seconds between two beats: what a kill -9 repeats at most, with the batch in flight.
@@ -155,11 +162,16 @@ class Lease:
         self.finish(State.PENDING, retry_for=RELEASE_RETRY_FOR)
 
     def fail(self, error: QmigError) -> None:
-        """Record that the chunk failed, unless it is another's by now: then its state is no longer ours."""
+        """Record that the chunk failed, unless it is another's by now: then its state is no longer ours.
+
+        UnrecordedError where the ledger refuses to be written, as it does when the target's disk is full.
+        """
         if isinstance(error, ChunkLostError):
             return
         try:
             self.finish(State.FAILED, str(error), retry_for=RELEASE_RETRY_FOR)
+        except TerminalError as second:
+            raise UnrecordedError(f"{error}; and the ledger cannot be written: {second}") from None
         except QmigError as second:
             # The chunk stays this owner's, and is taken up again when the lease has lapsed.
             log.warning("chunk %d: its failure could not be recorded: %s", self.chunk.index, second)

@@ -6,12 +6,12 @@ lost its chunk changes nothing any more.
 """
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from qmig.connections import Call, Server
-from qmig.errors import NotFoundError, TerminalError, TransientError
+from qmig.errors import NotFoundError, TerminalError, TransientError, UnrecordedError
 from qmig.wire import api
 from qmig.wire.payload import from_payload, to_payload
 
@@ -65,8 +65,9 @@ class ChunkRecord:
     """One chunk: its range `[start, end)` within a part of the source, and how far it is.
 
     Keys are texts (see `qmig.wire.keys`), None an open end. `offset` is the next key to read. `beat` counts the
-    owner's signs of life. `read`, `acknowledged` and `rejected` count points, `bytes` those of the upserts. A
-    verification reads the keys of one `side` and leaves its `findings`.
+    owner's signs of life, `deaths` the owners in a row that were gone without having moved the offset. `read`,
+    `acknowledged` and `rejected` count points, `bytes` those of the upserts. A verification reads the keys of one
+    `side` and leaves its `findings`.
     """
 
     migration: str
@@ -84,6 +85,7 @@ class ChunkRecord:
     owner: str = NOBODY
     beat: int = 0
     claims: int = 0
+    deaths: int = 0
     retries: int = 0
     waiting: str | None = None
     error: str | None = None
@@ -261,16 +263,23 @@ class Ledger:
             return plan
 
     def claim(self, seen: ChunkRecord, owner: str) -> ChunkRecord | None:
-        """Make the chunk the owner's if it still is as it was seen; None where another was faster."""
+        """Make the chunk the owner's if it still is as it was seen; None where another was faster.
+
+        UnrecordedError where the ledger refuses to be written.
+        """
         changes = {
             "state": State.RUNNING,
             "owner": owner,
             "beat": seen.beat + 1,
             "claims": seen.claims + 1,
+            "deaths": seen.deaths + bool(seen.owner),
             "waiting": None,
             "error": None,
         }
-        self._set(_owned(seen), changes)
+        try:
+            self._set(_owned(seen), changes)
+        except TerminalError as error:
+            raise UnrecordedError(f"the ledger cannot be written: {error}") from None
         claimed = self.chunks(seen.migration, [seen.index])[0]
         return claimed if claimed.owner == owner else None
 
@@ -314,7 +323,7 @@ class Ledger:
         """Failed chunks wait for a worker again, from the offset that they had reached."""
         ids = [api.PointId(uuid=chunk.id) for chunk in chunks]
         if ids:
-            changes = {"state": State.PENDING, "owner": NOBODY, "error": None}
+            changes = {"state": State.PENDING, "owner": NOBODY, "deaths": 0, "error": None}
             self._set(api.PointsSelector(points=api.PointsIdsList(ids=ids)), changes)
 
     # The calls
@@ -322,7 +331,7 @@ class Ledger:
     def delete(self, records: api.PointsSelector) -> None:
         """Delete records for good."""
         request = api.DeletePoints(collection_name=self.name, wait=True, points=records, ordering=_STRONG)
-        _completed(self.server.call(self.server.points.Delete, request), self.server)
+        self._update(self.server.points.Delete, request)
 
     def save(self, records: list[tuple[str, dict[str, Any]]]) -> None:
         """Write records by their ids, over those that are there."""
@@ -331,12 +340,21 @@ class Ledger:
             for point, payload in records
         ]
         request = api.UpsertPoints(collection_name=self.name, wait=True, points=points, ordering=_STRONG)
-        _completed(self.server.call(self.server.points.Upsert, request), self.server)
+        self._update(self.server.points.Upsert, request)
 
     def _set(self, selector: api.PointsSelector, changes: dict[str, Any], retry_for: float | None = None) -> None:
-        request = self._set_request(selector, changes)
-        answer = self.server.call(self.server.points.SetPayload, request, retry_for=retry_for)
-        _completed(answer, self.server)
+        self._update(self.server.points.SetPayload, self._set_request(selector, changes), retry_for)
+
+    def _update(self, method: Callable[..., Any], request: Any, retry_for: float | None = None) -> None:
+        """An update that is merely accepted is sent again as one that failed is: nothing else is a record."""
+
+        def attempt(request: Any, **settings: Any) -> None:
+            answer = method(request, **settings)
+            if not completed(answer):
+                status = api.UpdateStatus.Name(answer.result.status)
+                raise TransientError(f"target {self.server.endpoint.url}: the ledger's update ended as {status}")
+
+        self.server.call(attempt, request, retry_for=retry_for)
 
     def _set_request(self, selector: api.PointsSelector, changes: dict[str, Any]) -> api.SetPayloadPoints:
         return api.SetPayloadPoints(
@@ -389,12 +407,6 @@ _STRONG = api.WriteOrdering(type=api.Strong)
 def completed(answer: api.PointsOperationResponse) -> bool:
     """Whether the update is applied; merely `Acknowledged`, it may still be lost."""
     return answer.result.status == api.Completed
-
-
-def _completed(answer: api.PointsOperationResponse, server: Server) -> None:
-    if not completed(answer):
-        status = api.UpdateStatus.Name(answer.result.status)
-        raise TransientError(f"{server.role} {server.endpoint.url}: the ledger's update ended as {status}")
 
 
 def is_value(key: str, value: str | int) -> api.Condition:

@@ -21,8 +21,16 @@ from qmig.task import QUEUE, MigrationTask
 
 MIGRATIONS, WORKERS = "qmig:migrations:", "qmig:workers"
 # By migration, and by run, so that what an earlier run queued or saw does not count.
-DUE, LOCK, QUEUED, SEEN = "qmig:due:", "qmig:lock:", "qmig:queued:", "qmig:seen:"
+DUE, LOCK, QUEUED, SEEN, TROUBLE = (
+    "qmig:due:",
+    "qmig:lock:",
+    "qmig:queued:",
+    "qmig:seen:",
+    "qmig:trouble:",
+)
 KEPT_SECONDS = 7 * 86400
+# Trouble that lasts is noted again by whoever takes a chunk next.
+TROUBLE_SECONDS = 60
 # A lock is renewed as long as its holder lives, and waited for when another has it.
 LOCK_SECONDS, LOCK_RENEWED_EVERY, LOCK_WAIT = 30.0, 10.0, 5.0
 # Seconds after which a worker that has not signed in again is gone.
@@ -169,6 +177,17 @@ class Noticeboard:
     def note_sightings(self, run: str, sightings: dict[int, Sighting]) -> None:
         noted = {str(index): asdict(sighting) for index, sighting in sightings.items()}
         self._call("set", SEEN + run, json.dumps(noted), ex=KEPT_SECONDS)
+
+    # What the ledger cannot be told
+
+    def note_trouble(self, run: str, error: str) -> None:
+        """Say why nothing can be recorded in the ledger."""
+        self._call("set", TROUBLE + run, error, ex=TROUBLE_SECONDS)
+
+    def trouble(self, run: str) -> str | None:
+        """Why nothing can be recorded in the ledger, if that was so within the last minute."""
+        noted = self._call("get", TROUBLE + run)
+        return None if noted is None else noted.decode()
 
     def _call(self, command: str, *arguments: Any, **settings: Any) -> Any:
         return self._guarded(getattr(self._redis, command), *arguments, **settings)

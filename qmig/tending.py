@@ -182,7 +182,11 @@ class Tender:
         return f"done: {compared:,} points compared, {findings.text or 'all of them equal'}"
 
     def _fail(self, record: MigrationRecord, error: str) -> str:
-        self._ledger.update_migration(record.migration, state=State.FAILED, waiting=None, error=error)
+        try:
+            self._ledger.update_migration(record.migration, state=State.FAILED, waiting=None, error=error)
+        except TerminalError:
+            self._fleet.board.note_trouble(record.run, error)
+            raise
         self._fleet.board.forget(record.migration)
         return f"failed: {error}"
 

@@ -13,7 +13,7 @@ from qmig.comparing import PointComparison
 from qmig.connections import RETRY_FOR, Server, retrying
 from qmig.copying import ChunkCopy
 from qmig.ends import Ends
-from qmig.errors import MigrationStoppedError, QmigError, TerminalError
+from qmig.errors import MigrationStoppedError, QmigError, TerminalError, UnrecordedError
 from qmig.extras import ExtraSearch
 from qmig.fleet import Fleet
 from qmig.lease import Lease, new_owner, owner_is_dead
@@ -30,6 +30,8 @@ from qmig.verifying import ChunkVerification
 from qmig.wire import api
 from qmig.writing import Writer
 
+# Workers that may die of one chunk until it fails: one that runs out of memory would do so for ever.
+MOST_DEATHS = 5
 # Migrations whose connections a worker keeps open.
 KEPT_OPEN = 4
 
@@ -90,9 +92,23 @@ class Worker:
             return f"nothing to do: the chunk is {seen.state}"
         if not _claimable(seen, task):
             return f"nothing to do: {seen.owner.split('/')[0]} is at it"
-        chunk = ends.ledger.claim(seen, new_owner())
-        if chunk is None:
-            return "nothing to do: another worker was faster"
+        try:
+            chunk = ends.ledger.claim(seen, new_owner())
+            if chunk is None:
+                return "nothing to do: another worker was faster"
+            return self._work_on(task, ends, record, chunk, report)
+        except UnrecordedError as error:
+            self.fleet.board.note_trouble(record.run, str(error))
+            raise
+
+    def _work_on(
+        self,
+        task: ChunkTask,
+        ends: _Ends,
+        record: MigrationRecord,
+        chunk: ChunkRecord,
+        report: Callable[[str], None],
+    ) -> str:
         before = chunk.acknowledged
         lease = Lease(
             ends.ledger,
@@ -102,6 +118,7 @@ class Worker:
             lambda now, seconds: report(progress_text(now, before, seconds)),
         )
         try:
+            _check_deaths(chunk)
             both = self._connect_patiently(lease, ends, record)
         except MigrationStoppedError:
             lease.release()
@@ -197,3 +214,11 @@ def _work(record: MigrationRecord, lease: Lease, ends: Ends, throttle: Throttle)
 def _claimable(seen: ChunkRecord, task: ChunkTask) -> bool:
     """Whether nobody is at the chunk: no owner, one known to be dead, or one whose lease was seen to lapse."""
     return not seen.owner or owner_is_dead(seen.owner) or (seen.owner, seen.beat) == task.abandoned
+
+
+def _check_deaths(chunk: ChunkRecord) -> None:
+    if chunk.deaths >= MOST_DEATHS:
+        raise TerminalError(
+            f"{chunk.deaths} workers in a row died or fell silent at this chunk without copying a batch, for want of "
+            "memory perhaps; see the system's log on their hosts, and try a smaller --batch-bytes or --batch-size"
+        )

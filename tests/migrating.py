@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import psutil
 
@@ -33,11 +34,11 @@ def start(ends: Ends, *arguments: str, broker: str | None = None) -> ChildProces
     return ChildProcess(command, name="qmig qdrant", env=env)
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something that is seen to happen."""
-    deadline = time.monotonic() + PATIENCE
+def until(condition: Callable[[], bool], what: str, within: float = PATIENCE) -> None:
+    """Wait for something that is seen to happen, for so many seconds at most."""
+    deadline = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE:g} s"
+        assert time.monotonic() < deadline, f"{what} did not happen within {within:g} s"
         time.sleep(0.05)
 
 
@@ -80,11 +81,28 @@ def arrived(ends: Ends) -> bool:
     return contents(ends.target, ends.target_name) == contents(ends.source, ends.source_name)
 
 
+def finish(migration: ChildProcess) -> None:
+    """Wait for a migration's end; it has to be a good one."""
+    assert migration.wait(PATIENCE) == 0, migration.read_stderr()
+
+
 @contextmanager
-def own_fleet(concurrency: int = 2) -> Iterator[tuple[EmbeddedRedis, ChildProcess]]:
-    """A broker and workers that a test may kill."""
+def own_fleet(
+    concurrency: int = 2, redis_directory: Path | None = None
+) -> Iterator[tuple[EmbeddedRedis, ChildProcess]]:
+    """A broker and workers that a test may kill; with a directory the broker keeps its data."""
     with ExitStack() as stack:
-        redis = stack.enter_context(EmbeddedRedis())
+        redis = stack.enter_context(EmbeddedRedis(redis_directory))
         workers = start_workers(redis.url, concurrency)
         stack.callback(workers.stop)
         yield redis, workers
+
+
+@contextmanager
+def workers_on(broker_url: str, concurrency: int, **env: str) -> Iterator[ChildProcess]:
+    """A worker host on this broker."""
+    workers = start_workers(broker_url, concurrency, **env)
+    try:
+        yield workers
+    finally:
+        workers.stop()

@@ -7,9 +7,11 @@ import signal
 import sys
 from typing import Any
 
+import redis
 from celery import Task
 from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_shutting_down
+from kombu.exceptions import OperationalError
 
 from qmig.errors import MigrationStoppedError, QmigError
 from qmig.fleet import Fleet
@@ -42,7 +44,7 @@ def migrate_chunk(self: Task, **kwargs: Any) -> str:
     """Copy or verify one chunk of a migration; Flower shows its progress and what it came to."""
     task = ChunkTask.from_kwargs(kwargs)
     try:
-        return _worker.work_on(task, lambda text: self.send_event("task-progress", result=text))
+        return _worker.work_on(task, lambda text: _show(self, text))
     except MigrationStoppedError as stopped:
         if _stop[0]:
             raise Reject(str(stopped), requeue=True) from None
@@ -56,6 +58,14 @@ def migrate_chunk(self: Task, **kwargs: Any) -> str:
 def tend_migration(**kwargs: Any) -> str:
     """See to a migration: queue its chunks, take up those of dead workers, and close its books at the end."""
     return _worker.tend(MigrationTask.from_kwargs(kwargs))
+
+
+def _show(task: Task, text: str) -> None:
+    """Tell Flower of the progress; a broker that is away is not waited for, and hears of it a second later."""
+    try:
+        task.send_event("task-progress", retry=False, result=text)
+    except (OperationalError, redis.RedisError, OSError) as error:
+        log.debug("progress was not shown: %s", error)
 
 
 def _tend_at_the_end(task: ChunkTask) -> None:

@@ -12,11 +12,13 @@ import qdrant_edge as edge
 from google.protobuf.message import Message
 
 from qmig.embedded.qdrant import indexes, settings
-from qmig.embedded.qdrant.refusals import bad_input, bad_request, from_engine, invalid
+from qmig.embedded.qdrant.refusals import bad_input, bad_request, from_engine, invalid, no_space
 from qmig.embedded.qdrant.values import Key, from_shard_key, quoted, to_shard_key
 from qmig.wire import api
 
 PEER = 1
+# Bytes on the disk below which nothing is written: room for a segment of the engine's log.
+LEAST_FREE = 64 * 2**20
 SETTINGS = "collection.pb"
 LAYOUT = "layout.pb"
 
@@ -82,6 +84,7 @@ class Collection:
     def write(self, operation: edge.UpdateOperation, selector: api.ShardKeySelector | None) -> None:
         """Apply an operation to the selected shards; no other write between its filter and its effect."""
         with self.lock:
+            require_space(self.path)
             for shard in self._write_shards(selector):
                 apply(shard, operation)
 
@@ -221,6 +224,12 @@ def key_of(shard: api.LocalShardInfo) -> Key:
 
 def selected_keys(selector: api.ShardKeySelector) -> list[Key]:
     return [from_shard_key(key) for key in selector.shard_keys]
+
+
+def require_space(path: Path) -> None:
+    """Refuse a write where the disk is nearly full: the engine maps its files, and would die of SIGBUS."""
+    if shutil.disk_usage(path).free < LEAST_FREE:
+        raise no_space()
 
 
 def apply(shard: edge.EdgeShard, operation: edge.UpdateOperation) -> None:

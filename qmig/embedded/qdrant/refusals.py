@@ -36,6 +36,11 @@ def already_exists(text: str) -> Refusal:
     return Refusal(grpc.StatusCode.ALREADY_EXISTS, f"Wrong input: {text}")
 
 
+def no_space() -> Refusal:
+    text = "Service internal error: No space left on device: WAL buffer size exceeds available disk space"
+    return Refusal(grpc.StatusCode.INTERNAL, text)
+
+
 def unserved(what: str) -> Refusal:
     return Refusal(grpc.StatusCode.UNIMPLEMENTED, f"the embedded Qdrant does not serve {what}")
 

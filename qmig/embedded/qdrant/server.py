@@ -101,6 +101,8 @@ def serve(
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
+                # Like a real server it does not mind being asked whether it is still there.
+                ("grpc.http2.min_ping_interval_without_data_ms", 1000),
             ],
         )
         bound = bind(server, f"{address}:{port}", credentials)

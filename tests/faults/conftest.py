@@ -1,0 +1,103 @@
+"""Ends whose servers may be killed, with a proxy before each."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import pytest
+
+from qmig.connections import Server
+from qmig.migration import Endpoint
+from tests.conftest import Ends
+from tests.contents import delete, new_name
+from tests.faults.answering import Answering
+from tests.faults.proxy import Proxy
+from tests.faults.servers import Qdrant, qdrant_in
+from tests.migrating import fill_source
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Two servers of the tests' own, "source" and "target", and a proxy before each."""
+
+    servers: dict[str, Qdrant]
+    proxies: dict[str, Proxy]
+
+    def mend(self) -> None:
+        """Everything runs again, and nothing stands in the way."""
+        for role, server in self.servers.items():
+            server.start()
+            self.proxies[role].mend()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        servers = {role: qdrant_in(tmp_path_factory.mktemp(role)) for role in ("source", "target")}
+        for server in servers.values():
+            stack.callback(server.stop)
+            server.start()
+        yield Stand(servers, {role: stack.enter_context(Proxy(server.port)) for role, server in servers.items()})
+
+
+@pytest.fixture
+def stand(servers: Stand) -> Iterator[Stand]:
+    yield servers
+    servers.mend()
+
+
+@dataclass(frozen=True)
+class DisturbedEnds(Ends):
+    """Ends that the test itself reaches straight, and the migration by way of `source_url` and `target_url`."""
+
+    source_url: str
+    target_url: str
+
+    @property
+    def arguments(self) -> list[str]:
+        direct = {self.source.endpoint.url: self.source_url, self.target.endpoint.url: self.target_url}
+        return [direct.get(argument, argument) for argument in super().arguments]
+
+
+@pytest.fixture
+def disturbed(stand: Stand) -> Iterator[DisturbedEnds]:
+    """A filled source; the migration goes through the proxies."""
+    with (
+        Server(Endpoint.parse(stand.servers["source"].url, "source"), "source") as source,
+        Server(Endpoint.parse(stand.servers["target"].url, "target"), "target") as target,
+    ):
+        names = (new_name("source"), new_name("target"), new_name("ledger"))
+        ends = DisturbedEnds(source, target, *names, stand.proxies["source"].url, stand.proxies["target"].url)
+        fill_source(ends)
+        yield ends
+        stand.mend()
+        delete(source, names[0])
+        delete(target, names[1])
+        delete(target, names[2])
+
+
+@pytest.fixture
+def source_answers(stand: Stand) -> Iterator[Answering]:
+    """Stands before the source and answers some calls itself."""
+    with Answering(f"127.0.0.1:{stand.servers['source'].port}") as answering:
+        yield answering
+
+
+@pytest.fixture
+def target_answers(stand: Stand) -> Iterator[Answering]:
+    """Stands before the target and answers some calls itself."""
+    with Answering(f"127.0.0.1:{stand.servers['target'].port}") as answering:
+        yield answering
+
+
+@pytest.fixture
+def refused(disturbed: DisturbedEnds, source_answers: Answering, target_answers: Answering) -> DisturbedEnds:
+    """A filled source; the migration goes through what answers some calls itself."""
+    return replace(disturbed, source_url=source_answers.url, target_url=target_answers.url)
+
+
+@pytest.fixture
+def filled(ends: Ends) -> Ends:
+    """A filled source at the servers that all tests share."""
+    fill_source(ends)
+    return ends

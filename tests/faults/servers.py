@@ -1,0 +1,69 @@
+"""Qdrant servers that a test may kill and start again.
+
+$QMIG_TEST_QDRANT names the executable of a real Qdrant; without it they are embedded endpoints.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from qmig.embedded.processes import ChildProcess
+from qmig.embedded.qdrant.process import EmbeddedQdrant
+from qmig.embedded.redis import free_port
+
+EXECUTABLE_VARIABLE = "QMIG_TEST_QDRANT"
+
+
+class RealQdrant:
+    """A Qdrant from an executable, with the ways of an `EmbeddedQdrant`."""
+
+    def __init__(self, executable: str, path: Path) -> None:
+        self.port = free_port()
+        self.process: ChildProcess | None = None
+        self._executable = executable
+        self._path = path
+        self._http_port = free_port()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> RealQdrant:
+        if self.process is not None and self.process.running:
+            return self
+        self._path.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "SERVICE__HOST": "127.0.0.1",
+            "SERVICE__GRPC_PORT": str(self.port),
+            "SERVICE__HTTP_PORT": str(self._http_port),
+            "STORAGE__STORAGE_PATH": str(self._path / "storage"),
+            "STORAGE__SNAPSHOTS_PATH": str(self._path / "snapshots"),
+            "TELEMETRY_DISABLED": "true",
+        }
+        env = {f"QDRANT__{name}": value for name, value in settings.items()}
+        self.process = ChildProcess(["env", "-C", str(self._path), self._executable], name="Qdrant", env=env)
+        self.process.wait_for_line("Qdrant gRPC listening on")
+        return self
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.stop()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+
+
+Qdrant = EmbeddedQdrant | RealQdrant
+
+
+def qdrant_in(path: Path) -> Qdrant:
+    """A server with its data in `path`; started, killed and started again it keeps its port."""
+    executable = os.environ.get(EXECUTABLE_VARIABLE)
+    return RealQdrant(executable, path) if executable else EmbeddedQdrant(path)

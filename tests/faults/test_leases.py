@@ -1,0 +1,149 @@
+"""Who has a chunk: a worker that sleeps too long, dies again and again, gets its task twice, or has a wrong clock."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from celery import Celery
+
+from qmig.access import Access
+from qmig.embedded.processes import ChildProcess
+from qmig.ledger import ChunkRecord
+from qmig.migration import Migration
+from qmig.sealing import Credentials
+from qmig.task import MIGRATE_CHUNK, QUEUE, ChunkTask
+from qmig.worker import MOST_DEATHS
+from tests.conftest import Ends, Run
+from tests.faults.conftest import DisturbedEnds, Stand
+from tests.faults.delivery import deliver_again
+from tests.migrating import (
+    PATIENCE,
+    POINTS,
+    SLOWLY,
+    arrived,
+    chunks_of,
+    finish,
+    own_fleet,
+    record_of,
+    start,
+    until,
+    until_copied,
+    worker_at_work,
+    workers_on,
+)
+
+# Seconds within which a chunk of a worker that is gone has another one.
+TAKEN_UP_WITHIN = 30.0
+CLOCKS = Path(__file__).parent / "clocks"
+
+
+def pid_of(chunk: ChunkRecord) -> int | None:
+    return int(chunk.owner.split("/")[1]) if chunk.owner else None
+
+
+def chunk_at(ends: Ends) -> ChunkRecord:
+    """The only chunk."""
+    return chunks_of(ends)[0]
+
+
+@contextmanager
+def frozen(process: psutil.Process) -> Iterator[None]:
+    """SIGSTOP, and SIGCONT at the end."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def test_frozen_worker_loses_its_chunk_within_30_s_and_leaves_it_alone_when_it_wakes(filled: Ends) -> None:
+    slowly = ["-c", "--chunk-size", str(POINTS), "-b", "100", "--batch-delay", "250"]
+    with own_fleet(1) as (redis_server, one), workers_on(redis_server.url, 1) as other:
+        running = start(filled, *slowly, broker=redis_server.url)
+        sleeper = worker_at_work(filled)
+        until(lambda: chunk_at(filled).offset is not None, "an offset")
+        with frozen(sleeper):
+            until(lambda: pid_of(chunk_at(filled)) != sleeper.pid, "another worker at the chunk", TAKEN_UP_WITHIN)
+            taken = chunk_at(filled)
+            until(lambda: chunk_at(filled).acknowledged > taken.acknowledged, "progress of the other one")
+        asleep = one if sleeper.ppid() == one.pid else other
+        until(lambda: "belongs to another worker by now" in asleep.read_stderr(), "the sleeper noticing it")
+        after = chunk_at(filled)
+        assert (after.owner, after.claims) == (taken.owner, 2)
+        finish(running)
+    assert arrived(filled)
+    assert chunk_at(filled).acknowledged == POINTS
+
+
+def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
+    disturbed: DisturbedEnds, stand: Stand, qmig: Run
+) -> None:
+    with own_fleet(1) as (redis_server, _):
+        # A source that never answers: nobody makes any progress.
+        running = start(disturbed, "-c", "--chunk-size", str(POINTS), broker=redis_server.url)
+        stand.proxies["source"].delay(0.2)
+        until(lambda: bool(chunks_of(disturbed)), "a plan")
+        stand.proxies["source"].cut()
+        for claims in range(1, MOST_DEATHS + 1):
+            until(lambda claims=claims: chunk_at(disturbed).claims == claims, "a claim")  # type: ignore[misc]
+            worker_at_work(disturbed).kill()
+        assert running.wait(PATIENCE) == 1
+        assert f"chunk 0: {MOST_DEATHS} workers in a row died" in running.read_stderr()
+        stand.mend()
+        again = qmig("qdrant", *disturbed.arguments, broker=redis_server.url)
+        assert again.returncode == 0, again.stderr
+    assert arrived(disturbed)
+
+
+def test_same_task_delivered_twice_at_once(filled: Ends) -> None:
+    with own_fleet(1) as (redis_server, workers):
+        host = psutil.Process(workers.pid)
+        host.suspend()
+        running = start(filled, "-c", "--chunk-size", "1500", "-b", "100", broker=redis_server.url)
+        running.wait_for_log("planned")
+        record = record_of(filled)
+        assert record is not None
+        access = Access.of(Migration.from_json(record.definition), Credentials()).to_text()
+        app = Celery(broker=redis_server.url)
+        for chunk in chunks_of(filled):
+            task = ChunkTask(migration=record.migration, access=access, chunk=chunk.index)
+            app.send_task(MIGRATE_CHUNK, kwargs=task.to_kwargs(), queue=QUEUE)
+        with redis.Redis.from_url(redis_server.url) as client:
+            deliver_again(client)
+            deliver_again(client)
+        host.resume()
+        with workers_on(redis_server.url, 3) as others:
+            finish(running)
+            said = others.read_stderr() + workers.read_stderr()
+    assert arrived(filled)
+    assert all(chunk.claims == 1 for chunk in chunks_of(filled))
+    assert sum(chunk.acknowledged for chunk in chunks_of(filled)) == POINTS
+    assert "nothing to do" in said
+
+
+def clock_of(workers: ChildProcess) -> datetime:
+    """The time in the last line of a worker's log."""
+    return datetime.fromisoformat(re.findall(r"^\[([-\d]+ [:\d]+),", workers.read_stderr(), re.MULTILINE)[-1])
+
+
+@pytest.mark.parametrize("hours", [1, -1], ids=["fast", "slow"])
+def test_clock_of_one_worker_an_hour_off(filled: Ends, hours: int) -> None:
+    path = os.pathsep.join([str(CLOCKS), os.environ.get("PYTHONPATH", "")])
+    off = {"PYTHONPATH": path, "CLOCK_OFFSET": str(3600 * hours)}
+    with own_fleet(1) as (redis_server, right), workers_on(redis_server.url, 1, **off) as wrong:
+        running = start(filled, *SLOWLY, broker=redis_server.url)
+        until_copied(filled, 2000)
+        assert abs((clock_of(wrong) - clock_of(right)).total_seconds() - 3600 * hours) < 60
+        # Nobody was taken for gone.
+        assert all(chunk.claims < 2 for chunk in chunks_of(filled))
+        # From now on the one with the wrong clock is alone, and what is queued for it was queued by the other.
+        os.kill(right.pid, signal.SIGTERM)
+        finish(running)
+    assert arrived(filled)

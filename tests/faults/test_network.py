@@ -1,0 +1,97 @@
+"""What networks do to connections, with a proxy before each server."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from qmig.embedded.redis import EmbeddedRedis
+from tests.faults.conftest import DisturbedEnds, Stand
+from tests.faults.proxy import Proxy
+from tests.migrating import (
+    SLOWLY,
+    arrived,
+    chunks_of,
+    copied,
+    finish,
+    own_fleet,
+    start,
+    until,
+    until_copied,
+    workers_on,
+)
+
+DROPPED_SECONDS = 60.0
+
+FAULTS: dict[str, Callable[[Proxy], None]] = {
+    "answers-slowly": lambda proxy: proxy.delay(0.05),
+    "carries-little": lambda proxy: proxy.throttle(100_000),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
+def test_network_that(disturbed: DisturbedEnds, stand: Stand, fault: Callable[[Proxy], None]) -> None:
+    running = start(disturbed, *SLOWLY, "--workers", "2")
+    until_copied(disturbed, 500)
+    fault(stand.proxies["source"])
+    fault(stand.proxies["target"])
+    finish(running)
+    assert arrived(disturbed)
+
+
+@pytest.mark.parametrize("role", ["source", "target"])
+def test_connections_reset_again_and_again(disturbed: DisturbedEnds, stand: Stand, role: str) -> None:
+    running = start(disturbed, *SLOWLY, "--workers", "2")
+    for points in (500, 1500, 2500):
+        until_copied(disturbed, points)
+        stand.proxies[role].reset()
+    finish(running)
+    assert arrived(disturbed)
+
+
+@pytest.mark.parametrize("role", ["source", "target"])
+def test_server_that_refuses_connections_for_a_while(disturbed: DisturbedEnds, stand: Stand, role: str) -> None:
+    proxy = stand.proxies[role]
+    with own_fleet() as (redis, workers):
+        running = start(disturbed, *SLOWLY, broker=redis.url)
+        until_copied(disturbed, 500)
+        proxy.refuse()
+        until(lambda: f"{role} {proxy.url}" in workers.read_stderr(), "word of it")
+        proxy.mend()
+        finish(running)
+    assert arrived(disturbed)
+
+
+@pytest.mark.parametrize("fault", [Proxy.cut, Proxy.reset, Proxy.refuse], ids=["drops", "resets", "refuses"])
+def test_workers_go_on_while_the_network_to_redis(disturbed: DisturbedEnds, fault: Callable[[Proxy], None]) -> None:
+    with EmbeddedRedis() as redis, Proxy(redis.port) as proxy:
+        broker = redis.url.replace(f":{redis.port}/", f":{proxy.port}/")
+        with workers_on(broker, 2):
+            running = start(disturbed, *SLOWLY, broker=broker)
+            until_copied(disturbed, 500)
+            fault(proxy)
+            # Both have their first chunk, and copy it to its end.
+            until_copied(disturbed, 2 * 1300)
+            proxy.mend()
+            finish(running)
+    assert arrived(disturbed)
+    assert all(chunk.claims == 1 for chunk in chunks_of(disturbed))
+
+
+def test_network_that_drops_everything_for_60_s_and_has_forgotten_its_connections(
+    disturbed: DisturbedEnds, stand: Stand
+) -> None:
+    with own_fleet() as (redis, _):
+        running = start(disturbed, *SLOWLY, broker=redis.url)
+        until_copied(disturbed, 500)
+        for proxy in stand.proxies.values():
+            proxy.cut()
+        before = copied(disturbed)
+        time.sleep(DROPPED_SECONDS)
+        # What the target had acknowledged before may still have been written, a batch a worker.
+        assert copied(disturbed) - before <= 100
+        for proxy in stand.proxies.values():
+            proxy.forget()
+            proxy.mend()
+        finish(running)
+    assert arrived(disturbed)

@@ -1,0 +1,48 @@
+"""The source or the target dies in the middle of a batch, and comes back with its data."""
+
+import pytest
+
+from tests.conftest import Run
+from tests.faults.conftest import DisturbedEnds, Stand
+from tests.migrating import SLOWLY, arrived, chunks_of, copied, finish, own_fleet, start, until, until_copied
+
+
+@pytest.mark.parametrize("role", ["source", "target"])
+def test_server_killed_and_started_again(disturbed: DisturbedEnds, stand: Stand, role: str) -> None:
+    server = stand.servers[role]
+    with own_fleet() as (redis, workers):
+        running = start(disturbed, *SLOWLY, broker=redis.url)
+        until_copied(disturbed, 500)
+        server.kill()
+        until(lambda: f"{role} " in workers.read_stderr(), "word of it")
+        server.start()
+        finish(running)
+    assert arrived(disturbed)
+    assert ", 0 retries" not in running.read_stdout()
+
+
+@pytest.mark.parametrize("role", ["source", "target"])
+def test_server_told_to_end_and_started_again(disturbed: DisturbedEnds, stand: Stand, role: str) -> None:
+    server = stand.servers[role]
+    running = start(disturbed, *SLOWLY, "--workers", "2")
+    until_copied(disturbed, 500)
+    server.stop()
+    server.start()
+    finish(running)
+    assert arrived(disturbed)
+
+
+def test_everything_killed_at_once(disturbed: DisturbedEnds, stand: Stand, qmig: Run) -> None:
+    running = start(disturbed, *SLOWLY, "--workers", "2")
+    until_copied(disturbed, 1000)
+    running.kill()
+    stand.servers["source"].kill()
+    stand.servers["target"].kill()
+
+    stand.mend()
+
+    assert copied(disturbed) >= 1000
+    result = qmig("qdrant", *disturbed.arguments, *SLOWLY)
+    assert result.returncode == 0, result.stderr
+    assert arrived(disturbed)
+    assert all(chunk.state == "done" for chunk in chunks_of(disturbed))
