@@ -133,7 +133,8 @@ class Connection:
         if status == grpc.StatusCode.INVALID_ARGUMENT or MORE_THAN_A_MINUTES_WRITES in details:
             return NotFoundError(message) if NO_SHARD_KEY.search(details) else ContentsRefusedError(message)
         if status in TRANSIENT or NO_REPLICA_ANSWERS in details:
-            return TransientError(message, _retry_after(error))
+            reason = f"{self.role} {status.name.lower().replace('_', ' ')}"
+            return TransientError(message, _retry_after(error), reason)
         if status == grpc.StatusCode.NOT_FOUND:
             return NotFoundError(message)
         if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):

@@ -1,6 +1,7 @@
 """The loop that copies one chunk: read ahead, write behind, move the offset."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -62,6 +63,7 @@ class ChunkCopy:
         self._rejected = chunk.rejected
         self._bytes = chunk.bytes
         self._retries = chunk.retries
+        self._retry_reasons = Counter(chunk.retry_reasons)
 
     def run(self) -> ChunkRecord:
         """Copy to the chunk's end and return its last record.
@@ -218,6 +220,7 @@ class ChunkCopy:
             rejected=self._rejected,
             bytes=self._bytes,
             retries=self._retries,
+            retry_reasons=dict(self._retry_reasons),
             waiting=None,
         )
         if write.next_key is not None:
@@ -227,6 +230,8 @@ class ChunkCopy:
         return retrying(self._options.retry_for, sleep=self._lease.sleep, before_sleep=self._note_retry)(attempt)
 
     def _note_retry(self, state: Any) -> None:
+        error = state.outcome.exception()
         self._retries += 1
-        log.warning("chunk %d: %s; trying again", self._lease.chunk.index, state.outcome.exception())
-        self._lease.advance(retries=self._retries, waiting=str(state.outcome.exception()))
+        self._retry_reasons[error.reason] += 1
+        log.warning("chunk %d: %s; trying again", self._lease.chunk.index, error)
+        self._lease.advance(retries=self._retries, retry_reasons=dict(self._retry_reasons), waiting=str(error))

@@ -58,7 +58,8 @@ class ChunkRecord:
     """One chunk: its range `[start, end)` within a part of the source, and how far it is.
 
     Keys are texts (see `qmig.wire.keys`), None an open end. `offset` is the next key to read. `beat` counts the
-    owner's signs of life. `read`, `acknowledged` and `rejected` count points, `bytes` those of the upserts.
+    owner's signs of life. `read`, `acknowledged` and `rejected` count points, `bytes` those of the upserts. `retry_reasons`
+    are the retries by the class of what went wrong.
     """
 
     migration: str
@@ -77,6 +78,7 @@ class ChunkRecord:
     beat: int = 0
     claims: int = 0
     retries: int = 0
+    retry_reasons: dict[str, int] = field(default_factory=dict)
     waiting: str | None = None
     error: str | None = None
     seconds: float = 0.0

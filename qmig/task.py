@@ -74,10 +74,22 @@ class ChunkTask(MigrationTask):
 
 def chunk_title(record: MigrationRecord, chunk: ChunkRecord) -> str:
     """A chunk for a person: which of how many, its part and its range."""
+    return f"chunk {chunk.index + 1:,}/{record.chunks:,}{chunk_range(record, chunk)}"
+
+
+def chunk_range(record: MigrationRecord, chunk: ChunkRecord) -> str:
+    """The part of the source, if it has parts, and the range of keys."""
     part = ""
     if chunk.part is not None:
         part = f" · {part_title(Migration.from_json(record.definition), chunk.part)}"
-    return f"chunk {chunk.index + 1}/{record.chunks}{part} · ids {chunk.start or '…'} to {chunk.end or '…'}"
+    return f"{part} · ids {_key(chunk.start)}–{_key(chunk.end)}"
+
+
+def _key(key: str | None) -> str:
+    """A key of the source: digits in groups, an open end as an ellipsis."""
+    if key is None:
+        return "…"
+    return f"{int(key):,}" if key.isascii() and key.removeprefix("-").isdigit() else key
 
 
 def shown_as(record: MigrationRecord, chunk: ChunkRecord) -> dict[str, str]:
