@@ -58,8 +58,8 @@ class ChunkRecord:
     """One chunk: its range `[start, end)` within a part of the source, and how far it is.
 
     Keys are texts (see `qmig.wire.keys`), None an open end. `offset` is the next key to read. `beat` counts the
-    owner's signs of life. `read`, `acknowledged` and `rejected` count points, `bytes` those of the upserts. `retry_reasons`
-    are the retries by the class of what went wrong.
+    owner's signs of life. `read`, `acknowledged` and `rejected` count points, `bytes` those of the upserts;
+    `retry_reasons` the retries by the class of what went wrong.
     """
 
     migration: str

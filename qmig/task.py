@@ -81,7 +81,7 @@ def chunk_range(record: MigrationRecord, chunk: ChunkRecord) -> str:
     """The part of the source, if it has parts, and the range of keys."""
     part = ""
     if chunk.part is not None:
-        part = f" · {part_title(Migration.from_json(record.definition), chunk.part)}"
+        part = f" · {part_title(Migration.from_json(record.definition), chunk.part.strip('"'))}"
     return f"{part} · ids {_key(chunk.start)}–{_key(chunk.end)}"
 
 

@@ -258,6 +258,13 @@ def test_what_flower_refuses(qmig: Run, fleet: str, options: list[str], said: li
     assert "geheim" not in assert_refused(result, 2, *said)
 
 
+@pytest.mark.parametrize("given", ["", "geheim", "a:b,"])
+def test_a_login_that_is_none_is_refused(qmig: Run, fleet: str, given: str) -> None:
+    result = qmig("flower", "--address", "0.0.0.0", env=env(fleet, FLOWER_BASIC_AUTH=given))
+
+    assert "geheim" not in assert_refused(result, 2, "$FLOWER_BASIC_AUTH takes user:password")
+
+
 def test_a_port_that_is_taken_is_named(fleet: str) -> None:
     with flower_process(env=env(fleet)) as url:
         port = url.rpartition(":")[2]
