@@ -81,7 +81,9 @@ def chunk_range(record: MigrationRecord, chunk: ChunkRecord) -> str:
     """The part of the source, if it has parts, and the range of keys."""
     part = ""
     if chunk.part is not None:
-        part = f" · {part_title(Migration.from_json(record.definition), chunk.part.strip('"'))}"
+        # A shard key is JSON; its quotes are not for a title.
+        title = part_title(Migration.from_json(record.definition), chunk.part.strip('"'))
+        part = f" · {title}"
     return f"{part} · ids {_key(chunk.start)}–{_key(chunk.end)}"
 
 
