@@ -126,7 +126,8 @@ class Connection:
         status, details = error.code(), " ".join((error.details() or "").split())
         if self.endpoint.tls and (reason := fault(details)):
             # Certificates are renewed while servers run.
-            return TransientError(explanation(self.endpoint, self.role, reason, self._skip_tls_verification))
+            message = explanation(self.endpoint, self.role, reason, self._skip_tls_verification)
+            return TransientError(message, reason=f"{self.role} certificate")
         message = f"{self.role} {self.endpoint.url}: {details or status.name}"
         if any(sign in details.lower() for sign in TOO_LARGE):
             return MessageTooLargeError(message)

@@ -11,6 +11,8 @@ from qmig.sources import part_title
 
 # Raised when a task's fields change their meaning; a worker refuses what it does not know.
 VERSION = 3
+# Digits of a 64-bit number, with a sign.
+LONGEST_NUMBER = 20
 MIGRATE_CHUNK = "migrate_chunk"
 TEND_MIGRATION = "tend_migration"
 # Where tasks wait for workers that have no secret; those with one have queues of their own.
@@ -88,10 +90,11 @@ def chunk_range(record: MigrationRecord, chunk: ChunkRecord) -> str:
 
 
 def _key(key: str | None) -> str:
-    """A key of the source: digits in groups, an open end as an ellipsis."""
+    """A key of the source: a number with its digits in groups, an open end as an ellipsis."""
     if key is None:
         return "…"
-    return f"{int(key):,}" if key.isascii() and key.removeprefix("-").isdigit() else key
+    is_number = len(key) <= LONGEST_NUMBER and key.isascii() and key.removeprefix("-").isdigit()
+    return f"{int(key):,}" if is_number and str(int(key)) == key else key
 
 
 def shown_as(record: MigrationRecord, chunk: ChunkRecord) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import click
 
-from qmig.cli.options import broker_option, global_options, is_set, option, optional_target_options
+from qmig.cli.options import broker_option, global_options, option, optional_target_options, skips_tls_verification
 
 
 @click.command()
@@ -27,6 +27,7 @@ from qmig.cli.options import broker_option, global_options, is_set, option, opti
 def flower(
     broker_url: str | None,
     target_url: str | None,
+    target_ca_cert: str | None,
     target_api_key: str | None,
     ledger: str,
     port: int,
@@ -50,7 +51,7 @@ def flower(
 
     feed = None
     if target_url:
-        endpoint = Endpoint.parse(target_url, "--target-url")
-        feed = Feed(endpoint, target_api_key, ledger, is_set("skip_tls_verification"))
+        endpoint = Endpoint.parse(target_url, "--target-url", ca_cert=target_ca_cert)
+        feed = Feed(endpoint, target_api_key, ledger, skips_tls_verification(target=endpoint))
     Fleet(broker_url).check()
     run_flower(feed, address, port, basic_auth, insecure)
