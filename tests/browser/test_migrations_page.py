@@ -77,10 +77,14 @@ def share(page: Page) -> int:
     return int(page.get_by_role("progressbar").get_attribute("aria-valuenow") or 0)
 
 
+def wait_for(page: Page, condition: str, argument: object = None) -> None:
+    """Ask by the clock, not with each frame: a browser without a screen may stop drawing."""
+    page.wait_for_function(condition, arg=argument, polling=200)
+
+
 def until_share(page: Page, least: int) -> None:
-    page.wait_for_function(
-        "least => Number(document.querySelector('article [role=progressbar]')?.ariaValueNow) >= least", arg=least
-    )
+    bar = "document.querySelector('article [role=progressbar]')"
+    wait_for(page, f"least => Number({bar}?.ariaValueNow) >= least", least)
 
 
 def act(page: Page, action: str, confirm: str) -> None:
@@ -216,5 +220,5 @@ def test_a_plan_of_thousands_of_chunks_fits(open_page: Open, ends: Ends, broker:
     assert box["width"] <= PHONE["width"]
     keep(page, "phone")
     page.set_viewport_size({"width": 1400, "height": 900})
-    page.wait_for_function("document.querySelector('canvas').clientHeight <= 300")
+    wait_for(page, "() => document.querySelector('canvas').clientHeight <= 300")
     keep(page, "wide")

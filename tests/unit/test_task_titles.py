@@ -18,12 +18,8 @@ def record(kind: str) -> MigrationRecord:
         ('"eu"', "1500000", "1550000", "chunk 31/1,400 · shard key eu · ids 1,500,000–1,550,000"),
         ("7", None, "20", "chunk 31/1,400 · shard key 7 · ids …–20"),
         (None, "99", None, "chunk 31/1,400 · ids 99–…"),
-        (
-            None,
-            "00000000-0000-0000-0000-000000000001",
-            None,
-            "chunk 31/1,400 · ids 00000000-0000-0000-0000-000000000001–…",
-        ),
+        (None, "0a0b-uuid", "007", "chunk 31/1,400 · ids 0a0b-uuid–007"),
+        (None, str(2**64 - 1), "9" * 5000, f"chunk 31/1,400 · ids 18,446,744,073,709,551,615–{'9' * 5000}"),
     ],
 )
 def test_a_chunk_of_a_qdrant(part: str | None, start: str | None, end: str | None, title: str) -> None:

@@ -337,6 +337,9 @@
             this.updateWorkers(migration);
             this.updateLists(migration);
             this.drawPictures();
+            if (this.map.chosen !== null) {
+                this.openChunk(this.map.chosen);
+            }
         }
 
         updateHead(migration) {
@@ -443,14 +446,19 @@
             this.plot.draw(this.migration.history, ended ? "not seen by this Flower" : "no rate yet");
         }
 
+        /* Shows a chunk below the map, and again with each look until it is closed or another is chosen. */
         async openChunk(chunk) {
-            const panel = this.field("chunk");
-            let answer;
+            let text;
             try {
-                answer = await fetch(page.dataset.base + "/" + this.migration.id + "/chunks/" + chunk);
-                this.showChunk(panel, answer.ok ? await answer.json() : {title: await answer.text()});
+                const answer = await fetch(page.dataset.base + "/" + this.migration.id + "/chunks/" + chunk);
+                text = answer.ok ? await answer.text() : JSON.stringify({title: await answer.text()});
             } catch (error) {
-                this.showChunk(panel, {title: "Flower does not answer: " + error.message});
+                text = JSON.stringify({title: "Flower does not answer: " + error.message});
+            }
+            // Left as it is where it is the same, so that nobody's click goes astray.
+            if (this.map.chosen === chunk && this.shown !== text) {
+                this.shown = text;
+                this.showChunk(this.field("chunk"), JSON.parse(text));
             }
         }
 
@@ -474,7 +482,7 @@
             close.setAttribute("aria-label", "Close");
             close.addEventListener("click", () => {
                 panel.hidden = true;
-                this.map.chosen = null;
+                this.map.chosen = this.shown = null;
                 this.drawPictures();
             });
             panel.replaceChildren(close, ...lines.map((line) => element("p", "", line)));
