@@ -19,13 +19,14 @@ def flower_process(*options: str, env: Mapping[str, str]) -> Iterator[str]:
     command = [sys.executable, "-m", "qmig", "flower", "--port", str(port), *options]
     process = ChildProcess(command, name="flower", env=env)
     try:
-        _until_listening(process, port)
+        until_listening(process, port)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.stop()
 
 
-def _until_listening(process: ChildProcess, port: int) -> None:
+def until_listening(process: ChildProcess, port: int) -> None:
+    """Wait until the Flower answers at its port."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
