@@ -162,6 +162,8 @@ class Overview:
         """`rate` is what was seen of the migration's points, `worker_rates` what of that its workers copied."""
         migration = Migration.from_json(record.definition)
         running = record.state == State.RUNNING
+        # While the books are checked at the end no point is to come.
+        copying = running and not progress.all_finished
         points, size = rate.per_second if running else (None, None)
         left = record.expected - progress.points
         return cls(
@@ -181,7 +183,7 @@ class Overview:
             bytes_per_second=size,
             rate_seconds=rate.seconds if running else 0.0,
             eta_seconds=left / points if points and left > 0 else None,
-            seconds_since_progress=rate.seconds_since_progress if running else 0.0,
+            seconds_since_progress=rate.seconds_since_progress if copying else 0.0,
             max_rate=record.max_rate,
             started=record.started,
             finished=record.finished,

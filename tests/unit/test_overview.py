@@ -98,6 +98,14 @@ def test_what_does_not_run_has_neither_rate_nor_time_left() -> None:
         assert (one.points_per_second, one.eta_seconds, one.seconds_since_progress) == (None, None, 0.0)
 
 
+def test_no_progress_is_none_to_worry_about_once_every_chunk_is_done() -> None:
+    assert overview(RECORD, CHUNKS, 180, 180).seconds_since_progress == 2.0
+
+    done = [chunk(index, state=State.DONE, acknowledged=100) for index in range(5)]
+
+    assert overview(RECORD, done, 500, 500).seconds_since_progress == 0.0
+
+
 def test_a_plan_that_still_grows_is_never_all_done() -> None:
     done = [chunk(0, state=State.DONE, acknowledged=100)]
 
