@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The packages of the Milvus servers conflict: each gets a folder of its own.
 MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
-
+# The tests in a browser take the distribution's.
 BROWSER := $(VENV)/.browser
 
 .PHONY: demo test test_unit test_integration lint fmt clean

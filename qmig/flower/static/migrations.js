@@ -3,7 +3,7 @@
 (function () {
     "use strict";
 
-    const LOOK_EVERY = 2000;
+    const LOOK_EVERY = 2000, STALE_AFTER = 15000;
     const page = document.getElementById("migrations-page");
     const list = document.getElementById("migrations");
     const template = document.getElementById("migration-template");
@@ -493,6 +493,8 @@
     // The page
 
     const cards = new Map();
+    // What the feed read last, and when it was first seen here: its clock need not be this one.
+    const news = {time: null, since: 0};
 
     function update(data) {
         const rank = (one) => ORDER.indexOf(one.state);
@@ -532,7 +534,11 @@
             }
             const data = await answer.json();
             update(data);
-            tell(data.problem || "Live", !data.problem);
+            if (data.time !== news.time) {
+                Object.assign(news, {time: data.time, since: performance.now()});
+            }
+            const stale = performance.now() - news.since > STALE_AFTER ? "no news since " + clock(data.time) : null;
+            tell(data.problem || stale || "Live", !data.problem && !stale);
         } catch (error) {
             tell("Flower does not answer: " + error.message, false);
         }
