@@ -127,6 +127,7 @@ class ChunkCopy(ChunkWork):
             rejected=self._rejected,
             bytes=self._bytes,
             retries=self._retries,
+            retry_reasons=dict(self._retry_reasons),
             waiting=None,
         )
         if write.next_key is not None:
