@@ -14,7 +14,8 @@ from qmig.embedded.redis import find_redis_server, free_port
 from tests.certificates import Authority
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, create, dense_params, fill, simple_points
-from tests.integration.test_flower import tasks, until_listening
+from tests.flower_process import until_listening
+from tests.integration.test_flower import tasks
 from tests.refusals import assert_refused
 
 # With what a URL has to escape.

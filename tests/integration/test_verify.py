@@ -35,7 +35,7 @@ from tests.contents import (
     sparse_vector,
 )
 from tests.integration.test_rejects import BAD, MEBIBYTE, fill_source, large, through
-from tests.integration.test_resume import SLOWLY, record_of, until
+from tests.migrating import SLOWLY, record_of, until
 from tests.wire_proxy import WireProxy
 
 POINTS = 1500
