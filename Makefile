@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The packages of the Milvus servers conflict: each gets a folder of its own.
 MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
+# The tests in a browser take the distribution's.
+BROWSER := $(VENV)/.browser
 
 .PHONY: demo test test_unit test_integration test_faults lint fmt clean
 
 demo: $(STAMP) $(VENV)/milvus/.lite
 	@$(BIN)/qmig demo
 
-test: $(STAMP) $(MILVUS)
+test: $(STAMP) $(MILVUS) $(BROWSER)
 	$(BIN)/pytest
 
 test_unit: $(STAMP)
@@ -44,4 +46,9 @@ $(VENV)/milvus/.%: tests/milvus/requirements-%.txt $(STAMP)
 	@mkdir -p $(@D)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target $(VENV)/milvus/$* --requirement $< || \
 		echo "no Milvus server '$*' for this platform; its tests are skipped" >&2
+	@touch $@
+
+$(BROWSER): $(STAMP)
+	@command -v chromium >/dev/null || ./install.sh chromium || \
+		echo "no Chromium; the tests in a browser are skipped" >&2
 	@touch $@

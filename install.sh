@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the virtual environment and sees to a redis-server. What is missing from the system is installed
-# where this user may install Debian packages, and named otherwise.
+# where this user may install Debian packages, and named otherwise. `install.sh PACKAGE` installs one of these.
 set -eu
 
 debian_package() {
@@ -14,6 +14,10 @@ debian_package() {
     fi
 }
 
+if [ $# -gt 0 ]; then
+    debian_package "$1" "$1; install it from your system's packages"
+    exit
+fi
 if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "qmig needs Python 3.11 or later, $PYTHON is $("$PYTHON" --version 2>&1); run: make PYTHON=python3.12" >&2
     exit 1

@@ -1,6 +1,7 @@
 """What copying and verifying a chunk have in common: waiting with the lease kept, trying again, and its end."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ class ChunkWork:
         self._ends = ends
         self._throttle = throttle
         self._retries = lease.chunk.retries
+        self._retry_reasons = Counter(lease.chunk.retry_reasons)
 
     def run(self) -> ChunkRecord:
         """Work to the chunk's end and return its last record.
@@ -145,6 +147,8 @@ class ChunkWork:
         return retrying(self._ends.options.retry_for, **hooks)(attempt)
 
     def _note_retry(self, state: Any) -> None:
+        error = state.outcome.exception()
         self._retries += 1
-        log.warning("chunk %d: %s; trying again", self._lease.chunk.index, state.outcome.exception())
-        self._lease.advance(retries=self._retries, waiting=str(state.outcome.exception()))
+        self._retry_reasons[error.reason] += 1
+        log.warning("chunk %d: %s; trying again", self._lease.chunk.index, error)
+        self._lease.advance(retries=self._retries, retry_reasons=dict(self._retry_reasons), waiting=str(error))

@@ -130,14 +130,16 @@ class Connection:
         status, details = error.code(), " ".join((error.details() or "").split())
         if self.endpoint.tls and (reason := fault(details)):
             # Certificates are renewed while servers run.
-            return TransientError(explanation(self.endpoint, self.role, reason, self._skip_tls_verification))
+            message = explanation(self.endpoint, self.role, reason, self._skip_tls_verification)
+            return TransientError(message, reason=f"{self.role} certificate")
         message = f"{self.role} {self.endpoint.url}: {details or status.name}"
         if any(sign in details.lower() for sign in TOO_LARGE):
             return MessageTooLargeError(message)
         if status == grpc.StatusCode.INVALID_ARGUMENT or MORE_THAN_A_MINUTES_WRITES in details:
             return NotFoundError(message) if NO_SHARD_KEY.search(details) else ContentsRefusedError(message)
         if status in TRANSIENT or NO_REPLICA_ANSWERS in details:
-            return TransientError(message, _retry_after(error))
+            reason = f"{self.role} {status.name.lower().replace('_', ' ')}"
+            return TransientError(message, _retry_after(error), reason)
         if status == grpc.StatusCode.NOT_FOUND:
             return NotFoundError(message)
         if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):

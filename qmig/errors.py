@@ -18,14 +18,18 @@ class TerminalError(QmigError):
 
 
 class TransientError(QmigError):
-    """Trying again may succeed; `retry_after` is the wait in seconds that the server asked for, if it did."""
+    """Trying again may succeed; `retry_after` is the wait in seconds that the server asked for, if it did.
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    `reason` is the class of what went wrong in a word or two, for counting.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, reason: str = "other") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.reason = reason
 
-    def __reduce__(self) -> tuple[type["TransientError"], tuple[str, float | None]]:
-        return (type(self), (str(self), self.retry_after))
+    def __reduce__(self) -> tuple[type["TransientError"], tuple[str, float | None, str]]:
+        return (type(self), (str(self), self.retry_after, self.reason))
 
 
 class NotFoundError(TerminalError):

@@ -66,8 +66,8 @@ class ChunkRecord:
 
     Keys are texts (see `qmig.wire.keys`), None an open end. `offset` is the next key to read. `beat` counts the
     owner's signs of life, `deaths` the owners in a row that were gone without having moved the offset. `read`,
-    `acknowledged` and `rejected` count points, `bytes` those of the upserts. A verification reads the keys of one
-    `side` and leaves its `findings`.
+    `acknowledged` and `rejected` count points, `bytes` those of the upserts; `retry_reasons` the retries by the class
+    of what went wrong. A verification reads the keys of one `side` and leaves its `findings`.
     """
 
     migration: str
@@ -87,6 +87,7 @@ class ChunkRecord:
     claims: int = 0
     deaths: int = 0
     retries: int = 0
+    retry_reasons: dict[str, int] = field(default_factory=dict)
     waiting: str | None = None
     error: str | None = None
     seconds: float = 0.0

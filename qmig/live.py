@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from qmig.figures import duration
 from qmig.ledger import State
 from qmig.progress import Progress
 
@@ -93,7 +94,7 @@ class LiveView:
         """The time that is left; nothing before there is a rate to tell it from."""
         if rate <= 0 or len(self._samples) < 4 or progress.points >= progress.total:
             return ""
-        return f"  {_duration((progress.total - progress.points) / rate)} left"
+        return f"  {duration((progress.total - progress.points) / rate)} left"
 
     def _picture(self, progress: Progress) -> Group:
         points, size = self._rates()
@@ -102,7 +103,7 @@ class LiveView:
             Text(self._title, style="bold", overflow="ellipsis", no_wrap=True),
             ProgressBar(total=1.0, completed=progress.share, width=24),
             f"{progress.share:.0%}",
-            _duration(time.monotonic() - self._began),
+            duration(time.monotonic() - self._began),
         )
         states = " · ".join(
             f"{progress.states[state]:,} {state}"
@@ -135,9 +136,3 @@ class LiveView:
         if len(progress.running) > SHOWN_WORKERS:
             lines.append(Text(f"  and {len(progress.running) - SHOWN_WORKERS} more workers", style="dim"))
         return Group(*lines)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -12,6 +12,8 @@ from qmig.sources import part_title
 
 # Raised when a task's fields change their meaning; a worker refuses what it does not know.
 VERSION = 3
+# Digits of a 64-bit number, with a sign.
+LONGEST_NUMBER = 20
 MIGRATE_CHUNK = "migrate_chunk"
 TEND_MIGRATION = "tend_migration"
 # Where tasks wait for workers that have no secret; those with one have queues of their own.
@@ -75,10 +77,25 @@ class ChunkTask(MigrationTask):
 
 def chunk_title(record: MigrationRecord, chunk: ChunkRecord) -> str:
     """A chunk for a person: which of how many, its part and its range."""
+    return f"chunk {chunk.index + 1:,}/{record.chunks:,}{chunk_range(record, chunk)}"
+
+
+def chunk_range(record: MigrationRecord, chunk: ChunkRecord) -> str:
+    """The part of the source, if it has parts, and the range of keys."""
     part = ""
     if chunk.part is not None:
-        part = f" · {part_title(Migration.from_json(record.definition), chunk.part)}"
-    return f"chunk {chunk.index + 1}/{record.chunks}{part} · ids {chunk.start or '…'} to {chunk.end or '…'}"
+        # A shard key is JSON; its quotes are not for a title.
+        title = part_title(Migration.from_json(record.definition), chunk.part.strip('"'))
+        part = f" · {title}"
+    return f"{part} · ids {_key(chunk.start)}–{_key(chunk.end)}"
+
+
+def _key(key: str | None) -> str:
+    """A key of the source: a number with its digits in groups, an open end as an ellipsis."""
+    if key is None:
+        return "…"
+    is_number = len(key) <= LONGEST_NUMBER and key.isascii() and key.removeprefix("-").isdigit()
+    return f"{int(key):,}" if is_number and str(int(key)) == key else key
 
 
 def shown_as(record: MigrationRecord, chunk: ChunkRecord) -> dict[str, str]:

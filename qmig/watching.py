@@ -1,7 +1,5 @@
 """Watching a migration in the ledger: where it stands, whoever works at it."""
 
-from dataclasses import replace
-
 from qmig.balance import Balance
 from qmig.errors import TerminalError
 from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
@@ -24,6 +22,8 @@ class Watch:
         self._finished = Progress(0, 0)
         self._unfinished: dict[int, ChunkRecord] = {}
         self._running = 0
+        # The chunks that the last look read, all that may have changed since the one before.
+        self.read: list[ChunkRecord] = []
 
     def look(self) -> Progress:
         """The migration as it stands, and `found` its record. TerminalError where it is not in the ledger."""
@@ -36,7 +36,8 @@ class Watch:
             window = window[: LOOK_AHEAD + 2 * self._running]
         window += range(self._known, record.chunks)
         self._known = record.chunks
-        for chunk in self._ledger.chunks(self._migration, window):
+        self.read = self._ledger.chunks(self._migration, window)
+        for chunk in self.read:
             self._unfinished[chunk.index] = chunk
             if chunk.finished:
                 self._finished.add(chunk)
@@ -57,16 +58,8 @@ class Watch:
         return Balance(**(self.found.books or {}))
 
     def _progress(self, record: MigrationRecord) -> Progress:
-        finished = self._finished
-        progress = replace(
-            finished,
-            chunks=record.chunks,
-            total=record.expected,
-            max_rate=record.max_rate,
-            states=finished.states.copy(),
-            running=[],
-            failed=list(finished.failed),
-        )
+        progress = self._finished.copy()
+        progress.chunks, progress.total, progress.max_rate = record.chunks, record.expected, record.max_rate
         for chunk in self._unfinished.values():
             progress.add(chunk)
         return progress

@@ -73,7 +73,8 @@ class Writer:
         response = api.PointsOperationResponse.FromString(upsert.call.result())
         if not completed(response):
             status = api.UpdateStatus.Name(response.result.status)
-            raise TransientError(f"target {self._server.endpoint.url}: an upsert ended as {status}")
+            message = f"target {self._server.endpoint.url}: an upsert ended as {status}"
+            raise TransientError(message, reason="target upsert not completed")
 
     def _send(self, request: bytes, points: int) -> Upsert:
         return Upsert(request, points, self._server.start(self._upsert, request))

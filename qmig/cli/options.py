@@ -125,9 +125,8 @@ def ca_cert_option(role: str) -> Callable[[Function], Function]:
     )
 
 
-def target_options(command: Function) -> Function:
-    """Where the ledger is."""
-    for decorator in (
+def _target_options(required: bool) -> Callable[[Function], Function]:
+    decorators = (
         option(
             "--migration-offsets-collection-name",
             "--migration.offsets-collection",
@@ -155,13 +154,23 @@ def target_options(command: Function) -> Function:
             "target_url",
             envvar="QMIG_TARGET_URL",
             show_envvar=True,
-            required=True,
+            required=required,
             metavar="URL",
             help="gRPC URL of the target, http://host:6334 or https://…",
         ),
-    ):
-        command = decorator(command)
-    return command
+    )
+
+    def decorate(command: Function) -> Function:
+        for decorator in decorators:
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+# Where the ledger is.
+target_options = _target_options(required=True)
+optional_target_options = _target_options(required=False)
 
 
 broker_option = option(

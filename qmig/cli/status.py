@@ -1,20 +1,37 @@
-"""`qmig status`: where migrations stand, from the ledger alone."""
+"""`qmig status`: all that there is to know of a migration, from the ledger alone."""
 
 from typing import Any
 
 import click
 
-from qmig.cli.steering import migration_argument, open_ledger
+from qmig.cli.options import option
+from qmig.cli.steering import json_option, migration_argument, open_ledger
 
 
 @click.command()
 @migration_argument
-def status(migration: str | None, **where: Any) -> None:
-    """Say where a migration stands, from the ledger alone; without a MIGRATION, every one in the ledger.
+@json_option
+@option("--watch", "watch", is_flag=True, help="Go on until the migration ends, or Ctrl-C; JSON is a line a look.")
+def status(migration: str | None, as_json: bool, watch: bool, **where: Any) -> None:
+    """Say where a migration stands, from the ledger alone.
 
-    MIGRATION is its id or a unique beginning of it.
+    MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one. The rate is
+    over the last minute that this command has watched: while the migration is running it looks twice, two seconds
+    apart.
     """
-    from qmig.status import describe_status
+    from qmig.lookup import find_migration
+    from qmig.observing import Observer, watched
+    from qmig.overview import Overview, to_json
+    from qmig.printing import Picture
+    from qmig.status import status_picture
 
-    with open_ledger(**where) as ledger:
-        click.echo(describe_status(ledger, migration))
+    with open_ledger(**where) as ledger, Picture(changing=watch) as picture:
+        record = find_migration(ledger, migration)
+        for overviews in watched(Observer(ledger, record.migration)):
+            overview: Overview = overviews[0]
+            if as_json:
+                click.echo(to_json(overview, indent=None if watch else 2))
+            else:
+                picture.show(status_picture(overview))
+            if not watch or overview.has_ended:
+                break

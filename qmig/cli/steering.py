@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from qmig.cli.options import global_options, skips_tls_verification, target_options
+from qmig.cli.options import global_options, option, skips_tls_verification, target_options
 
 if TYPE_CHECKING:
     from qmig.ledger import Ledger
@@ -19,6 +19,9 @@ def migration_argument(command: Function) -> Function:
     for decorator in (global_options, target_options, click.argument("migration", required=False)):
         command = decorator(command)
     return command
+
+
+json_option = option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @contextmanager

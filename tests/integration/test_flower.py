@@ -1,7 +1,6 @@
 """A stock Flower shows the fleet's chunks as tasks that a person can read, with live progress."""
 
 import json
-import socket
 import sys
 import time
 import urllib.error
@@ -12,36 +11,16 @@ from typing import Any
 import pytest
 
 from qmig.embedded.processes import ChildProcess
-from qmig.embedded.redis import free_port
 from tests.conftest import Ends
 from tests.contents import create, dense_params, fill, simple_points
-
-PATIENCE = 60.0
+from tests.flower_process import PATIENCE, flower_process
 
 
 @pytest.fixture
 def flower(fleet: str) -> Iterator[str]:
     """`qmig flower` on the shared fleet; its URL."""
-    port = free_port()
-    command = [sys.executable, "-m", "qmig", "flower", "--port", str(port)]
-    env = {"QMIG_BROKER_URL": fleet, "FLOWER_UNAUTHENTICATED_API": "true"}
-    process = ChildProcess(command, name="flower", env=env)
-    until_listening(process, port)
-    yield f"http://127.0.0.1:{port}"
-    process.stop()
-
-
-def until_listening(process: ChildProcess, port: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except ConnectionRefusedError:
-            assert process.running, process.read_stderr()
-            assert time.monotonic() < deadline, f"Flower does not listen within {PATIENCE:g} s"
-            time.sleep(0.1)
-        else:
-            return
+    with flower_process(env={"QMIG_BROKER_URL": fleet, "FLOWER_UNAUTHENTICATED_API": "true"}) as url:
+        yield url
 
 
 def tasks(flower: str) -> list[dict[str, Any]]:
@@ -84,17 +63,11 @@ def test_chunks_are_readable_tasks_with_live_progress(flower: str, fleet: str, e
 
 
 def test_flower_listens_on_loopback_only_and_its_api_is_closed(fleet: str) -> None:
-    port = free_port()
-    environment = {"QMIG_BROKER_URL": fleet, "FLOWER_UNAUTHENTICATED_API": ""}
-    command = [sys.executable, "-m", "qmig", "flower", "--port", str(port)]
-    process = ChildProcess(command, name="flower", env=environment)
-    try:
-        until_listening(process, port)
+    with flower_process(env={"QMIG_BROKER_URL": fleet, "FLOWER_UNAUTHENTICATED_API": ""}) as url:
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            tasks(f"http://127.0.0.1:{port}")
-        with open(f"/proc/{process.pid}/net/tcp", encoding="ascii") as file:
+            tasks(url)
+        port = int(url.rpartition(":")[2])
+        with open("/proc/self/net/tcp", encoding="ascii") as file:
             listening = [line.split()[1] for line in file if line.split()[3] == "0A"]
         addresses = {entry.split(":")[0] for entry in listening if int(entry.split(":")[1], 16) == port}
         assert addresses == {"0100007F"}
-    finally:
-        process.stop()

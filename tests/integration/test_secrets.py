@@ -9,6 +9,7 @@ import threading
 import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import psutil
@@ -23,7 +24,8 @@ from qmig.migration import Endpoint
 from qmig.sealing import new_secret
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, create, dense_params, fill, new_name, simple_points
-from tests.integration.test_flower import until_listening
+from tests.flower_process import until_listening
+from tests.migrating import until
 from tests.refusals import assert_nothing_written, assert_refused
 
 PATIENCE = 60.0
@@ -143,6 +145,7 @@ def browse(flower: str) -> str:
         "/api/tasks",
         "/api/workers?refresh=1",
         "/api/queues/length",
+        "/migrations",
     ]
     pages = []
     for path in paths:
@@ -151,7 +154,21 @@ def browse(flower: str) -> str:
     tasks, workers = json.loads(pages[4]), json.loads(pages[5])
     assert workers
     assert len(tasks) >= 3
-    for path in [*(f"/task/{one}" for one in tasks), *(f"/worker/{one}" for one in workers)]:
+    migrations: list[dict[str, Any]] = []
+
+    def seen() -> bool:
+        with urllib.request.urlopen(f"{flower}/migrations/data", timeout=30) as answer:
+            migrations[:] = json.load(answer)["migrations"]
+        return any(one["state"] == "done" for one in migrations)
+
+    until(seen, "the page showing the migration")
+    paths = [
+        *(f"/task/{one}" for one in tasks),
+        *(f"/worker/{one}" for one in workers),
+        "/migrations/data",
+        *(f"/migrations/{one['id']}/chunks/0" for one in migrations),
+    ]
+    for path in paths:
         with urllib.request.urlopen(flower + path, timeout=30) as answer:
             pages.append(answer.read().decode())
     return "\n".join(pages)
@@ -174,7 +191,11 @@ def test_a_fleet_shows_no_secret_anywhere(locked: Ends, way: str) -> None:
         worker = start("worker", "--concurrency", "1", "--trace", **secret)
         worker.wait_for_log("ready.")
         port = free_port()
-        flower = start("flower", "--port", str(port), "--trace", FLOWER_UNAUTHENTICATED_API="true")
+        ledger = [
+            "--target-url", locked.target.endpoint.url, "--migration-offsets-collection-name", locked.ledger,
+        ]  # fmt: skip
+        open_api = {"FLOWER_UNAUTHENTICATED_API": "true", "TARGET_API_KEY": KEYS["TARGET_API_KEY"]}
+        flower = start("flower", "--port", str(port), *ledger, "--trace", **open_api)
         until_listening(flower, port)
         migrate = ["qdrant", *locked.arguments, *options, "-c", "--chunk-size", "100", "--trace"]
         coordinator = start(*migrate, **env)
@@ -312,7 +333,7 @@ def test_status_takes_the_targets_key(locked: Ends, qmig: Run) -> None:
     for result in (qmig(*command, env=KEYS), qmig(*command, *OPTIONS[2:])):
         assert result.returncode == 0, result.stderr
         assert "done  100%" in result.stdout
-        assert "300/~300 points" in result.stdout
+        assert "300 of 300 expected" in result.stdout
 
 
 def test_secret_prints_a_new_one_each_time(qmig: Run) -> None:

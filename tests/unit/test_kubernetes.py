@@ -95,7 +95,7 @@ def test_every_part_of_qmig_knows_the_broker_and_those_that_need_it_the_secret()
         assert order.index("REDIS_PASSWORD") < order.index(BROKER_VARIABLE)
 
 
-@pytest.mark.parametrize("name", ["worker", "migration"])
+@pytest.mark.parametrize("name", ["worker", "flower", "migration"])
 def test_commands_that_containers_run_exist(name: str) -> None:
     command, *arguments = container(name)["args"]
     known = qmig.get_command(None, command)  # type: ignore[arg-type]

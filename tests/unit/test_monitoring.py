@@ -10,20 +10,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from qmig.flower.metrics import GAUGES, WORKERS
+
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana.json"
 ALERTS = ROOT / "deploy" / "alerts.yml"
-METRICS = {
-    "qmig_points_total",
-    "qmig_points_copied",
-    "qmig_bytes_copied",
-    "qmig_chunks",
-    "qmig_chunk_retries_total",
-    "qmig_points_per_second",
-    "qmig_seconds_since_progress",
-    "qmig_migration_state",
-    "qmig_workers",
-}
+METRICS = {WORKERS[0], *(gauge.name for gauge in GAUGES)}
 
 
 @pytest.fixture(scope="module")

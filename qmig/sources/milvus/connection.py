@@ -104,7 +104,7 @@ class MilvusConnection(Connection):
         if status.code == DATABASE_NOT_FOUND:
             raise TerminalError(f"{message}; check --source-database")
         if status.retriable or status.code in TRANSIENT_CODES or status.error_code in TRANSIENT_ERROR_CODES:
-            raise TransientError(message)
+            raise TransientError(message, reason=f"{self.role} busy")
         raise TerminalError(message)
 
     def error(self, error: grpc.RpcError) -> QmigError:

@@ -1,0 +1,35 @@
+"""`qmig list`: every migration in a ledger."""
+
+from typing import Any
+
+import click
+
+from qmig.cli.options import global_options, target_options
+from qmig.cli.steering import json_option, open_ledger
+
+
+@click.command()
+@target_options
+@json_option
+@global_options
+def list(as_json: bool, **where: Any) -> None:
+    """List every migration in a ledger: its ends, where it stands, its rate, when it was started and finished.
+
+    Where one is running, the ledger is looked at twice, two seconds apart, for the rate.
+    """
+    from qmig.listing import list_picture
+    from qmig.lookup import migrations
+    from qmig.observing import Observer, watched
+    from qmig.overview import to_json
+    from qmig.printing import Picture
+
+    with open_ledger(**where) as ledger:
+        there = migrations(ledger)
+        overviews = next(watched(Observer(ledger)))
+        if as_json:
+            click.echo(to_json(overviews))
+        elif there:
+            with Picture() as picture:
+                picture.show(list_picture(overviews))
+        else:
+            click.echo(f"no migrations in the ledger {ledger.name!r} at {ledger.server.endpoint.url}")

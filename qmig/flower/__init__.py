@@ -1,0 +1,1 @@
+"""qmig inside Flower: the page Migrations, and qmig's own figures beside Flower's."""

@@ -1,0 +1,215 @@
+"""Where migrations stand: `qmig list` and `qmig status`, for people and as JSON, from the ledger alone."""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from qmig.embedded.processes import ChildProcess
+from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
+from qmig.migration import Endpoint, Migration, Source, Target
+from qmig.observing import Observer
+from tests.conftest import Ends, Run
+from tests.migrating import POINTS, SLOWLY, fill_source, own_fleet, record_of, start, until_copied, until_state
+
+# A migration of some twelve seconds: there is time to look at it.
+LIMITED = [*SLOWLY, "--max-rate", "500"]
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+TERMINAL = {"FORCE_COLOR": "1", "COLUMNS": "80", "LINES": "40", "TERM": "xterm-256color"}
+
+
+def where(ends: Ends) -> list[str]:
+    return ["--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name", ends.ledger]
+
+
+def as_json(result: Any) -> Any:
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def done(ends: Ends, migrate: Run) -> Ends:
+    fill_source(ends)
+    result = migrate("-c", "--chunk-size", "1500")
+    assert result.returncode == 0, result.stderr
+    return ends
+
+
+def test_a_finished_migration_is_listed_with_its_ends_and_its_times(done: Ends, qmig: Run) -> None:
+    (one,) = as_json(qmig("list", *where(done), "--json"))
+
+    record = record_of(done)
+    assert record is not None
+    assert one["id"] == record.migration
+    assert one["source"] == {"url": done.source.endpoint.url, "collection": done.source_name}
+    assert one["target"] == {"url": done.target.endpoint.url, "collection": done.target_name}
+    assert (one["state"], one["points"], one["expected_points"], one["share"]) == ("done", POINTS, POINTS, 1.0)
+    assert (one["started"], one["finished"]) == (record.started, record.finished)
+    assert (one["points_per_second"], one["eta_seconds"], one["workers"]) == (None, None, [])
+    assert one["chunk_map"] == "d" * record.chunks
+
+    printed = qmig("list", *where(done)).stdout
+    for text in (one["id"][:8], "done", f"{done.source_name} at", f"→ {done.target_name} at", "6,000", "100%"):
+        assert text in printed
+    assert "\x1b" not in printed
+
+
+def test_status_says_the_same_as_list(done: Ends, qmig: Run) -> None:
+    (listed,) = as_json(qmig("list", *where(done), "--json"))
+
+    assert as_json(qmig("status", *where(done), "--json")) == listed
+    assert as_json(qmig("status", listed["id"][:6], *where(done), "--json")) == listed
+    printed = qmig("status", *where(done)).stdout
+    for text in ("done  100%", listed["id"], "6,000 of 6,000 expected", "4 done", "retries    0"):
+        assert text in printed
+    assert "\x1b" not in printed
+
+
+def test_the_target_may_come_from_the_environment(done: Ends, qmig: Run) -> None:
+    env = {"QMIG_TARGET_URL": done.target.endpoint.url}
+    name = ["--migration-offsets-collection-name", done.ledger]
+
+    for command in ("list", "status"):
+        assert qmig(command, *name, env=env).stdout == qmig(command, *where(done)).stdout
+
+
+@pytest.mark.parametrize("command", ["list", "status"])
+def test_a_terminal_of_80_columns_is_enough(done: Ends, qmig: Run, command: str) -> None:
+    result = qmig(command, *where(done), env=TERMINAL)
+
+    assert result.returncode == 0, result.stderr
+    assert "\x1b[" in result.stdout
+    lines = ESCAPES.sub("", result.stdout).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("6,000" in line for line in lines)
+    assert any("done" in line for line in lines)
+
+
+def test_while_it_runs_status_shows_rate_time_left_and_workers(ends: Ends, qmig: Run) -> None:
+    fill_source(ends)
+    with own_fleet() as (broker, _):
+        running = start(ends, *LIMITED, broker=broker.url)
+        until_copied(ends, 300)
+        one = as_json(qmig("status", *where(ends), "--json"))
+        printed = qmig("status", *where(ends)).stdout
+        running.stop(timeout=60)
+
+    assert one["state"] == "running"
+    assert 0 < one["points"] < POINTS
+    assert one["points_per_second"] > 0
+    assert one["bytes_per_second"] > 0
+    assert 2 <= one["rate_seconds"] < 10
+    assert one["eta_seconds"] > 0
+    assert one["chunk_states"]["running"] == 2
+    assert len(one["workers"]) == 2
+    assert sum(worker["share"] for worker in one["workers"]) == pytest.approx(1.0)
+    assert all(worker["chunk"]["state"] == "running" for worker in one["workers"])
+    for text in ("points/s", "left ", "2 running", "host/process", f"{one['workers'][0]['host']}/"):
+        assert text in printed
+
+
+def test_a_migration_at_rest_says_why_its_chunks_wait(ends: Ends, qmig: Run) -> None:
+    fill_source(ends)
+    with own_fleet() as (broker, _):
+        running = start(ends, *LIMITED, broker=broker.url)
+        until_copied(ends, 300)
+        assert qmig("pause", *where(ends)).returncode == 0
+        one = as_json(qmig("status", *where(ends), "--json"))
+        running.stop(timeout=60)
+    assert one["state"] == "paused"
+    assert one["waiting_chunks"][-1]["why"] == "the migration is paused"
+
+    stopped = as_json(qmig("status", *where(ends), "--json"))
+
+    assert stopped["state"] == "stopped"
+    assert stopped["waiting_chunks"] == [
+        {"chunks": stopped["chunk_states"]["pending"], "why": "the migration is stopped"}
+    ]
+    assert (stopped["points_per_second"], stopped["eta_seconds"]) == (None, None)
+
+
+def test_watched_it_is_told_again_and_again_until_the_end(ends: Ends) -> None:
+    fill_source(ends)
+    with own_fleet() as (broker, _):
+        running = start(ends, *LIMITED, broker=broker.url)
+        until_copied(ends, 300)
+        command = [sys.executable, "-m", "qmig", "status", *where(ends), "--watch", "--json"]
+        watching = ChildProcess(command, name="qmig status")
+        until_state(ends, State.DONE)
+        assert watching.wait(60) == 0, watching.read_stderr()
+        assert running.wait(60) == 0
+
+    seen = [json.loads(line) for line in watching.read_stdout().splitlines()]
+    points = [one["points"] for one in seen]
+    assert len(seen) >= 2
+    assert points == sorted(points)
+    assert [seen[0]["state"], seen[-1]["state"]] == ["running", "done"]
+    assert seen[-1]["points"] == POINTS
+
+
+class CountingLedger(Ledger):
+    """Counts the chunks that are read."""
+
+    read = 0
+
+    def chunks(self, migration: str, indexes: Sequence[int]) -> list[ChunkRecord]:
+        self.read += len(indexes)
+        return super().chunks(migration, indexes)
+
+
+def test_what_is_finished_in_a_large_plan_is_read_once(ends: Ends) -> None:
+    migration = Migration(
+        Source("qdrant", Endpoint("source.invalid", 6334), "large"),
+        Target(ends.target.endpoint, "large", ends.ledger),
+    )
+    ledger = CountingLedger(ends.target, ends.ledger)
+    ledger.create()
+    chunks = [
+        ChunkRecord(migration.id, index, None, None, None, aim=10, acknowledged=10, state=State.DONE)
+        for index in range(19_000)
+    ]
+    chunks += [ChunkRecord(migration.id, index, None, None, None, aim=10) for index in range(19_000, 20_000)]
+    ledger.save_chunks(chunks)
+    record = MigrationRecord(
+        migration.id, migration.title, migration.to_json(), planned=True, chunks=20_000, expected=200_000
+    )
+    ledger.save_migration(record)
+    observer = Observer(ledger)
+
+    (first,) = observer.look()
+    after_first = ledger.read
+    ledger.update_migration(migration.id, waiting="something")
+    claimed = ledger.claim(chunks[19_000], "host/1/2/3/4")
+    (second,) = observer.look()
+    after_second = ledger.read
+
+    assert claimed is not None
+    assert (first.points, first.chunk_map) == (190_000, "d" * 19_000 + "w" * 1_000)
+    assert after_first == 20_000
+    assert (second.chunk_map[18_999:19_002], second.workers[0].process) == ("drw", 1)
+    assert after_second - after_first < 100
+    ledger.update_migration(migration.id, state=State.DONE)
+    observer.look()
+    read = ledger.read
+    observer.look()
+    assert ledger.read == read
+
+
+def test_a_plan_with_a_hole_does_not_hide_the_other_migrations(done: Ends, qmig: Run) -> None:
+    migration = Migration(
+        Source("qdrant", Endpoint("source.invalid", 6334), "broken"),
+        Target(done.target.endpoint, "broken", done.ledger),
+    )
+    ledger = Ledger(done.target, done.ledger)
+    ledger.save_migration(
+        MigrationRecord(migration.id, migration.title, migration.to_json(), chunks=3, started=time.time())
+    )
+
+    good, broken = as_json(qmig("list", *where(done), "--json"))
+
+    assert (good["state"], good["problem"]) == ("done", None)
+    assert "lacks 3 chunks" in broken["problem"]

@@ -1,0 +1,76 @@
+"""A rate is over the last minute that was watched, and there is none before there is one."""
+
+from dataclasses import replace
+
+import pytest
+
+from qmig.ledger import ChunkRecord, State
+from qmig.rates import Rate, Sample, WorkerRates
+
+
+def rate_of(*samples: tuple[float, int]) -> Rate:
+    rate = Rate()
+    for time, points in samples:
+        rate.add(Sample(time, points, 10 * points))
+    return rate
+
+
+@pytest.mark.parametrize("samples", [(), ((5.0, 100),), ((5.0, 100), (5.5, 200))])
+def test_there_is_no_rate_before_two_looks_some_time_apart(samples: tuple[tuple[float, int], ...]) -> None:
+    assert rate_of(*samples).per_second == (None, None)
+
+
+def test_points_and_bytes_a_second() -> None:
+    rate = rate_of((5.0, 100), (7.0, 300))
+
+    assert rate.per_second == (100.0, 1000.0)
+    assert rate.seconds == 2.0
+
+
+def test_what_is_more_than_a_minute_ago_does_not_count() -> None:
+    fast_then_slow = [(float(second), 1000 * second) for second in range(31)]
+    fast_then_slow += [(float(second), 30_000 + second - 30) for second in range(31, 120)]
+
+    rate = rate_of(*fast_then_slow)
+
+    assert rate.per_second[0] == pytest.approx(1.0)
+    assert 59 <= rate.seconds <= 60
+
+
+def test_looks_far_apart_still_give_a_rate() -> None:
+    assert rate_of((0.0, 0), (200.0, 1000), (400.0, 4000)).per_second[0] == 15.0
+
+
+def test_fewer_points_than_before_are_a_new_beginning() -> None:
+    rate = rate_of((0.0, 0), (10.0, 5000), (12.0, 0))
+    assert rate.per_second == (None, None)
+
+    rate.add(Sample(14.0, 50, 500))
+
+    assert rate.per_second == (25.0, 250.0)
+
+
+def test_seconds_since_the_last_point_came() -> None:
+    assert rate_of((0.0, 7)).seconds_since_progress == 0.0
+    assert rate_of((0.0, 7), (90.0, 7), (100.0, 7)).seconds_since_progress == 100.0
+    assert rate_of((0.0, 7), (90.0, 8), (100.0, 8)).seconds_since_progress == 10.0
+
+
+def test_points_are_their_workers_who_had_the_chunk_last() -> None:
+    rates = WorkerRates()
+    first, second, third = (ChunkRecord("m", index, None, None, None, acknowledged=1000) for index in range(3))
+    a, b = "host/1/x/y/z", "host/2/x/y/z"
+
+    rates.add(0.0, [replace(first, owner=a, state=State.RUNNING), second, third])
+    assert rates.per_second == {}
+    rates.add(
+        2.0,
+        [
+            replace(first, acknowledged=1500, state=State.DONE),
+            replace(second, acknowledged=1100, owner=b, state=State.RUNNING),
+        ],
+    )
+    assert rates.per_second == {"host/1": 250.0, "host/2": 50.0}
+    # Another worker took it over; the first gave no more sign of life.
+    rates.add(4.0, [replace(second, acknowledged=1400, owner=a, state=State.RUNNING)])
+    assert rates.per_second == {"host/1": 200.0, "host/2": 25.0}

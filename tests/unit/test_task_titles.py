@@ -1,0 +1,33 @@
+"""A chunk's title in Flower: which of how many, its part, its range."""
+
+import pytest
+
+from qmig.ledger import ChunkRecord, MigrationRecord
+from qmig.migration import Endpoint, Migration, Source, Target
+from qmig.task import chunk_title, shown_as
+
+
+def record(kind: str) -> MigrationRecord:
+    migration = Migration(Source(kind, Endpoint("a", 1), "products"), Target(Endpoint("b", 2), "products_v2"))
+    return MigrationRecord(migration.id, migration.title, migration.to_json(), chunks=1400)
+
+
+@pytest.mark.parametrize(
+    ("part", "start", "end", "title"),
+    [
+        ('"eu"', "1500000", "1550000", "chunk 31/1,400 · shard key eu · ids 1,500,000–1,550,000"),
+        ("7", None, "20", "chunk 31/1,400 · shard key 7 · ids …–20"),
+        (None, "99", None, "chunk 31/1,400 · ids 99–…"),
+        (None, "0a0b-uuid", "007", "chunk 31/1,400 · ids 0a0b-uuid–007"),
+        (None, str(2**64 - 1), "9" * 5000, f"chunk 31/1,400 · ids 18,446,744,073,709,551,615–{'9' * 5000}"),
+    ],
+)
+def test_a_chunk_of_a_qdrant(part: str | None, start: str | None, end: str | None, title: str) -> None:
+    assert chunk_title(record("qdrant"), ChunkRecord("m", 30, part, start, end)) == title
+
+
+def test_a_chunk_of_a_milvus_with_negative_keys() -> None:
+    chunk = ChunkRecord("m", 0, "north", "-5000", "12")
+
+    assert chunk_title(record("milvus"), chunk) == "chunk 1/1,400 · partition north · ids -5,000–12"
+    assert shown_as(record("milvus"), chunk)["argsrepr"] == "products → products_v2"
