@@ -107,9 +107,8 @@ class Overview:
 
     Times are seconds since 1970. Rates are over the last `rate_seconds`, a minute at most, that whoever tells this
     has watched; they are None unless it runs, and `eta_seconds` is None before there is one. `waiting` is what the
-    migration as a whole waits for. `findings` are what a verification found.
-    `chunk_map` has a letter a chunk, see `qmig.progress.LETTERS`. `problem` says
-    why the chunks could not be read.
+    migration as a whole waits for, `findings` what a verification found. `chunk_map` has a letter a chunk, see
+    `qmig.progress.LETTERS`. `problem` says why the chunks could not be read.
     """
 
     id: str
@@ -134,6 +133,7 @@ class Overview:
     finished: float | None
     waiting: str | None
     error: str | None
+    findings: dict[str, Any] | None
     planned: bool
     chunks: int
     chunk_states: dict[str, int]
@@ -144,7 +144,6 @@ class Overview:
     retries: int
     retry_reasons: dict[str, int]
     chunk_map: str
-    findings: dict[str, Any] | None = None
     problem: str | None = None
 
     @property
@@ -191,6 +190,7 @@ class Overview:
             finished=record.finished,
             waiting=record.waiting,
             error=record.error,
+            findings=record.findings,
             planned=record.planned,
             chunks=record.chunks,
             chunk_states={state: count for state, count in sorted(progress.states.items()) if count},
@@ -201,7 +201,6 @@ class Overview:
             retries=progress.retries,
             retry_reasons=dict(progress.retry_reasons),
             chunk_map=progress.letters.decode(),
-            findings=record.findings,
             problem=problem,
         )
 

@@ -56,6 +56,7 @@ def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
     (record,) = ledger.migrations()
     (chunk,) = ledger.chunks(record.migration, range(record.chunks))
     assert chunk.retries > 0
+    assert chunk.retry_reasons == {f"{'source' if refused == SCROLL else 'target'} unavailable": chunk.retries}
     assert chunk.waiting is None
 
 

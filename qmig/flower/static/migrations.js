@@ -21,6 +21,9 @@
     const ORDER = ["running", "preparing", "paused", "failed", "stopped", "cancelled", "done"];
     const OPEN = ["running", "preparing", "paused", "failed"];
 
+    // What a verification may have found.
+    const FINDINGS = ["missing", "different", "extra", "rejected", "repaired"];
+
     // Figures
 
     function number(value) {
@@ -382,6 +385,11 @@
             if (migration.rejected_points) {
                 const text = number(migration.rejected_points) + " points were skipped: qmig rejects " + migration.id;
                 failed.push(element("li", "is-waiting", text));
+            }
+            if (migration.findings) {
+                const found = FINDINGS.filter((kind) => migration.findings[kind])
+                    .map((kind) => number(migration.findings[kind]) + " " + kind).join(", ");
+                failed.push(element("li", found ? "" : "is-good", "found: " + (found || "all of them equal")));
             }
             const waiting = migration.waiting ? [element("li", "is-waiting", "waiting: " + migration.waiting)] : [];
             this.say("problems", ...failed, ...waiting);
