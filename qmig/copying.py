@@ -127,7 +127,6 @@ class ChunkCopy(ChunkWork):
             rejected=self._rejected,
             bytes=self._bytes,
             retries=self._retries,
-            retry_reasons=dict(self._retry_reasons),
             waiting=None,
         )
         if write.next_key is not None:

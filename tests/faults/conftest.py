@@ -79,14 +79,14 @@ def disturbed(stand: Stand) -> Iterator[DisturbedEnds]:
 @pytest.fixture
 def source_answers(stand: Stand) -> Iterator[Answering]:
     """Stands before the source and answers some calls itself."""
-    with Answering(f"127.0.0.1:{stand.servers['source'].port}") as answering:
+    with Answering(stand.servers["source"].port) as answering:
         yield answering
 
 
 @pytest.fixture
 def target_answers(stand: Stand) -> Iterator[Answering]:
     """Stands before the target and answers some calls itself."""
-    with Answering(f"127.0.0.1:{stand.servers['target'].port}") as answering:
+    with Answering(stand.servers["target"].port) as answering:
         yield answering
 
 
