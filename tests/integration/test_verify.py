@@ -502,9 +502,12 @@ def test_status_attach_and_another_migrate_know_a_verification(
     verify()
     record = record_of(migrated)
     assert record is not None
-    status = qmig("status", *where(migrated)).stdout
-    assert f"verify {record.title}  done" in status
-    attached = qmig("attach", *where(migrated), Migration.from_json(record.definition).verification_id)
+    verification = Migration.from_json(record.definition).verification_id
+    status = qmig("status", *where(migrated), verification).stdout
+    assert f"verify {record.title}  verification done" in status
+    assert "found" in status
+    assert "1 missing" in status
+    attached = qmig("attach", *where(migrated), verification)
     assert "missing 1: 7\n" in attached.stdout
     again = migrate("-c", "--restart-migration")
     assert again.returncode == 0, again.stderr
