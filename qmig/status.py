@@ -8,7 +8,6 @@ from rich.text import Text
 
 from qmig.figures import duration, megabytes, moment, percent, short_duration
 from qmig.findings import Findings
-from qmig.ledger import Work
 from qmig.listing import STYLES
 from qmig.overview import ChunkOverview, Overview
 
@@ -21,7 +20,7 @@ def status_picture(overview: Overview) -> Group:
     """Where the migration stands."""
     head = Text.assemble(
         (overview.title, "bold"),
-        f"  {'verification ' if overview.work == Work.VERIFY else ''}",
+        "  ",
         (overview.state, STYLES.get(overview.state, "")),
         f"  {percent(overview.share)}",
     )

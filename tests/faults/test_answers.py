@@ -94,7 +94,7 @@ def test_waiting_chunk_says_why_in_the_status_in_flower_and_in_the_live_view(
         status += ("--migration-offsets-collection-name", refused.ledger)
 
         until(lambda: any(chunk.waiting for chunk in chunks_of(refused)), "a chunk that says why it waits")
-        until(lambda: why.removeprefix("waiting: ") in qmig(*status).stdout, "the reason in the status")
+        until(lambda: f"{role} {answers.url}: {REASON}" in qmig(*status).stdout, "the reason in the status")
         until(lambda: any(why in text for text in told), "the reason in Flower's events")
         until(lambda: why in running.read_stderr(), "the reason in the live view")
         answers.mend()

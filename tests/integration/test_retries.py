@@ -47,7 +47,7 @@ def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
         text=True,
     ) as process:
         where = ("--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name", ends.ledger)
-        wait_until(lambda: "waiting: " in (said := qmig("status", *where).stdout) and "away for a test" in said)
+        wait_until(lambda: "away for a test" in qmig("status", *where).stdout)
         proxies[refused].refuse = lambda _path, _request: None
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors

@@ -348,7 +348,7 @@
         updateHead(migration) {
             const end = (one) => one.collection + " at " + one.url;
             const steered = STEERED[migration.state] || [];
-            this.say("title", (migration.work === "verify" ? "Verification of " : "") + migration.title);
+            this.say("title", migration.title);
             this.say("state", migration.state);
             this.say("limit", migration.max_rate && !migration.finished ? "limited to " + number(migration.max_rate) + " points/s" : "");
             this.say("ends", end(migration.source) + " → " + end(migration.target) + " · " + migration.id);
