@@ -89,7 +89,7 @@ def _balance_chunks(books: Balance, chunks: Sequence[ChunkRecord]) -> None:
     for chunk in chunks:
         if chunk.read != chunk.acknowledged + chunk.rejected:
             books.errors.append(
-                f"chunk {chunk.index}: {chunk.read:,} points read, {chunk.acknowledged:,} acknowledged, "
+                f"chunk {chunk.index + 1}: {chunk.read:,} points read, {chunk.acknowledged:,} acknowledged, "
                 f"{chunk.rejected:,} rejected"
             )
 

@@ -68,7 +68,7 @@ class ChunkCopy(ChunkWork):
     def _finish(self) -> ChunkRecord:
         if self._read != self._acknowledged + self._rejected:
             raise TerminalError(
-                f"chunk {self._lease.chunk.index}: {self._read} points read, {self._acknowledged} acknowledged, "
+                f"chunk {self._lease.chunk.index + 1}: {self._read} points read, {self._acknowledged} acknowledged, "
                 f"{self._rejected} rejected; the books do not balance"
             )
         return super()._finish()

@@ -227,6 +227,6 @@ def _why(chunk: ChunkRecord) -> str:
 
 
 def _failures(failed: list[ChunkRecord]) -> str:
-    shown = "; ".join(f"chunk {chunk.index}: {chunk.error}" for chunk in failed[:SHOWN_FAILURES])
+    shown = "; ".join(f"chunk {chunk.index + 1}: {chunk.error}" for chunk in failed[:SHOWN_FAILURES])
     more = f"; and {len(failed) - SHOWN_FAILURES} more" if len(failed) > SHOWN_FAILURES else ""
     return f"{len(failed)} chunks failed, the others are done: {shown}{more}. The same command tries them again"

@@ -35,8 +35,8 @@ def rejects(migration: str | None, as_json: bool, **where: Any) -> None:
     elif console.is_terminal:
         table = Table("point", "chunk", "reason")
         for one in found:
-            table.add_row(Text(one.point), str(one.chunk), Text(one.reason))
+            table.add_row(Text(one.point), str(one.chunk + 1), Text(one.reason))
         console.print(table)
     else:
         for one in found:
-            click.echo(f"{one.point}  chunk {one.chunk}  {one.reason}")
+            click.echo(f"{one.point}  chunk {one.chunk + 1}  {one.reason}")

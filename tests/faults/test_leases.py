@@ -95,7 +95,7 @@ def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
             until(lambda claims=claims: chunk_at(disturbed).claims == claims, "a claim")  # type: ignore[misc]
             worker_at_work(disturbed).kill()
         assert running.wait(PATIENCE) == 1
-        assert f"chunk 0: {MOST_DEATHS} workers in a row died" in running.read_stderr()
+        assert f"chunk 1: {MOST_DEATHS} workers in a row died" in running.read_stderr()
         stand.mend()
         again = qmig("qdrant", *disturbed.arguments, broker=redis_server.url)
         assert again.returncode == 0, again.stderr
