@@ -6,8 +6,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from qmig.errors import TerminalError
-from qmig.ledger import MigrationRecord, Work
 from qmig.migration import Endpoint, Migration
+from qmig.records import MigrationRecord, Work
 from qmig.sealing import SECRET_VARIABLE, Credentials, has_secret, seal, unseal
 
 Read = TypeVar("Read")

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import Migration, Routing
 from qmig.plan import holes
+from qmig.records import ChunkRecord, MigrationRecord
 from qmig.sources import Source, part_title
 from qmig.sources.qdrant import QdrantSource
 from qmig.target import present_ids

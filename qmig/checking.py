@@ -12,7 +12,7 @@ from qmig.chunk_work import ChunkWork
 from qmig.ends import Ends
 from qmig.findings import REJECTED, Checks, Findings
 from qmig.lease import Lease
-from qmig.ledger import MigrationRecord
+from qmig.records import MigrationRecord
 from qmig.sources import Batch
 from qmig.throttle import Throttle
 

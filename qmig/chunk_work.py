@@ -10,7 +10,7 @@ from qmig.connections import retrying
 from qmig.ends import Ends
 from qmig.errors import ContentsRefusedError, MessageTooLargeError, MigrationStoppedError, QmigError, TerminalError
 from qmig.lease import BEAT_SECONDS, Lease
-from qmig.ledger import ChunkRecord, State
+from qmig.records import ChunkRecord, State
 from qmig.sources import Batch, Read
 from qmig.throttle import Throttle
 from qmig.writing import Upsert

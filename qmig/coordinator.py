@@ -16,9 +16,10 @@ from qmig.connections import Server
 from qmig.errors import ChunkLostError, TransientError
 from qmig.fleet import Fleet
 from qmig.following import LOOK_EVERY, Follower, View
-from qmig.ledger import Ledger, MigrationRecord, State
+from qmig.ledger import Ledger
 from qmig.migration import Migration
 from qmig.planning import Planner
+from qmig.records import MigrationRecord, State
 from qmig.rejects import retry_rejects
 from qmig.routing import Router
 from qmig.sealing import Credentials

@@ -9,8 +9,8 @@ from qmig.chunk_work import ChunkWork
 from qmig.ends import Ends
 from qmig.errors import ContentsRefusedError, QmigError, TerminalError
 from qmig.lease import Lease
-from qmig.ledger import ChunkRecord
 from qmig.migration import FAIL
+from qmig.records import ChunkRecord
 from qmig.rejects import RejectRecord, forget_rejects_ahead, save_rejects
 from qmig.sources import Unfit
 from qmig.throttle import Throttle

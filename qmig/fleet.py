@@ -13,9 +13,9 @@ from kombu.exceptions import OperationalError
 from qmig import __version__
 from qmig.broker import normalized
 from qmig.errors import TransientError, UsageError
-from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import redacted
 from qmig.noticeboard import Noticeboard, SignedIn
+from qmig.records import ChunkRecord, MigrationRecord
 from qmig.sealing import SECRET_VARIABLE, has_secret, secret_name
 from qmig.task import MIGRATE_CHUNK, QUEUE, TEND_MIGRATION, VERSION, ChunkTask, MigrationTask, shown_as
 

@@ -6,8 +6,9 @@ from typing import NoReturn, Protocol
 
 from qmig.errors import Interrupted, TerminalError, TransientError
 from qmig.fleet import Fleet
-from qmig.ledger import Ledger, State
+from qmig.ledger import Ledger
 from qmig.progress import Progress
+from qmig.records import State
 from qmig.watching import Watch
 
 # Seconds between two looks at the ledger: often in a short run, and at no cost that counts in a long one.

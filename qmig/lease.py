@@ -26,7 +26,8 @@ from qmig.errors import (
     TransientError,
     UnrecordedError,
 )
-from qmig.ledger import NOBODY, ChunkRecord, Ledger, State
+from qmig.ledger import Ledger
+from qmig.records import NOBODY, ChunkRecord, State
 
 # Seconds between two beats: what a kill -9 repeats at most, with the batch in flight.
 BEAT_SECONDS = 1.0

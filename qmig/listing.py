@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qmig.figures import moment, percent
-from qmig.ledger import State, Work
 from qmig.overview import End, Overview
+from qmig.records import State, Work
 
 STYLES = {State.RUNNING: "blue", State.DONE: "green", State.FAILED: "red", State.PAUSED: "yellow"}
 SHOWN_ID = 8

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qmig.figures import duration
-from qmig.ledger import State
 from qmig.progress import Progress
+from qmig.records import State
 
 # Seconds between two plain lines, and over which a rate is taken.
 PLAIN_EVERY = 5.0

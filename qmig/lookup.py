@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from qmig.errors import TerminalError, UsageError
-from qmig.ledger import Ledger, MigrationRecord, Work
+from qmig.ledger import Ledger
 from qmig.migration import DEFAULT_PORTS, Endpoint, Migration
+from qmig.records import MigrationRecord, Work
 
 
 def migrations(ledger: Ledger) -> list[MigrationRecord]:

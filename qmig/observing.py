@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator
 
 from qmig.errors import TerminalError
-from qmig.ledger import Ledger, MigrationRecord, State
+from qmig.ledger import Ledger
 from qmig.overview import Overview
 from qmig.progress import Progress
 from qmig.rates import Rate, Sample, WorkerRates
+from qmig.records import MigrationRecord, State
 from qmig.watching import ENDED, Watch
 
 # Seconds between two looks.

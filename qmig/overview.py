@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qmig.ledger import ChunkRecord, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.progress import RETRYING, Progress
 from qmig.rates import Rate, worker_of
+from qmig.records import ChunkRecord, MigrationRecord, State
 from qmig.watching import ENDED
 
 # Why chunks that no worker has stay where they are, by the migration's state.

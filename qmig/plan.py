@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import ceil
 
 from qmig.errors import TerminalError
-from qmig.ledger import ChunkRecord
+from qmig.records import ChunkRecord
 from qmig.sources import Source
 
 # A chunk costs some 15 ms of its own; below this size that would show.

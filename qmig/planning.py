@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from qmig.errors import ChunkLostError
 from qmig.lease import LEASE_SECONDS, new_owner, owner_is_dead
-from qmig.ledger import NOBODY, ChunkRecord, Ledger, MigrationRecord, State
+from qmig.ledger import Ledger
 from qmig.plan import cut, make_outline
+from qmig.records import NOBODY, ChunkRecord, MigrationRecord, State
 from qmig.sources import Source
 
 # Chunks that the ledger gets at once, at most.

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from qmig.ledger import ChunkRecord, State
+from qmig.records import ChunkRecord, State
 
 # The state of a running chunk whose worker waits to try something again.
 RETRYING = "retrying"

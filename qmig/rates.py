@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from qmig.ledger import ChunkRecord
+from qmig.records import ChunkRecord
 
 # Seconds over which a rate is taken, unless two looks are further apart, and from which on there is one.
 RATE_OVER = 60.0

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from qmig.findings import DIFFERENT, EXTRA, MISSING, REJECTED, Checks
-from qmig.ledger import MigrationRecord
 from qmig.migration import Migration
+from qmig.records import MigrationRecord
 from qmig.verification import Verdict
 
 

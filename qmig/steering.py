@@ -7,7 +7,8 @@ batch on every host, and needs neither a coordinator nor the broker.
 import uuid
 
 from qmig.errors import UsageError
-from qmig.ledger import Ledger, MigrationRecord, State
+from qmig.ledger import Ledger
+from qmig.records import MigrationRecord, State
 
 
 def pause(ledger: Ledger, record: MigrationRecord) -> None:

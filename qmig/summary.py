@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from qmig.balance import Balance
-from qmig.ledger import MigrationRecord
 from qmig.migration import Migration
 from qmig.plan import cut, make_outline
 from qmig.progress import Progress
+from qmig.records import MigrationRecord
 from qmig.sources import part_title
 from qmig.survey import Survey
 from qmig.target.comparison import Vectors

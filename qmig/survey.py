@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from qmig import target as target_collection
 from qmig.connections import Server
 from qmig.errors import TerminalError, UsageError
-from qmig.ledger import Ledger, MigrationRecord, State
+from qmig.ledger import Ledger
 from qmig.migration import Migration, Routing
 from qmig.reachability import server_version
+from qmig.records import MigrationRecord, State
 from qmig.sources import Source
 from qmig.wire import api
 

@@ -6,8 +6,8 @@ from typing import Any, Self
 from qmig.access import read, shortened
 from qmig.errors import TerminalError
 from qmig.findings import Findings
-from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import Migration
+from qmig.records import ChunkRecord, MigrationRecord
 from qmig.sources import part_title
 
 # Raised when a task's fields change their meaning; a worker refuses what it does not know.

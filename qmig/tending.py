@@ -19,9 +19,10 @@ from qmig.errors import TerminalError, TransientError
 from qmig.findings import Findings
 from qmig.fleet import Fleet
 from qmig.lease import LEASE_SECONDS, owner_is_dead
-from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, Side, State, Work
+from qmig.ledger import Ledger
 from qmig.migration import Migration
 from qmig.noticeboard import Sighting
+from qmig.records import ChunkRecord, MigrationRecord, Side, State, Work
 from qmig.rejects import rejects_of
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource

@@ -14,9 +14,10 @@ from qmig.errors import TerminalError, UsageError
 from qmig.findings import Checks, Findings
 from qmig.fleet import Fleet
 from qmig.following import Follower, View
-from qmig.ledger import PAGE, ChunkRecord, Ledger, MigrationRecord, Side, State, Work
+from qmig.ledger import PAGE, Ledger
 from qmig.migration import Migration
 from qmig.plan import cut, make_outline
+from qmig.records import ChunkRecord, MigrationRecord, Side, State, Work
 from qmig.sealing import Credentials
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource

@@ -2,8 +2,9 @@
 
 from qmig.balance import Balance
 from qmig.errors import TerminalError
-from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
+from qmig.ledger import Ledger
 from qmig.progress import Progress
+from qmig.records import ChunkRecord, MigrationRecord, State
 
 # Chunks are queued in order, so those at work are among the first that are not finished: only so many more
 # than are running are read at each look.

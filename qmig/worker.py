@@ -17,8 +17,9 @@ from qmig.errors import MigrationStoppedError, QmigError, TerminalError, Unrecor
 from qmig.extras import ExtraSearch
 from qmig.fleet import Fleet
 from qmig.lease import Lease, new_owner, owner_is_dead
-from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, Side, State, Work
+from qmig.ledger import Ledger
 from qmig.migration import Migration
+from qmig.records import ChunkRecord, MigrationRecord, Side, State, Work
 from qmig.routing import Router
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource

@@ -10,8 +10,9 @@ import psutil
 
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.ledger import ChunkRecord, Ledger, MigrationRecord
+from qmig.ledger import Ledger
 from qmig.progress import Progress
+from qmig.records import ChunkRecord, MigrationRecord
 from tests.conftest import Ends, start_workers
 from tests.contents import contents, create, dense_params, fill, simple_points
 

@@ -26,9 +26,9 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
     from qmig.findings import Findings
     from qmig.fleet import Fleet
     from qmig.following import Follower
-    from qmig.ledger import Work
     from qmig.live import LiveView
     from qmig.lookup import find_migration
+    from qmig.records import Work
     from qmig.report import describe_verdict
     from qmig.summary import Summary
     from qmig.verification import Verdict

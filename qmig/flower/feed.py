@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from qmig.connections import Server
 from qmig.errors import QmigError, UsageError
 from qmig.flower.history import History
-from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
+from qmig.ledger import Ledger
 from qmig.migration import Endpoint
 from qmig.observing import LOOK_EVERY, Observer
 from qmig.overview import Overview
+from qmig.records import ChunkRecord, MigrationRecord, State
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """A migration's course since Flower was started, in few enough samples for a plot."""
 
-from qmig.ledger import State
 from qmig.overview import Overview
+from qmig.records import State
 
 # Samples that are kept: beyond this every other one goes, and the next come half as often.
 MOST_SAMPLES = 360

@@ -8,8 +8,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import REGISTRY, Collector
 
 from qmig.flower.feed import Feed
-from qmig.ledger import State
 from qmig.overview import Overview
+from qmig.records import State
 
 WORKERS = ("qmig_workers", "Workers that Flower knows online")
 OF_MIGRATION = ("migration", "title")

@@ -15,8 +15,9 @@ from flower.views import BaseHandler
 from qmig import steering
 from qmig.errors import QmigError
 from qmig.flower.feed import Feed
-from qmig.ledger import Ledger, MigrationRecord
+from qmig.ledger import Ledger
 from qmig.overview import ChunkOverview
+from qmig.records import MigrationRecord
 from qmig.task import chunk_range, chunk_title
 
 WITHOUT_AUTHENTICATION = (

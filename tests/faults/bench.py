@@ -14,8 +14,9 @@ import redis
 from qmig.connections import Server
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.ledger import ChunkRecord, Ledger
+from qmig.ledger import Ledger
 from qmig.migration import Endpoint
+from qmig.records import ChunkRecord
 from tests.conftest import start_workers
 from tests.contents import contents, create, dense_params, fill, new_name, simple_points
 from tests.faults.answering import Answering

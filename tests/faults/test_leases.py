@@ -15,8 +15,8 @@ from celery import Celery
 
 from qmig.access import Access
 from qmig.embedded.processes import ChildProcess
-from qmig.ledger import ChunkRecord
 from qmig.migration import Migration
+from qmig.records import ChunkRecord
 from qmig.sealing import Credentials
 from qmig.task import MIGRATE_CHUNK, QUEUE, ChunkTask
 from qmig.worker import MOST_DEATHS

@@ -13,8 +13,9 @@ from qmig.connections import Server
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.redis import free_port
-from qmig.ledger import Ledger, MigrationRecord
+from qmig.ledger import Ledger
 from qmig.migration import Endpoint, Migration, Source, Target
+from qmig.records import MigrationRecord
 from qmig.sealing import new_secret
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, count, create, delete, dense_params, exists, fill, simple_points

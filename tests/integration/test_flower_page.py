@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import free_port
 from qmig.flower.metrics import GAUGES, WORKERS
-from qmig.ledger import State
+from qmig.records import State
 from tests.conftest import Ends, Run
 from tests.flower_process import flower_process
 from tests.migrating import (

@@ -10,8 +10,8 @@ import pytest
 from qmig.connections import Server
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import find_redis_server, free_port
-from qmig.ledger import ChunkRecord, State
 from qmig.migration import Endpoint
+from qmig.records import ChunkRecord, State
 from tests.conftest import Ends
 from tests.contents import new_name
 from tests.hosts import NAMES, NAMESPACES, AddHost, Host, NamespaceHost, Network, named_hosts, why_not

@@ -9,10 +9,11 @@ import pytest
 
 from qmig.connections import Server
 from qmig.errors import ChunkLostError
-from qmig.ledger import Ledger, MigrationRecord, State
+from qmig.ledger import Ledger
 from qmig.migration import Endpoint
 from qmig.plan import holes
 from qmig.planning import Planner
+from qmig.records import MigrationRecord, State
 from qmig.sources import Boundary, Source
 from tests.conftest import Ends
 

@@ -11,7 +11,8 @@ import grpc
 import pytest
 
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.ledger import Ledger, State
+from qmig.ledger import Ledger
+from qmig.records import State
 from qmig.wire import api
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, create, dense, dense_params, fill, point, simple_points

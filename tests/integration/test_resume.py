@@ -7,7 +7,7 @@ import subprocess
 import psutil
 import pytest
 
-from qmig.ledger import State
+from qmig.records import State
 from tests.conftest import Ends, Run
 from tests.contents import contents
 from tests.migrating import (

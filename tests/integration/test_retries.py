@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from qmig.ledger import Ledger, State
+from qmig.ledger import Ledger
+from qmig.records import State
 from tests.conftest import Ends, Run
 from tests.contents import contents, create, dense_params, fill, simple_points
 from tests.integration.test_rejects import through, wait_until

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from qmig.embedded.processes import ChildProcess
-from qmig.ledger import ChunkRecord, Ledger, MigrationRecord, State
+from qmig.ledger import Ledger
 from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.observing import Observer
+from qmig.records import ChunkRecord, MigrationRecord, State
 from tests.conftest import Ends, Run
 from tests.migrating import POINTS, SLOWLY, fill_source, own_fleet, record_of, start, until_copied, until_state
 

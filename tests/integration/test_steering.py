@@ -11,8 +11,9 @@ import redis
 
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.ledger import Ledger, State
+from qmig.ledger import Ledger
 from qmig.noticeboard import WORKERS
+from qmig.records import State
 from qmig.wire import api
 from tests.conftest import Ends, Run
 from tests.migrating import (

@@ -17,9 +17,10 @@ from qmig.access import Access
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis, free_port
 from qmig.fleet import queue_name
-from qmig.ledger import Ledger, State
+from qmig.ledger import Ledger
 from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.noticeboard import MIGRATIONS
+from qmig.records import State
 from qmig.sealing import Credentials, new_secret
 from qmig.task import MIGRATE_CHUNK, QUEUE, TEND_MIGRATION, VERSION
 from tests.conftest import Ends, Run, start_workers

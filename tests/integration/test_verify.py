@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from qmig.embedded.processes import ChildProcess
-from qmig.ledger import ChunkRecord, Ledger
+from qmig.ledger import Ledger
 from qmig.migration import Migration
 from qmig.progress import Progress
+from qmig.records import ChunkRecord
 from qmig.sampling import in_share
 from qmig.wire import api
 from qmig.wire.keys import shard_key_selector

@@ -8,8 +8,8 @@ import pytest
 from qmig.access import Access
 from qmig.errors import TerminalError, UsageError
 from qmig.fleet import queue_name
-from qmig.ledger import MigrationRecord, Work
 from qmig.migration import Endpoint, Migration, Options, Source, Target, redacted
+from qmig.records import MigrationRecord, Work
 from qmig.sealing import SECRET_VARIABLE, Credentials, new_secret
 from qmig.task import QUEUE, ChunkTask, MigrationTask
 

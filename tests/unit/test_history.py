@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from qmig.flower.history import MOST_SAMPLES, History
-from qmig.ledger import State
+from qmig.records import State
 from tests.unit.test_overview import CHUNKS, RECORD, overview
 
 

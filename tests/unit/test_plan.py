@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from qmig.ledger import ChunkRecord
 from qmig.plan import CHUNKS_OF_A_LARGE_PLAN, SMALLEST_CHUNK, cut, default_chunk_size, holes, make_outline
+from qmig.records import ChunkRecord
 from qmig.sources import Boundary, Source
 from qmig.wire.keys import PointKey
 

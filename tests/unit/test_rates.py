@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from qmig.ledger import ChunkRecord, State
 from qmig.rates import Rate, Sample, WorkerRates
+from qmig.records import ChunkRecord, State
 
 
 def rate_of(*samples: tuple[float, int]) -> Rate:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from qmig.ledger import ChunkRecord, MigrationRecord
 from qmig.migration import Endpoint, Migration, Source, Target
+from qmig.records import ChunkRecord, MigrationRecord
 from qmig.task import chunk_title, shown_as
 
 
