@@ -19,7 +19,7 @@ from tests.faults.servers import qdrant_in
 from tests.migrating import PATIENCE, SLOWLY, arrived, start, until_copied
 
 DISK = "512m"
-LEFT_FREE = 16 * 2**20
+LEFT_FREE = 48 * 2**20
 # As a real server answers every write (measured on 1.18.3), those of the ledger too.
 FULL = Refusal(
     grpc.StatusCode.INTERNAL,
