@@ -33,6 +33,9 @@ from tests.migrating import (
     worker_at_work,
 )
 
+# Slow enough for a command to start, on a machine that has other things to do, before everything is copied.
+LEISURELY = [*SLOWLY, "--max-rate", "600"]
+
 
 @pytest.fixture
 def filled(ends: Ends) -> Ends:
@@ -113,7 +116,7 @@ def test_a_second_coordinator_beside_a_first_does_no_harm(filled: Ends) -> None:
 
 def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> None:
     with own_fleet() as (broker, _):
-        running = start(filled, *SLOWLY, broker=broker.url)
+        running = start(filled, *LEISURELY, broker=broker.url)
         until_copied(filled, 500)
         assert steer("pause").returncode == 0
         until(lambda: not any(chunk.owner for chunk in chunks_of(filled)), "every chunk being given back")
@@ -135,7 +138,7 @@ def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> Non
 
 def test_cancelled_it_ends_and_the_target_gets_its_settings_back(filled: Ends, steer: Run, qmig: Run) -> None:
     with own_fleet() as (broker, _):
-        running = start(filled, *SLOWLY, broker=broker.url)
+        running = start(filled, *LEISURELY, broker=broker.url)
         until_copied(filled, 500)
         assert indexing_threshold(filled) == 0
         assert steer("cancel").returncode == 0
@@ -172,7 +175,7 @@ def test_throttled_it_copies_no_more_than_that(filled: Ends, steer: Run) -> None
 
 def test_attached_from_elsewhere_it_is_seen_to_its_end(filled: Ends, qmig: Run) -> None:
     with own_fleet() as (broker, _):
-        assert qmig("qdrant", *filled.arguments, *SLOWLY, "--detach", broker=broker.url).returncode == 0
+        assert qmig("qdrant", *filled.arguments, *LEISURELY, "--detach", broker=broker.url).returncode == 0
         viewing = attach(filled)
         viewing.wait_for_log("points/s")
         leaving = attach(filled)
