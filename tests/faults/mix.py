@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.faults.answering import Refusal
 from tests.faults.bench import Bench
 from tests.faults.replies import TRANSIENT
 
@@ -180,11 +181,11 @@ def _of_server(role: str) -> dict[str, Strike]:
 
     def answer(bench: Bench, rng: random.Random) -> None:
         reply, times = TRANSIENT[rng.choice(sorted(TRANSIENT))], rng.randint(1, 20)
-        if role == "source":
-            bench.answering[role].answer("Scroll", TRANSIENT["unavailable"], times, bench.names["source"])
-        else:
+        if role == "target":
             bench.answering[role].answer("Upsert", reply, times, bench.names["target"])
             bench.answering[role].answer("SetPayload", reply, times, bench.names["ledger"])
+        elif isinstance(reply, Refusal):
+            bench.answering[role].answer("Scroll", reply, times, bench.names["source"])
 
     return {f"{role} killed": kill, f"{role} ended": end, f"{role} frozen": freeze, f"{role} refuses calls": answer}
 
