@@ -102,17 +102,11 @@ class ChunkCheck(ChunkWork, Generic[Question]):
         self._doubts.clear()
 
     def _advance(self) -> None:
-        """Move the offset past what was checked. The chunk's end is left to `finish`, in one step with its state: an
-        offset of None is the chunk's beginning."""
-        self._lease.advance(
-            offset=self._key,
-            deaths=0,
+        """Move the offset past what was checked."""
+        self._move(
+            self._key,
             read=self._read,
             acknowledged=self._read,
             bytes=self._bytes,
-            retries=self._retries,
             findings=self._findings.to_dict(),
-            waiting=None,
         )
-        if self._key is not None:
-            self._lease.keep()

@@ -140,6 +140,15 @@ class ChunkWork:
         elif not at_fault:
             self._ends.size.keep_to_points(max(part.points for part in taken))
 
+    # Progress
+
+    def _move(self, offset: str | None, **progress: Any) -> None:
+        """Move the offset past what is done. The chunk's end is left to `finish`, in one step with its state: an
+        offset of None is the chunk's beginning."""
+        self._lease.advance(offset=offset, deaths=0, retries=self._retries, waiting=None, **progress)
+        if offset is not None:
+            self._lease.keep()
+
     # Trying again
 
     def _retrying(self, attempt: Callable[[], Answer]) -> Answer:

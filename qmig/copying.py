@@ -114,20 +114,14 @@ class ChunkCopy(ChunkWork):
         return True
 
     def _advance(self, write: _Write, rejected: int = 0) -> None:
-        """Move the offset past points that are in the target. The chunk's end is left to `finish`, in one step
-        with its state: an offset of None is the chunk's beginning."""
+        """Move the offset past points that are in the target."""
         self._acknowledged += sum(upsert.points for upsert in write.upserts) + len(write.unfit) - rejected
         self._rejected += rejected
         self._bytes += sum(len(upsert.request) for upsert in write.upserts)
-        self._lease.advance(
-            offset=write.next_key,
-            deaths=0,
+        self._move(
+            write.next_key,
             read=write.read,
             acknowledged=self._acknowledged,
             rejected=self._rejected,
             bytes=self._bytes,
-            retries=self._retries,
-            waiting=None,
         )
-        if write.next_key is not None:
-            self._lease.keep()

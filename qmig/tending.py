@@ -96,12 +96,11 @@ class Tender:
             chunks = self._ledger.chunks_in(record.migration, State.RUNNING)
             if drained:
                 chunks += self._ledger.chunks_in(record.migration, State.PENDING)
-            before, now = board.sightings(record.run), board.now()
+            sightings, now = self._sightings(record, chunks)
         except TransientError:
             # While the ledger could not be read nobody could be seen alive: every lease begins anew.
             board.note_sightings(record.run, {})
             raise
-        sightings = {chunk.index: _sighting(chunk, before.get(chunk.index), now) for chunk in chunks}
         lapsed = [chunk for chunk in chunks if _has_lapsed(chunk, sightings[chunk.index], now)]
         # A task that is queued is waited for, whoever's turn it is; with nothing queued it was lost.
         abandoned = [chunk for chunk in lapsed if drained or not sightings[chunk.index].queued]
@@ -111,6 +110,11 @@ class Tender:
             sightings[chunk.index] = Sighting(chunk.state, chunk.owner, chunk.beat, now, queued=True)
         board.note_sightings(record.run, sightings)
         return len(abandoned)
+
+    def _sightings(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> tuple[dict[int, Sighting], float]:
+        """Since when each chunk has stood as it does, and the time by the same clock."""
+        before, now = self._fleet.board.sightings(record.run), self._fleet.board.now()
+        return {chunk.index: _sighting(chunk, before.get(chunk.index), now) for chunk in chunks}, now
 
     def _queue(self, record: MigrationRecord, chunks: Sequence[ChunkRecord], urgent: bool = False) -> None:
         tasks = [
@@ -194,8 +198,7 @@ class Tender:
     def _cancel(self, record: MigrationRecord) -> str:
         """Once nobody is at a chunk any more the target is left as a finished migration leaves it."""
         running = self._ledger.chunks_in(record.migration, State.RUNNING)
-        before, now = self._fleet.board.sightings(record.run), self._fleet.board.now()
-        sightings = {chunk.index: _sighting(chunk, before.get(chunk.index), now) for chunk in running}
+        sightings, now = self._sightings(record, running)
         self._fleet.board.note_sightings(record.run, sightings)
         if any(not _has_lapsed(chunk, sightings[chunk.index], now) for chunk in running):
             return "cancelled: the batches in flight may end"

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from qmig.cli.options import broker_option, quiet_option
-from qmig.cli.steering import migration_argument, open_ledger
+from qmig.cli.steering import migration_argument, open_migration
 
 
 @click.command()
@@ -27,7 +27,6 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
     from qmig.fleet import Fleet
     from qmig.following import Follower
     from qmig.live import LiveView
-    from qmig.lookup import find_migration
     from qmig.records import Work
     from qmig.report import describe_verdict
     from qmig.summary import Summary
@@ -35,11 +34,10 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
     from qmig.watching import Watch
 
     with (
-        open_ledger(**where) as ledger,
+        open_migration(migration, **where) as (ledger, record),
         Fleet(broker_url) if broker_url else nullcontext() as fleet,
         interruption() as interrupted,
     ):
-        record = find_migration(ledger, migration)
         watch = Watch(ledger, record.migration)
         began, points_before = time.monotonic(), watch.look().points
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from qmig.cli.steering import migration_argument, open_ledger
+from qmig.cli.steering import migration_argument, open_migration
 
 
 @click.command()
@@ -21,11 +21,10 @@ def rejects(migration: str | None, as_json: bool, **where: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from qmig.lookup import find_migration
     from qmig.rejects import rejects_of
 
-    with open_ledger(**where) as ledger:
-        found = rejects_of(ledger, find_migration(ledger, migration).migration)
+    with open_migration(migration, **where) as (ledger, record):
+        found = rejects_of(ledger, record.migration)
     console = Console()
     if as_json:
         for one in found:

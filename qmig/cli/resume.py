@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from qmig.cli.steering import migration_argument, open_ledger
+from qmig.cli.steering import migration_argument, open_migration
 
 
 @click.command()
@@ -15,9 +15,7 @@ def resume(migration: str | None, **where: Any) -> None:
     MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one.
     """
     from qmig import steering
-    from qmig.lookup import find_migration
 
-    with open_ledger(**where) as ledger:
-        record = find_migration(ledger, migration)
+    with open_migration(migration, **where) as (ledger, record):
         steering.resume(ledger, record)
         click.echo(f"{record.title} goes on")

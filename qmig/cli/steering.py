@@ -10,6 +10,7 @@ from qmig.cli.options import global_options, option, skips_tls_verification, tar
 
 if TYPE_CHECKING:
     from qmig.ledger import Ledger
+    from qmig.records import MigrationRecord
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,3 +39,12 @@ def open_ledger(
     with Server(endpoint, "target", target_api_key, skips_tls_verification(target=endpoint)) as server:
         server_version(server)
         yield Ledger(server, ledger)
+
+
+@contextmanager
+def open_migration(migration: str | None, **where: Any) -> "Iterator[tuple[Ledger, MigrationRecord]]":
+    """The migration that `migration_argument` means, in its ledger."""
+    from qmig.lookup import find_migration
+
+    with open_ledger(**where) as ledger:
+        yield ledger, find_migration(ledger, migration)

@@ -32,14 +32,19 @@ def away(ends: Ends, refused: str) -> object:
     return refuse
 
 
+def fill_and_refuse(ends: Ends, proxies: dict[str, WireProxy], refused: str) -> list[str]:
+    """Fill the source and refuse these calls; the arguments of a migration through the proxies."""
+    create(ends.source, ends.source_name, dense_params())
+    fill(ends.source, ends.source_name, simple_points(300))
+    proxies[refused].refuse = away(ends, refused)
+    return through(ends, proxies[SCROLL].url, proxies[UPSERT].url)
+
+
 @pytest.mark.parametrize("refused", [SCROLL, UPSERT])
 def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
     ends: Ends, proxies: dict[str, WireProxy], fleet: str, qmig: Run, refused: str
 ) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
-    proxies[refused].refuse = away(ends, refused)
-    arguments = through(ends, proxies[SCROLL].url, proxies[UPSERT].url)
+    arguments = fill_and_refuse(ends, proxies, refused)
     with subprocess.Popen(
         [sys.executable, "-m", "qmig", "qdrant", *arguments, "-c", "--chunk-size", "300"],
         env={**os.environ, "QMIG_BROKER_URL": fleet},
@@ -65,10 +70,7 @@ def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
 def test_after_the_time_that_was_asked_for_the_chunk_fails_and_says_why(
     ends: Ends, proxies: dict[str, WireProxy], fleet: str, qmig: Run, refused: str
 ) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
-    proxies[refused].refuse = away(ends, refused)
-    arguments = through(ends, proxies[SCROLL].url, proxies[UPSERT].url)
+    arguments = fill_and_refuse(ends, proxies, refused)
     result = qmig("qdrant", *arguments, "-c", "--retry-for", "1s", broker=fleet)
     assert result.returncode == 1
     assert "away for a test" in result.stderr
