@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The packages of the Milvus servers conflict: each gets a folder of its own.
 MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
+# Tests mostly wait for servers. A file is one process' own: its tests share what they have started.
+JOBS ?= 3
+PARALLEL := -n $(JOBS) --dist loadfile
 # The tests in a browser take the distribution's.
 BROWSER := $(VENV)/.browser
 
@@ -14,13 +17,13 @@ demo: $(STAMP) $(VENV)/milvus/.lite
 	@$(BIN)/qmig demo
 
 test: $(STAMP) $(MILVUS) $(BROWSER)
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test_unit: $(STAMP)
 	$(BIN)/pytest tests/unit
 
 test_integration: $(STAMP)
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest $(PARALLEL) tests/integration
 
 # Random faults in a random order: make test_faults MINUTES=5 SEED=123
 test_faults: $(STAMP)

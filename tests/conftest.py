@@ -23,11 +23,10 @@ from qmig.migration import Endpoint
 from qmig.reachability import server_version
 from qmig.wire import api
 from tests.contents import create, create_shard_key, delete, dense_params, new_name
+from tests.servers_used import ServersUsed, note_server
 
 SOURCE_VARIABLE = "QMIG_TEST_SOURCE_QDRANT"
 TARGET_VARIABLE = "QMIG_TEST_TARGET_QDRANT"
-
-_used: dict[str, str] = {}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -43,7 +42,7 @@ def _url(role: str, variable: str, directory: Path, stack: ExitStack) -> str:
         url = stack.enter_context(EmbeddedQdrant(directory)).url
     with Server(Endpoint.parse(url, variable), role) as server:
         kind = "real" if variable in os.environ else "embedded"
-        _used[role] = f"{kind} Qdrant {server_version(server)} at {url}"
+        note_server(role, f"{kind} Qdrant {server_version(server)} at {url}")
     return url
 
 
@@ -130,7 +129,7 @@ def custom_sharding(source_server: Server, target_server: Server) -> None:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[EmbeddedRedis]:
     with EmbeddedRedis() as server:
-        _used["broker"] = "Redis of its own"
+        note_server("broker", "Redis of its own")
         yield server
 
 
@@ -212,7 +211,5 @@ def plan_only(idle_broker: str, ends: Ends) -> Callable[..., None]:
     return run
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.section("servers used")
-    for role, server in sorted(_used.items()):
-        terminalreporter.line(f"{role}: {server}")
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(ServersUsed())

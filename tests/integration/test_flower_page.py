@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
-from qmig.embedded.redis import free_port
 from qmig.flower.metrics import GAUGES, WORKERS
 from qmig.records import State
 from tests.conftest import Ends, Run

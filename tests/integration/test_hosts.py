@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from qmig.connections import Server
+from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
-from qmig.embedded.redis import find_redis_server, free_port
+from qmig.embedded.redis import find_redis_server
 from qmig.migration import Endpoint
 from qmig.records import ChunkRecord, State
 from tests.conftest import Ends

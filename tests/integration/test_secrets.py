@@ -17,9 +17,10 @@ import pytest
 import redis
 
 from qmig.connections import Server
+from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
-from qmig.embedded.redis import EmbeddedRedis, free_port
+from qmig.embedded.redis import EmbeddedRedis
 from qmig.migration import Endpoint
 from qmig.sealing import new_secret
 from tests.conftest import Ends, Run, start_workers

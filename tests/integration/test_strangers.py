@@ -14,8 +14,9 @@ import pytest
 import redis
 
 from qmig.access import Access
+from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
-from qmig.embedded.redis import EmbeddedRedis, free_port
+from qmig.embedded.redis import EmbeddedRedis
 from qmig.fleet import queue_name
 from qmig.ledger import Ledger
 from qmig.migration import Endpoint, Migration, Source, Target

@@ -18,13 +18,13 @@ from pymilvus.exceptions import MilvusException
 
 from qmig.connections import Server
 from tests.contents import delete, new_name
+from tests.milvus.clients import connect
 from tests.milvus.collections import Sample, samples_for
 from tests.milvus.migrating import Migration, Run
 from tests.milvus.servers import KINDS, GivenServer, MilvusServer
+from tests.servers_used import note_server
 
 VARIABLE = "QMIG_TEST_MILVUS"
-
-_used: dict[str, str] = {}
 
 StartMilvus = Callable[[str], MilvusServer]
 
@@ -37,7 +37,8 @@ def start_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartMilv
     def start(kind: str) -> MilvusServer:
         if kind not in started:
             started[kind] = stack.enter_context(_server(kind, tmp_path_factory))
-            _used[kind] = f"{started[kind].version} at {started[kind].url} {started[kind].notice}".strip()
+            server = started[kind]
+            note_server(f"Milvus {kind}", f"{server.version} at {server.url} {server.notice}".strip())
         return started[kind]
 
     with ExitStack() as stack:
@@ -85,7 +86,7 @@ def milvus_standalone(start_milvus: StartMilvus) -> MilvusServer:
 @pytest.fixture
 def milvus_client(milvus_server: MilvusServer) -> Iterator[MilvusClient]:
     """A client of every server in turn."""
-    client = MilvusClient(milvus_server.url)
+    client = connect(milvus_server.url)
     yield client
     client.close()
 
@@ -145,23 +146,16 @@ def milvus_sample(start_milvus: StartMilvus) -> Iterator[FindSample]:
     with ThreadPoolExecutor(16) as pool:
         yield find
     if GivenServer.kind in made:
-        client = MilvusClient(os.environ[VARIABLE])
+        client = connect(os.environ[VARIABLE])
         for each in samples_for(GivenServer.kind):
             client.drop_collection(f"{each.name}_{suffix}")
         client.close()
 
 
 def _make(url: str, sample: Sample, suffix: str) -> str:
-    client = MilvusClient(url)
+    client = connect(url)
     try:
         sample.create(client, f"{sample.name}_{suffix}")
     finally:
         client.close()
     return f"{sample.name}_{suffix}"
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _used:
-        terminalreporter.section("Milvus servers used")
-    for kind, server in sorted(_used.items()):
-        terminalreporter.line(f"{kind}: {server}")

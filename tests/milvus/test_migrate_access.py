@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from pymilvus import DataType, MilvusClient
+from pymilvus import DataType
 
 from qmig.connections import Server
 from qmig.sealing import SECRET_VARIABLE, new_secret
 from tests.contents import delete, new_name
+from tests.milvus.clients import connect
 from tests.milvus.gateway import Gateway
 from tests.milvus.migrating import Migration, Run
 from tests.milvus.servers import MilvusServer, StandaloneServer
@@ -30,7 +31,7 @@ def migration(
     qmig: Run, guarded: StandaloneServer, target_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Migration]:
     monkeypatch.setenv(SECRET_VARIABLE, new_secret())
-    client = MilvusClient(guarded.url, token=f"root:{PASSWORD}")
+    client = connect(guarded.url, token=f"root:{PASSWORD}")
     names = new_name("target"), new_name("ledger")
     made = Migration(qmig, "", guarded.url, client, "guarded", target_server, *names)
     made.create(fields={"number": {"datatype": DataType.INT64}})
@@ -72,7 +73,7 @@ def test_every_call_carries_the_token_as_pymilvus_sends_it(
     monkeypatch.setenv(SECRET_VARIABLE, new_secret())
     target_name, ledger = new_name("target"), new_name("ledger")
     with Gateway(milvus_lite.url) as gateway:
-        client = MilvusClient(gateway.url, token=token)
+        client = connect(gateway.url, token=token)
         migration = Migration(qmig, "", gateway.url, client, "behind_gateway", target_server, target_name, ledger)
         migration.create(fields={"number": {"datatype": DataType.INT64}})
         migration.insert([{"pk": key, "number": key} for key in range(10)])

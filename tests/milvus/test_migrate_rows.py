@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from pymilvus import DataType, MilvusClient, MilvusException
+from pymilvus import DataType, MilvusException
 
 from qmig import migration as migrations
 from qmig.embedded.processes import ChildProcess
@@ -22,6 +22,7 @@ from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.keys import NAMESPACE
 from qmig.target import collection_names
 from tests.contents import count as points_in
+from tests.milvus.clients import connect
 from tests.milvus.migrating import Migration
 from tests.milvus.servers import MilvusServer
 
@@ -167,7 +168,7 @@ def test_a_database(migration: Migration, milvus_server: MilvusServer) -> None:
         migration.client.create_database("another")
     except MilvusException as error:
         pytest.skip(f"this server has no databases: {error}")
-    migration.client = other = MilvusClient(milvus_server.url, db_name="another")
+    migration.client = other = connect(milvus_server.url, db_name="another")
     try:
         migration.create(fields=NUMBER)
         migration.insert([{"pk": 1, "number": 7}])

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from pymilvus import DataType, MilvusClient
+from pymilvus import DataType
 
 from qmig.connections import Server
 from qmig.sealing import SECRET_VARIABLE, new_secret
 from tests.certificates import Authority
 from tests.contents import delete, exists, new_name
+from tests.milvus.clients import connect
 from tests.milvus.migrating import Migration, Run
 from tests.milvus.servers import MilvusServer, StandaloneServer
 from tests.refusals import assert_refused
@@ -44,7 +45,7 @@ def migration(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Migration]:
     monkeypatch.setenv(SECRET_VARIABLE, new_secret())
-    client = MilvusClient(tls_server.url, token=TOKEN, server_pem_path=str(authority.file))
+    client = connect(tls_server.url, token=TOKEN, server_pem_path=str(authority.file))
     names = new_name("target"), new_name("ledger")
     made = Migration(qmig, "", tls_server.url, client, "behind_tls", target_server, *names)
     made.create(fields={"number": {"datatype": DataType.INT64}})

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from pymilvus import MilvusClient
 
+from tests.milvus.clients import connect
 from tests.milvus.collections import Sample, create_clash, exact, partitions
 from tests.milvus.conftest import FindSample, StartMilvus, every_sample
 from tests.milvus.servers import KINDS, GivenServer, MilvusServer
@@ -58,14 +59,14 @@ def _some_server(kind: type[MilvusServer], directory: Path) -> MilvusServer:
 @every_kind
 def test_rows_outlive_a_restart(kind: type[MilvusServer], tmp_path: Path) -> None:
     with _some_server(kind, tmp_path) as server:
-        client = MilvusClient(server.url)
+        client = connect(server.url)
         client.create_collection("kept", dimension=4)
         client.insert("kept", ROWS)
         client.close()
         server.stop()
         assert not server.running
         server.start()
-        client = MilvusClient(server.url)
+        client = connect(server.url)
         client.load_collection("kept")
         rows = client.query("kept", filter="id >= 0", consistency_level="Strong")
         assert sorted(rows, key=lambda row: row["id"]) == ROWS
@@ -118,7 +119,7 @@ def test_a_collection_comes_back_as_it_went_in(
     kind: str, sample: Sample, start_milvus: StartMilvus, milvus_sample: FindSample
 ) -> None:
     name = milvus_sample(kind, sample)
-    client = MilvusClient(start_milvus(kind).url)
+    client = connect(start_milvus(kind).url)
     assert exact(sample.read(client, name)) == exact(sample.expected)
     client.close()
 
@@ -127,7 +128,7 @@ def test_a_collection_comes_back_as_it_went_in(
 def test_a_partition_gives_its_own_rows(kind: str, start_milvus: StartMilvus, milvus_sample: FindSample) -> None:
     sample = partitions()
     name = milvus_sample(kind, sample)
-    client = MilvusClient(start_milvus(kind).url)
+    client = connect(start_milvus(kind).url)
     for partition in ("_default", "north", "south_2"):
         expected = [row for row in sample.expected if row["partition"] == partition]
         assert exact(sample.read(client, name, partition_names=[partition])) == exact(expected)
