@@ -21,7 +21,7 @@ from qmig.writing import Upsert
 
 @dataclass(frozen=True)
 class _Write:
-    """Points on their way into the target, and rows that are none; how many were read so far, and the key after."""
+    """Points on their way into the target, and what cannot be there; how many were read so far, and the key after."""
 
     upserts: list[Upsert]
     unfit: Sequence[Unfit]
@@ -53,8 +53,9 @@ class ChunkCopy(ChunkWork):
             self._throttle.wait(len(points), lambda: self._lease.max_rate, self._lease.sleep)
             self._lease.raise_if_stopping()
             self._read += len(points) + len(unfit)
-            upserts = self._ends.writer.start(points, chunk.part)
-            self._writing = _Write(upserts, unfit, self._read, next_key)
+            upserts, strays = self._ends.writer.start(points, chunk.part)
+            rejected = [*unfit, *(self._unfit(point, reason) for point, reason in strays)]
+            self._writing = _Write(upserts, rejected, self._read, next_key)
         if self._writing is not None:
             self._acknowledge(self._writing)
 
@@ -83,23 +84,27 @@ class ChunkCopy(ChunkWork):
 
     def _acknowledge(self, write: _Write) -> None:
         """Wait until the points are in the target, and those that cannot be in it are in the ledger."""
-        rejects = [self._reject(row.key, row.point, row.reason, write) for row in write.unfit]
+        rejects = [self._reject(row, write) for row in write.unfit]
         for upsert in write.upserts:
             try:
                 self._wait_for(upsert)
             except ContentsRefusedError as refused:
                 for point, reason in self._isolated(upsert, refused):
-                    name = PointKey.of(point_id(point)).text
-                    rejects.append(self._reject(self._ends.source.key_of(point), name, str(reason), write))
+                    rejects.append(self._reject(self._unfit(point, str(reason)), write))
         self._retrying(partial(save_rejects, self._ends.ledger, rejects))
         self._advance(write, len(rejects))
 
-    def _reject(self, key: str, point: str, reason: str, write: _Write) -> RejectRecord:
+    def _unfit(self, point: bytes, reason: str) -> Unfit:
+        return Unfit(self._ends.source.key_of(point), PointKey.of(point_id(point)).text, reason)
+
+    def _reject(self, row: Unfit, write: _Write) -> RejectRecord:
         """The record of a point that cannot be copied; TerminalError where that is to fail the chunk."""
         if self._ends.options.on_error == FAIL:
-            raise TerminalError(f"point {point} cannot be copied: {reason}; --on-error skip copies the others")
+            raise TerminalError(
+                f"point {row.point} cannot be copied: {row.reason}; --on-error skip copies the others"
+            )
         chunk = self._lease.chunk
-        return RejectRecord(chunk.migration, chunk.index, chunk.part, key, point, reason, write.read)
+        return RejectRecord(chunk.migration, chunk.index, chunk.part, row.key, row.point, row.reason, write.read)
 
     def _is_in_target(self, write: _Write) -> bool:
         """On the way out the batch in flight may end, but nothing is sent again."""

@@ -102,15 +102,16 @@ def _copy(reject: RejectRecord, chunk: ChunkRecord, source: Source, writer: Writ
             return unfit.reason
     points = [point for point in batch.points if source.key_of(point) == reject.key]
 
-    def write() -> None:
-        for upsert in writer.start(points, reject.part):
+    def write() -> str | None:
+        upserts, strays = writer.start(points, reject.part)
+        for upsert in upserts:
             writer.check(upsert)
+        return next((reason for _, reason in strays), None)
 
     try:
-        attempts(write)
+        return attempts(write)
     except ContentsRefusedError as error:
         return str(error)
-    return None
 
 
 def _settle(ledger: Ledger, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> int:

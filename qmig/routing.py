@@ -1,13 +1,22 @@
 """Which shard key of the target a point goes to."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from qmig.errors import TerminalError
 from qmig.migration import Routing
 from qmig.wire import api
-from qmig.wire.keys import PointKey, shard_key_text
-from qmig.wire.passthrough import payload_value, point_id
+from qmig.wire.keys import shard_key_text
+from qmig.wire.passthrough import payload_value
+
+
+@dataclass(frozen=True)
+class Routed:
+    """Serialized `PointStruct`s by their shard key as text, None is no shard key; and those that can go nowhere, each
+    with the reason."""
+
+    groups: dict[str | None, Sequence[bytes]]
+    strays: Sequence[tuple[bytes, str]] = field(default=())
 
 
 class Router:
@@ -27,36 +36,43 @@ class Router:
         """Whether a point has the shard key that it has in the source."""
         return self._custom and self._routing == Routing()
 
-    def groups(self, points: Sequence[bytes], part: str | None) -> list[tuple[str | None, Sequence[bytes]]]:
-        """Serialized `PointStruct`s that were read from `part`, by their shard key as text; None is no shard key.
+    def route(self, points: Sequence[bytes], part: str | None) -> Routed:
+        """Where serialized `PointStruct`s that were read from `part` go.
 
         An empty range has no group: a Qdrant refuses a request without points.
         """
         if not points:
-            return []
+            return Routed({})
         if not self._custom:
-            return [(None, points)]
+            return Routed({None: points})
         if self._routing.shard_key is not None:
-            return [(shard_key_text(api.ShardKey(keyword=self._routing.shard_key)), points)]
+            return Routed({shard_key_text(api.ShardKey(keyword=self._routing.shard_key)): points})
         if self._routing.shard_key_field is None:
-            return [(part, points)]
-        groups: dict[str | None, list[bytes]] = {}
-        for point in points:
-            groups.setdefault(shard_key_text(self._field_key(point)), []).append(point)
-        return list(groups.items())
+            return Routed({part: points})
+        return _by_field(points, self._routing.shard_key_field)
 
-    def _field_key(self, point: bytes) -> api.ShardKey:
-        name = self._routing.shard_key_field or ""
+
+def _by_field(points: Sequence[bytes], name: str) -> Routed:
+    groups: dict[str | None, list[bytes]] = {}
+    strays = []
+    for point in points:
         value = payload_value(point, name)
-        if value is not None and value.HasField("string_value") and value.string_value:
-            return api.ShardKey(keyword=value.string_value)
-        if value is not None and value.HasField("integer_value") and value.integer_value >= 0:
-            return api.ShardKey(number=value.integer_value)
+        key = None if value is None else _shard_key(value)
+        if key is not None:
+            groups.setdefault(shard_key_text(key), []).append(point)
+            continue
         found = "is missing" if value is None else f"holds {_shown(value)}"
-        raise TerminalError(
-            f"point {PointKey.of(point_id(point)).text}: its payload field {name!r} {found}; "
-            "--target-shard-key-field needs a non-empty string or a non-negative integer in every point"
-        )
+        needed = "a non-empty string or a non-negative integer"
+        strays.append((point, f"its payload field {name!r} {found}; --target-shard-key-field needs {needed}"))
+    return Routed({**groups}, strays)
+
+
+def _shard_key(value: api.Value) -> api.ShardKey | None:
+    if value.HasField("string_value") and value.string_value:
+        return api.ShardKey(keyword=value.string_value)
+    if value.HasField("integer_value") and value.integer_value >= 0:
+        return api.ShardKey(number=value.integer_value)
+    return None
 
 
 def _shown(value: Any) -> str:

@@ -30,7 +30,7 @@ class ChunkVerification(ChunkCheck[list[Request]]):
 
     def _request(self, points: Sequence[bytes]) -> list[Request]:
         requests: list[Request] = []
-        for key, group in self._ends.router.groups(points, self._part):
+        for key, group in self._ends.router.route(points, self._part).groups.items():
             ids = [raw_id(point) for point in group]
             start = partial(self._ends.target.start_get, key, ids)
             requests.append((key, ids, self._retrying(start)))
@@ -104,12 +104,15 @@ class ChunkVerification(ChunkCheck[list[Request]]):
 
     def _repair(self, points: Sequence[bytes]) -> None:
         """Copy the points again, and count those that are the same then."""
-        for upsert in self._ends.writer.start(points, self._part):
+        upserts, strays = self._ends.writer.start(points, self._part)
+        refusals = list(strays)
+        for upsert in upserts:
             try:
                 self._wait_for(upsert)
             except ContentsRefusedError as refused:
-                for point, reason in self._isolated(upsert, refused):
-                    self._findings.refused = self._findings.refused or f"{self._name(point)}: {reason}"
+                refusals += [(point, str(reason)) for point, reason in self._isolated(upsert, refused)]
+        for point, reason in refusals:
+            self._findings.refused = self._findings.refused or f"{self._name(point)}: {reason}"
         stored = self._stored(self._request(points))
         for point in points:
             found = stored.get(raw_id(point))

@@ -35,12 +35,16 @@ class Writer:
         self._upsert = server.raw_method(UPSERT)
         self._headers: dict[str | None, bytes] = {}
 
-    def start(self, points: Sequence[bytes], part: str | None) -> list[Upsert]:
-        """Send serialized `PointStruct`s that were read from `part`; one request a shard key."""
-        return [
-            self._send(upsert_request(self._header(key), group), len(group))
-            for key, group in self._router.groups(points, part)
+    def start(self, points: Sequence[bytes], part: str | None) -> tuple[list[Upsert], Sequence[tuple[bytes, str]]]:
+        """Send serialized `PointStruct`s that were read from `part`; one request a shard key.
+
+        Also the points for which there is no shard key, each with the reason.
+        """
+        routed = self._router.route(points, part)
+        upserts = [
+            self._send(upsert_request(self._header(key), group), len(group)) for key, group in routed.groups.items()
         ]
+        return upserts, routed.strays
 
     def send_again(self, upsert: Upsert) -> Upsert:
         """Send the same request once more."""

@@ -29,7 +29,7 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Unfit:
-    """A row of the source that cannot become a point: its key, the id that the point would have, and why."""
+    """What the source has and the target cannot have: its key, the id that the point has or would have, and why."""
 
     key: str
     point: str

@@ -1,5 +1,6 @@
 """Custom sharding: what is under a shard key stays under it, repeats of an id under other keys included."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -143,6 +144,13 @@ def test_target_shard_key_refuses_repeats_with_their_count(ends: Ends, migrate: 
     assert not exists(ends.target, ends.ledger)
 
 
+def arrived_under(ends: Ends, *keys: int) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for key in keys:
+        found |= contents(ends.target, ends.target_name, str(key))
+    return found
+
+
 @pytest.mark.parametrize(("field", "keys"), [("tenant", [0, 1, 2]), ("name", ["even", "odd"])])
 def test_target_shard_key_field_sends_a_point_where_its_payload_says(
     ends: Ends, migrate: Run, field: str, keys: list[int | str]
@@ -197,8 +205,40 @@ def test_a_point_that_says_no_shard_key_is_named(
 
     assert result.returncode == 1
     [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert f"point 4711: its payload field 'tenant' {said}" in line
+    assert f"point 4711 cannot be copied: its payload field 'tenant' {said}" in line
+    assert "--target-shard-key-field needs a non-empty string or a non-negative integer" in line
     assert "Traceback" not in result.stderr
+
+
+def test_points_that_say_no_shard_key_are_skipped_and_copied_once_they_say_one(
+    ends: Ends, migrate: Run, qmig: Run, fleet: str
+) -> None:
+    create(ends.source, ends.source_name, dense_params())
+    homeless = {10: {}, 20: {"tenant": 1.5}, 21: {"tenant": ""}}
+    fill(ends.source, ends.source_name, under("", 100, 0))
+    fill(ends.source, ends.source_name, [point(key, dense([0, 0, 0, 1]), said) for key, said in homeless.items()])
+    create_custom_target(ends)
+    routed = ["--target-shard-key-field", "tenant", "--chunk-size", "40"]
+
+    result = migrate(*routed, "--on-error", "skip")
+
+    assert result.returncode == 3, result.stderr
+    where = ["--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name", ends.ledger]
+    listed = qmig("rejects", *where, "--json").stdout.splitlines()
+    rejects = {one["point"]: one["reason"] for one in map(json.loads, listed)}
+    assert rejects.keys() == {"10", "20", "21"}
+    assert rejects["10"].startswith("its payload field 'tenant' is missing; --target-shard-key-field needs ")
+    there = contents(ends.source, ends.source_name)
+    assert arrived_under(ends, 0, 1, 2) == {key: data for key, data in there.items() if key not in rejects}
+    verified = qmig("verify", *where, broker=fleet)
+    assert "rejected 3: 10, 20, 21\n" in verified.stdout
+
+    fill(ends.source, ends.source_name, [one for one in under("", 100, 0) if one.id.num in homeless])
+    result = migrate(*routed, "--on-error", "skip", "--retry-rejects")
+
+    assert result.returncode == 0, result.stderr
+    assert arrived_under(ends, 0, 1, 2) == contents(ends.source, ends.source_name)
+    assert qmig("verify", *where, broker=fleet).returncode == 0
 
 
 def test_a_source_without_repeats_goes_into_an_automatically_sharded_target(ends: Ends, migrate: Run) -> None:
