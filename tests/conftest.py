@@ -83,11 +83,20 @@ class Ends:
     @property
     def arguments(self) -> list[str]:
         """What every call of `qmig qdrant` between them says."""
+        return self.through()
+
+    def through(self, source: str | None = None, target: str | None = None) -> list[str]:
+        """The same by way of these URLs, such as those of proxies."""
         return [
-            "--source-url", self.source.endpoint.url, "--source-collection", self.source_name,
-            "--target-url", self.target.endpoint.url, "--target-collection", self.target_name,
+            "--source-url", source or self.source.endpoint.url, "--source-collection", self.source_name,
+            "--target-url", target or self.target.endpoint.url, "--target-collection", self.target_name,
             "--migration-offsets-collection-name", self.ledger,
         ]  # fmt: skip
+
+    @property
+    def where(self) -> list[str]:
+        """Where the ledger is, as the other commands are told."""
+        return ["--target-url", self.target.endpoint.url, "--migration-offsets-collection-name", self.ledger]
 
 
 @pytest.fixture
@@ -186,10 +195,12 @@ def qmig() -> Run:
 
 @pytest.fixture
 def migrate(qmig: Run, fleet: str, ends: Ends) -> Run:
-    """`qmig qdrant` between the ends over the shared fleet, with further arguments."""
+    """`qmig qdrant` between the ends, by way of URLs where they are given, over the shared fleet."""
 
-    def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
-        return qmig("qdrant", *ends.arguments, *arguments, **{"broker": fleet, **settings})
+    def run(
+        *arguments: str, source: str | None = None, target: str | None = None, **settings: object
+    ) -> subprocess.CompletedProcess[str]:
+        return qmig("qdrant", *ends.through(source, target), *arguments, **{"broker": fleet, **settings})
 
     return run
 

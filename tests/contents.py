@@ -94,6 +94,18 @@ def fill(server: Server, name: str, points: Sequence[api.PointStruct], part: str
         assert response.result.status == api.Completed
 
 
+def delete_points(server: Server, name: str, *keys: int, part: str | None = None) -> None:
+    """Delete points by their ids; `part` is a shard key's text."""
+    ids = api.PointsIdsList(ids=[api.PointId(num=key) for key in keys])
+    request = api.DeletePoints(
+        collection_name=name,
+        wait=True,
+        points=api.PointsSelector(points=ids),
+        shard_key_selector=shard_key_selector(part),
+    )
+    server.call(server.points.Delete, request)
+
+
 def contents(server: Server, name: str, part: str | None = None) -> dict[str, bytes]:
     """Every point by its key, payload and vectors as canonical bytes; `part` is a shard key's text."""
     found: dict[str, bytes] = {}

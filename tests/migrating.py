@@ -79,7 +79,9 @@ def until_state(ends: Ends, state: str) -> None:
 
 
 def arrived(ends: Ends) -> bool:
-    return contents(ends.target, ends.target_name) == contents(ends.source, ends.source_name)
+    """Whether the target holds what the source holds, which is something."""
+    there = contents(ends.source, ends.source_name)
+    return bool(there) and contents(ends.target, ends.target_name) == there
 
 
 def finish(migration: ChildProcess) -> None:

@@ -51,9 +51,9 @@ class Bench:
         for role, server in self.servers.items():
             self._stack.callback(server.stop)
             server.start()
-            self.answering[role] = self._stack.enter_context(Answering(server.port))
-            self.proxies[role] = self._stack.enter_context(Proxy(self.answering[role].port))
             endpoint = Endpoint.parse(server.url, role)
+            self.answering[role] = self._stack.enter_context(Answering(endpoint))
+            self.proxies[role] = self._stack.enter_context(Proxy(self.answering[role].port))
             self._direct[role] = self._stack.enter_context(Server(endpoint, role))
         self._stack.enter_context(self.redis)
         self.proxies["redis"] = self._stack.enter_context(Proxy(self.redis.port))

@@ -55,8 +55,7 @@ class DisturbedEnds(Ends):
 
     @property
     def arguments(self) -> list[str]:
-        direct = {self.source.endpoint.url: self.source_url, self.target.endpoint.url: self.target_url}
-        return [direct.get(argument, argument) for argument in super().arguments]
+        return self.through(self.source_url, self.target_url)
 
 
 @pytest.fixture
@@ -77,16 +76,16 @@ def disturbed(stand: Stand) -> Iterator[DisturbedEnds]:
 
 
 @pytest.fixture
-def source_answers(stand: Stand) -> Iterator[Answering]:
+def source_answers(disturbed: DisturbedEnds) -> Iterator[Answering]:
     """Stands before the source and answers some calls itself."""
-    with Answering(stand.servers["source"].port) as answering:
+    with Answering(disturbed.source.endpoint) as answering:
         yield answering
 
 
 @pytest.fixture
-def target_answers(stand: Stand) -> Iterator[Answering]:
+def target_answers(disturbed: DisturbedEnds) -> Iterator[Answering]:
     """Stands before the target and answers some calls itself."""
-    with Answering(stand.servers["target"].port) as answering:
+    with Answering(disturbed.target.endpoint) as answering:
         yield answering
 
 

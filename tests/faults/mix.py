@@ -16,9 +16,9 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.answering import Refusal
 from tests.faults.bench import Bench
 from tests.faults.replies import TRANSIENT
+from tests.grpc_proxy import Refusal
 
 # Seconds that a migration gets to end when nothing happens to it any more.
 PATIENCE = 240.0

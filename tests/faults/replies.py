@@ -3,7 +3,13 @@
 import grpc
 
 from qmig.wire import api
-from tests.faults.answering import Refusal, Reply, Unapplied
+from tests.grpc_proxy import Refusal, Reply
+
+
+def unapplied(status: int) -> bytes:
+    """An update's answer with another status than Completed."""
+    return api.PointsOperationResponse(result=api.UpdateResult(status=status)).SerializeToString()
+
 
 TRANSIENT: dict[str, Reply] = {
     "resource-exhausted": Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate limit exceeded"),
@@ -15,6 +21,6 @@ TRANSIENT: dict[str, Reply] = {
     "deadline-exceeded": Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "too slow"),
     "deadline-exceeded-but-done": Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "too slow", done=True),
     "aborted": Refusal(grpc.StatusCode.ABORTED, "try again"),
-    "wait-timeout": Unapplied(api.WaitTimeout),
-    "acknowledged": Unapplied(api.Acknowledged),
+    "wait-timeout": unapplied(api.WaitTimeout),
+    "acknowledged": unapplied(api.Acknowledged),
 }

@@ -10,9 +10,10 @@ import pytest
 from celery import Celery
 
 from tests.conftest import Run
-from tests.faults.answering import Answering, Refusal, Reply
+from tests.faults.answering import Answering
 from tests.faults.conftest import DisturbedEnds
 from tests.faults.replies import TRANSIENT
+from tests.grpc_proxy import Refusal, Reply
 from tests.migrating import PATIENCE, SLOWLY, arrived, chunks_of, finish, own_fleet, start, until, until_copied
 
 TIMES = 2
@@ -90,11 +91,12 @@ def test_waiting_chunk_says_why_in_the_status_in_flower_and_in_the_live_view(
         until_copied(refused, 500)
         answers.answer(method, Refusal(grpc.StatusCode.UNAVAILABLE, REASON), 1_000_000, collection)
         why = f"waiting: {role} {answers.url}: {REASON}"
-        status = ("status", "--target-url", refused.target.endpoint.url)
-        status += ("--migration-offsets-collection-name", refused.ledger)
 
         until(lambda: any(chunk.waiting for chunk in chunks_of(refused)), "a chunk that says why it waits")
-        until(lambda: f"{role} {answers.url}: {REASON}" in qmig(*status).stdout, "the reason in the status")
+        until(
+            lambda: f"{role} {answers.url}: {REASON}" in qmig("status", *refused.where).stdout,
+            "the reason in the status",
+        )
         until(lambda: any(why in text for text in told), "the reason in Flower's events")
         until(lambda: why in running.read_stderr(), "the reason in the live view")
         answers.mend()

@@ -13,9 +13,10 @@ import pytest
 from qmig.connections import Server
 from qmig.migration import Endpoint
 from tests.conftest import Run
-from tests.faults.answering import Answering, Refusal
+from tests.faults.answering import Answering
 from tests.faults.conftest import DisturbedEnds
 from tests.faults.servers import qdrant_in
+from tests.grpc_proxy import Refusal
 from tests.migrating import PATIENCE, SLOWLY, arrived, start, until_copied
 
 DISK = "512m"

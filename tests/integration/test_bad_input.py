@@ -18,7 +18,8 @@ from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.records import MigrationRecord
 from qmig.sealing import new_secret
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, count, create, delete, dense_params, exists, fill, simple_points
+from tests.contents import contents, count, create, delete, dense_params, exists
+from tests.migrating import fill_source
 from tests.refusals import assert_nothing_written, assert_refused
 
 ROLES = ["source", "target"]
@@ -27,8 +28,7 @@ ROLES = ["source", "target"]
 @pytest.fixture
 def there(ends: Ends) -> Ends:
     """Ends whose source is there, with a few points."""
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(20))
+    fill_source(ends, 20)
     return ends
 
 
@@ -241,12 +241,8 @@ def test_a_ledger_that_a_newer_qmig_wrote(there: Ends, migrate: Run, qmig: Run) 
     for result in (
         migrate("-c"),
         migrate("-c", "--restart-migration"),
-        qmig(
-            "status",
-            "--target-url", there.target.endpoint.url,
-            "--migration-offsets-collection-name", there.ledger,
-        ),
-    ):  # fmt: skip
+        qmig("status", *there.where),
+    ):
         assert_refused(result, 1, migration.id, "version 99", "newer qmig")
     assert contents(there.target, there.ledger) == before
     assert not exists(there.target, there.target_name)
@@ -277,9 +273,7 @@ def test_both_ends_equal(ends: Ends, qmig: Run) -> None:
         (f"http://[::1]:{port}", f"http://LOCALHOST:{port}"),
     ):
         same = replace(ends, target_name=ends.source_name)
-        arguments = with_option(same, "--source-url", source)
-        arguments[arguments.index("--target-url") + 1] = target
-        result = qmig("qdrant", *arguments, "-c")
+        result = qmig("qdrant", *same.through(source, target), "-c")
         assert_refused(result, 2, "source and target collections must be different", repr(ends.source_name))
     assert_nothing_written(ends)
 
@@ -364,9 +358,8 @@ def test_two_routings_exclude_each_other(ends: Ends, qmig: Run) -> None:
 
 
 def test_status_of_what_is_not_there(ends: Ends, qmig: Run) -> None:
-    arguments = ["status", "--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name"]
-    assert_refused(qmig(*arguments, ends.ledger), 1, repr(ends.ledger), ends.target.endpoint.url)
+    assert_refused(qmig("status", *ends.where), 1, repr(ends.ledger), ends.target.endpoint.url)
 
     Ledger(ends.target, ends.ledger).create()
-    assert_refused(qmig(*arguments, ends.ledger, "f00"), 2, "'f00' is unknown", repr(ends.ledger))
-    assert_refused(qmig(*arguments, ends.ledger), 2, "there are no migrations", repr(ends.ledger))
+    assert_refused(qmig("status", *ends.where, "f00"), 2, "'f00' is unknown", repr(ends.ledger))
+    assert_refused(qmig("status", *ends.where), 2, "there are no migrations", repr(ends.ledger))

@@ -4,31 +4,19 @@ import pytest
 
 from qmig.wire import api
 from tests.conftest import Ends, Run
-from tests.contents import contents, create, create_shard_key, dense_params, fill, simple_points
-
-
-def remove(ends: Ends, first: int, last: int) -> None:
-    """Delete points from the target behind the migration's back."""
-    ids = [api.PointId(num=key) for key in range(first, last + 1)]
-    request = api.DeletePoints(
-        collection_name=ends.target_name,
-        wait=True,
-        points=api.PointsSelector(points=api.PointsIdsList(ids=ids)),
-    )
-    ends.target.call(ends.target.points.Delete, request)
+from tests.contents import contents, create, create_shard_key, delete_points, dense_params, fill, info, simple_points
+from tests.migrating import fill_source
 
 
 def migrated(ends: Ends, migrate: Run, points: int = 1500) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(points))
+    fill_source(ends, points)
     result = migrate("-c", "--chunk-size", "500")
     assert result.returncode == 0, result.stderr
 
 
 def test_points_that_are_missing_in_the_target_are_an_error_with_their_ranges(ends: Ends, migrate: Run) -> None:
     migrated(ends, migrate)
-    remove(ends, 3, 9)
-    remove(ends, 1498, 1499)
+    delete_points(ends.target, ends.target_name, *range(3, 10), 1498, 1499)
 
     result = migrate("-c")
 
@@ -70,9 +58,7 @@ def test_a_finished_migration_leaves_the_settings_of_its_target_alone(ends: Ends
 
     assert migrate("-c").returncode == 0
 
-    request = api.GetCollectionInfoRequest(collection_name=ends.target_name)
-    config = ends.target.call(ends.target.collections.Get, request).result.config
-    assert config.optimizer_config.indexing_threshold == 12345
+    assert info(ends.target, ends.target_name).config.optimizer_config.indexing_threshold == 12345
 
 
 @pytest.mark.usefixtures("custom_sharding")
@@ -82,13 +68,7 @@ def test_points_missing_under_one_shard_key_are_named(ends: Ends, migrate: Run) 
         create_shard_key(ends.source, ends.source_name, part)
         fill(ends.source, ends.source_name, simple_points(100), part)
     assert migrate("-c").returncode == 0
-    request = api.DeletePoints(
-        collection_name=ends.target_name,
-        wait=True,
-        points=api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(num=7)])),
-        shard_key_selector=api.ShardKeySelector(shard_keys=[api.ShardKey(keyword="us")]),
-    )
-    ends.target.call(ends.target.points.Delete, request)
+    delete_points(ends.target, ends.target_name, 7, part='"us"')
 
     result = migrate("-c")
 

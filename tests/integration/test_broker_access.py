@@ -14,9 +14,10 @@ from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import find_redis_server
 from tests.certificates import Authority
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, create, dense_params, fill, simple_points
+from tests.contents import contents
 from tests.flower_process import until_listening
 from tests.integration.test_flower import tasks
+from tests.migrating import fill_source
 from tests.refusals import assert_refused
 
 # With what a URL has to escape.
@@ -65,8 +66,7 @@ def with_tls() -> None:
 
 @pytest.fixture
 def filled(ends: Ends) -> Ends:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
+    fill_source(ends, 300)
     return ends
 
 

@@ -26,9 +26,7 @@ def behind_tls(ends: Ends, files: tuple[Path, Path], *options: str) -> Iterator[
             role: stack.enter_context(TlsTerminator(getattr(ends, role).endpoint, files))
             for role in ("source", "target")
         }
-        arguments = list(ends.arguments)
-        for role, terminator in terminators.items():
-            arguments[arguments.index(f"--{role}-url") + 1] = terminator.url
+        arguments = ends.through(terminators["source"].url, terminators["target"].url)
         process = ChildProcess(
             [sys.executable, "-m", "qmig", "qdrant", *arguments, *SLOWLY, *options],
             name="the migration",

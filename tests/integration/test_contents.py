@@ -25,6 +25,7 @@ from tests.contents import (
     simple_points,
     sparse_vector,
 )
+from tests.migrating import fill_source
 
 WORDS = api.SparseVectorConfig(map={"words": api.SparseVectorParams()})
 COLOURS = api.VectorParams(
@@ -42,8 +43,7 @@ def assert_arrived(ends: Ends, points: int) -> None:
 
 
 def test_a_collection_arrives_as_it_is(ends: Ends, migrate: Run) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(3000))
+    fill_source(ends, 3000)
 
     result = migrate("-c", "--chunk-size", "700")
 
@@ -259,8 +259,7 @@ def test_one_point_arrives(ends: Ends, migrate: Run) -> None:
 
 @pytest.mark.parametrize("arguments", [["-b", "1"], ["-b", "7"], ["--batch-bytes", "1"], ["--batch-bytes", "700"]])
 def test_batches_of_any_size_carry_every_point(ends: Ends, migrate: Run, arguments: list[str]) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
+    fill_source(ends, 300)
 
     result = migrate("-c", "--chunk-size", "100", *arguments)
 
@@ -298,8 +297,7 @@ def test_a_point_of_40_megabytes_arrives(ends: Ends, migrate: Run) -> None:
 
 
 def test_chunks_of_one_point_each_lose_none_at_their_edges(ends: Ends, migrate: Run) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(40))
+    fill_source(ends, 40)
 
     result = migrate("-c", "--chunk-size", "1")
 
@@ -311,8 +309,7 @@ def test_chunks_of_one_point_each_lose_none_at_their_edges(ends: Ends, migrate: 
 def test_chunks_that_became_empty_after_the_plan_are_no_harm(
     ends: Ends, migrate: Run, plan_only: Callable[..., None]
 ) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
+    fill_source(ends, 300)
     plan_only("-c", "--chunk-size", "50")
     request = api.DeletePoints(
         collection_name=ends.source_name,

@@ -12,8 +12,8 @@ import pytest
 
 from qmig.embedded.processes import ChildProcess
 from tests.conftest import Ends
-from tests.contents import create, dense_params, fill, simple_points
 from tests.flower_process import PATIENCE, flower_process
+from tests.migrating import fill_source
 
 
 @pytest.fixture
@@ -42,8 +42,7 @@ def wait_for_task(flower: str, migration: ChildProcess, **fields: str) -> dict[s
 
 
 def test_chunks_are_readable_tasks_with_live_progress(flower: str, fleet: str, ends: Ends) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(2000))
+    fill_source(ends, 2000)
     command = [sys.executable, "-m", "qmig", "qdrant", *ends.arguments, "-c"]
     command += ["--chunk-size", "1000", "-b", "20", "--batch-delay", "60"]
     migration = ChildProcess(command, name="qmig qdrant", env={"QMIG_BROKER_URL": fleet})

@@ -12,7 +12,8 @@ from qmig.cli import COMMANDS
 from qmig.cli import qmig as program
 from qmig.cli.qdrant import qdrant
 from tests.conftest import Ends, Run
-from tests.contents import create, dense_params, fill, simple_points
+from tests.contents import create, dense_params
+from tests.migrating import fill_source
 
 # What the Go tool calls the options, by the names that are theirs here, with a value where one is needed.
 DOTTED = {
@@ -162,8 +163,7 @@ def test_the_environment_holds_keys_and_broker(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_script_of_the_go_tool_runs_as_it_is(ends: Ends, qmig: Run) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(20))
+    fill_source(ends, 20)
     go = [
         "--source.url", ends.source.endpoint.url, "--source.collection", ends.source_name,
         "--target.url", ends.target.endpoint.url, "--target.collection", ends.target_name,

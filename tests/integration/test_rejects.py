@@ -3,8 +3,6 @@
 import json
 import math
 import struct
-import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import grpc
@@ -13,58 +11,33 @@ import pytest
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger import Ledger
 from qmig.records import State
+from qmig.sources.qdrant import SCROLL
 from qmig.wire import api
+from qmig.writing import UPSERT
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, create, dense, dense_params, fill, point, simple_points
-from tests.integration.test_balance import remove
-from tests.wire_proxy import SCROLL, UPSERT, Refusal, WireProxy
-
-BAD = (3, 700, 701, 1999)
-MEBIBYTE = 1024 * 1024
+from tests.contents import contents, create, delete_points, dense, dense_params, fill, point, simple_points
+from tests.grpc_proxy import GrpcProxy, Refusal, Replies, as_it_is
+from tests.migrating import until
+from tests.uncopyable import BAD, MEBIBYTE, fill_with, large
 
 
 @pytest.fixture
-def source_proxy(ends: Ends) -> Iterator[WireProxy]:
-    with WireProxy(ends.source.endpoint) as proxy:
+def source_proxy(ends: Ends) -> Iterator[GrpcProxy]:
+    with GrpcProxy(ends.source.endpoint) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def target_proxy(ends: Ends) -> Iterator[WireProxy]:
-    with WireProxy(ends.target.endpoint) as proxy:
+def target_proxy(ends: Ends) -> Iterator[GrpcProxy]:
+    with GrpcProxy(ends.target.endpoint) as proxy:
         yield proxy
-
-
-Migrate = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def migrate(qmig: Run, fleet: str, ends: Ends) -> Migrate:
-    """`qmig qdrant` between the ends, through proxies where their URLs are given."""
-
-    def run(
-        *arguments: str, source: str | None = None, target: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        return qmig("qdrant", *through(ends, source, target), *arguments, broker=fleet)
-
-    return run
-
-
-def through(ends: Ends, source: str | None = None, target: str | None = None) -> list[str]:
-    """What every call says, with the URLs of proxies where they are given."""
-    arguments = ends.arguments
-    for option, url in (("--source-url", source), ("--target-url", target)):
-        if url is not None:
-            arguments[arguments.index(option) + 1] = url
-    return arguments
 
 
 def listed(qmig: Run, ends: Ends) -> list[dict[str, object]]:
     """What `qmig rejects --json` says of the only migration in the ledger."""
-    where = ("--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name", ends.ledger)
-    result = qmig("rejects", *where, "--json")
+    result = qmig("rejects", *ends.where, "--json")
     assert result.returncode == 0, result.stderr
-    plain = qmig("rejects", *where)
+    plain = qmig("rejects", *ends.where)
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line.split()[0] for line in plain.stdout.splitlines()] == [one["point"] for one in found]
     return found
@@ -92,15 +65,6 @@ def assert_books_balance(ends: Ends, points: int, rejected: int) -> None:
     assert all(chunk.read == chunk.acknowledged + chunk.rejected for chunk in chunks)
 
 
-def fill_source(ends: Ends, bad: Callable[[int], api.PointStruct], count: int = 2000) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, [bad(n) if n in BAD else one for n, one in enumerate(simple_points(count))])
-
-
-def large(key: int) -> api.PointStruct:
-    return point(key, dense([1, 2, 3, 4]), {"text": "x" * 2 * MEBIBYTE})
-
-
 def marked(key: int) -> api.PointStruct:
     """A point that a proxy finds by its payload."""
     return point(key, dense([1, 2, 3, 4]), {"marked": 123456.789})
@@ -122,7 +86,7 @@ def with_short_vectors(path: str, answer: bytes) -> bytes:
     return response.SerializeToString()
 
 
-def upserts_of(collection: str, allowed: Callable[[api.UpsertPoints], bool], text: str) -> Callable[..., object]:
+def upserts_of(collection: str, allowed: Callable[[api.UpsertPoints], bool], text: str) -> Replies:
     """Refuses the collection's upserts that are not allowed, in the words of a real server."""
 
     def refuse(path: str, request: bytes) -> Refusal | None:
@@ -131,16 +95,16 @@ def upserts_of(collection: str, allowed: Callable[[api.UpsertPoints], bool], tex
         upsert = api.UpsertPoints.FromString(request)
         if upsert.collection_name != collection or allowed(upsert):
             return None
-        return grpc.StatusCode.INVALID_ARGUMENT, text
+        return Refusal(grpc.StatusCode.INVALID_ARGUMENT, text)
 
     return refuse
 
 
 def test_points_larger_than_the_message_limit_are_skipped_and_tried_again(
-    ends: Ends, migrate: Migrate, qmig: Run
+    ends: Ends, migrate: Run, qmig: Run
 ) -> None:
-    fill_source(ends, large)
-    with WireProxy(ends.target.endpoint, max_message=MEBIBYTE) as proxy:
+    fill_with(ends, large)
+    with GrpcProxy(ends.target.endpoint, max_message=MEBIBYTE) as proxy:
         result = migrate("-c", "--chunk-size", "500", "--on-error", "skip", target=proxy.url)
         assert result.returncode == 3, result.stderr
         assert "4 points that cannot be copied as they are: `qmig rejects " in result.stderr
@@ -164,10 +128,10 @@ def test_points_larger_than_the_message_limit_are_skipped_and_tried_again(
 
 
 def test_without_skip_the_error_names_the_point_and_the_other_chunks_are_done(
-    ends: Ends, migrate: Migrate, qmig: Run
+    ends: Ends, migrate: Run, qmig: Run
 ) -> None:
-    fill_source(ends, large)
-    with WireProxy(ends.target.endpoint, max_message=MEBIBYTE) as proxy:
+    fill_with(ends, large)
+    with GrpcProxy(ends.target.endpoint, max_message=MEBIBYTE) as proxy:
         result = migrate("-c", "--chunk-size", "500", target=proxy.url)
     assert result.returncode == 1
     assert "point 3 cannot be copied: target" in result.stderr
@@ -180,9 +144,9 @@ def test_without_skip_the_error_names_the_point_and_the_other_chunks_are_done(
 
 
 def test_points_with_nan_in_the_payload_are_skipped(
-    ends: Ends, source_proxy: WireProxy, migrate: Migrate, qmig: Run
+    ends: Ends, source_proxy: GrpcProxy, migrate: Run, qmig: Run
 ) -> None:
-    fill_source(ends, marked)
+    fill_with(ends, marked)
     source_proxy.alter = with_nan
     result = migrate("-c", "--on-error", "skip", source=source_proxy.url)
     assert result.returncode == 3, result.stderr
@@ -193,9 +157,9 @@ def test_points_with_nan_in_the_payload_are_skipped(
 
 
 def test_points_of_a_wrong_dimension_are_skipped_and_corrected_ones_arrive(
-    ends: Ends, source_proxy: WireProxy, migrate: Migrate, qmig: Run
+    ends: Ends, source_proxy: GrpcProxy, migrate: Run, qmig: Run
 ) -> None:
-    fill_source(ends, marked)
+    fill_with(ends, marked)
     source_proxy.alter = with_short_vectors
     result = migrate("-c", "--chunk-size", "500", "--on-error", "skip", source=source_proxy.url)
     assert result.returncode == 3, result.stderr
@@ -213,35 +177,33 @@ def test_points_of_a_wrong_dimension_are_skipped_and_corrected_ones_arrive(
 
 
 def test_a_reject_that_the_source_has_deleted_is_none_any_more(
-    ends: Ends, source_proxy: WireProxy, migrate: Migrate, qmig: Run
+    ends: Ends, source_proxy: GrpcProxy, migrate: Run, qmig: Run
 ) -> None:
-    fill_source(ends, marked)
+    fill_with(ends, marked)
     source_proxy.alter = with_nan
     assert migrate("-c", "--on-error", "skip", source=source_proxy.url).returncode == 3
-    gone = api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(num=key) for key in BAD]))
-    request = api.DeletePoints(collection_name=ends.source_name, wait=True, points=gone)
-    ends.source.call(ends.source.points.Delete, request)
+    delete_points(ends.source, ends.source_name, *BAD)
     again = migrate("--retry-rejects", source=source_proxy.url)
     assert again.returncode == 0, again.stderr
     assert listed(qmig, ends) == []
     assert_all_but(ends, ())
 
 
-def test_a_lost_point_is_found_beside_rejects(ends: Ends, source_proxy: WireProxy, migrate: Migrate) -> None:
-    fill_source(ends, marked)
+def test_a_lost_point_is_found_beside_rejects(ends: Ends, source_proxy: GrpcProxy, migrate: Run) -> None:
+    fill_with(ends, marked)
     source_proxy.alter = with_nan
     assert migrate("-c", "--on-error", "skip", source=source_proxy.url).returncode == 3
-    remove(ends, 5, 6)
+    delete_points(ends.target, ends.target_name, 5, 6)
     result = migrate(source=source_proxy.url)
     assert result.returncode == 1
     assert "missing in the target: 2 of the source's points" in result.stderr
 
 
 def test_a_payload_that_strict_mode_refuses_is_skipped(
-    ends: Ends, target_proxy: WireProxy, migrate: Migrate, qmig: Run
+    ends: Ends, target_proxy: GrpcProxy, migrate: Run, qmig: Run
 ) -> None:
-    fill_source(ends, marked)
-    target_proxy.refuse = upserts_of(
+    fill_with(ends, marked)
+    target_proxy.reply = upserts_of(
         ends.target_name,
         lambda upsert: all("marked" not in one.payload for one in upsert.points),
         "Bad request: Max payload storage size limit of 0.19073486MB reached!",
@@ -253,9 +215,9 @@ def test_a_payload_that_strict_mode_refuses_is_skipped(
 
 
 def test_a_limit_on_the_batch_is_kept_to_and_refuses_no_point(
-    ends: Ends, target_proxy: WireProxy, migrate: Migrate, qmig: Run
+    ends: Ends, target_proxy: GrpcProxy, migrate: Run, qmig: Run
 ) -> None:
-    fill_source(ends, marked)
+    fill_with(ends, marked)
     strict = api.StrictModeConfig(enabled=True, upsert_max_batchsize=30)
     create(ends.target, ends.target_name, dense_params(), strict_mode_config=strict)
     sizes: list[int] = []
@@ -266,7 +228,7 @@ def test_a_limit_on_the_batch_is_kept_to_and_refuses_no_point(
 
     # The embedded endpoint knows the setting and does not keep it.
     text = 'Bad request: Limit exceeded 50 > 30 for "upsert limit". Help: Reduce the "upsert limit" parameter.'
-    target_proxy.refuse = upserts_of(ends.target_name, within_limit, text)
+    target_proxy.reply = upserts_of(ends.target_name, within_limit, text)
     result = migrate("--on-error", "skip", "--batch-size", "100", target=target_proxy.url)
     assert result.returncode == 0, result.stderr
     assert_all_but(ends, ())
@@ -276,9 +238,9 @@ def test_a_limit_on_the_batch_is_kept_to_and_refuses_no_point(
 
 
 def test_a_collection_that_is_full_in_strict_mode_refuses_points_until_the_limit_is_raised(
-    ends: Ends, migrate: Migrate, qmig: Run
+    ends: Ends, migrate: Run, qmig: Run
 ) -> None:
-    fill_source(ends, marked)
+    fill_with(ends, marked)
     strict = api.StrictModeConfig(enabled=True, max_points_count=1000)
     create(ends.target, ends.target_name, dense_params(), strict_mode_config=strict)
     result = migrate("--on-error", "skip", "--batch-size", "10")
@@ -298,21 +260,21 @@ def test_a_collection_that_is_full_in_strict_mode_refuses_points_until_the_limit
     assert_all_but(ends, ())
 
 
-def test_a_kill_counts_no_reject_twice(ends: Ends, source_proxy: WireProxy, qmig: Run) -> None:
+def test_a_kill_counts_no_reject_twice(ends: Ends, source_proxy: GrpcProxy, qmig: Run) -> None:
     create(ends.source, ends.source_name, dense_params())
     bad = range(0, 4000, 40)
     points = [marked(n) if n in bad else one for n, one in enumerate(simple_points(4000))]
     fill(ends.source, ends.source_name, points)
     source_proxy.alter = with_nan
     ledger = Ledger(ends.target, ends.ledger)
-    arguments = [*through(ends, source_proxy.url), "-c", "--on-error", "skip", "--chunk-size", "1000", "-b", "50"]
+    arguments = [*ends.through(source_proxy.url), "-c", "--on-error", "skip", "--chunk-size", "1000", "-b", "50"]
     with EmbeddedRedis() as broker:
         workers = start_workers(broker.url)
         begun = qmig("qdrant", *arguments, "--batch-delay", "100", "--detach", broker=broker.url)
         assert begun.returncode == 0, begun.stderr
         (record,) = ledger.migrations()
-        for kill in range(2):
-            wait_until(lambda wanted=15 + 30 * kill: rejected(ledger, record.migration) > wanted)
+        for wanted in (15, 45):
+            until(lambda wanted=wanted: rejected(ledger, record.migration) > wanted, f"more than {wanted} rejects")
             workers.kill()
             workers = start_workers(broker.url)
         result = qmig("qdrant", *arguments, broker=broker.url)
@@ -329,28 +291,19 @@ def rejected(ledger: Ledger, migration: str) -> int:
     return sum(chunk.rejected for chunk in ledger.chunks(migration, range(record.chunks)))
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.05)
-
-
-def test_a_restart_forgets_the_rejects(ends: Ends, source_proxy: WireProxy, migrate: Migrate, qmig: Run) -> None:
-    fill_source(ends, marked)
+def test_a_restart_forgets_the_rejects(ends: Ends, source_proxy: GrpcProxy, migrate: Run, qmig: Run) -> None:
+    fill_with(ends, marked)
     source_proxy.alter = with_nan
     assert migrate("-c", "--on-error", "skip", source=source_proxy.url).returncode == 3
-    source_proxy.alter = lambda _path, answer: answer
+    source_proxy.alter = as_it_is
     result = migrate("--restart-migration", source=source_proxy.url)
     assert result.returncode == 0, result.stderr
     assert listed(qmig, ends) == []
     assert_all_but(ends, ())
 
 
-def test_rejects_are_tried_again_only_at_the_end(
-    ends: Ends, plan_only: Callable[..., None], migrate: Migrate
-) -> None:
-    fill_source(ends, marked)
+def test_rejects_are_tried_again_only_at_the_end(ends: Ends, plan_only: Callable[..., None], migrate: Run) -> None:
+    fill_with(ends, marked)
     result = migrate("-c", "--retry-rejects")
     assert result.returncode == 2
     assert "has not begun" in result.stderr

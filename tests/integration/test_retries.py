@@ -10,39 +10,39 @@ import pytest
 
 from qmig.ledger import Ledger
 from qmig.records import State
+from qmig.sources.qdrant import SCROLL
+from qmig.writing import UPSERT
 from tests.conftest import Ends, Run
-from tests.contents import contents, create, dense_params, fill, simple_points
-from tests.integration.test_rejects import through, wait_until
-from tests.wire_proxy import SCROLL, UPSERT, Refusal, WireProxy
+from tests.grpc_proxy import GrpcProxy, Refusal, Replies, nothing
+from tests.migrating import arrived, fill_source, until
 
 
 @pytest.fixture
-def proxies(ends: Ends) -> Iterator[dict[str, WireProxy]]:
+def proxies(ends: Ends) -> Iterator[dict[str, GrpcProxy]]:
     """In front of the source, whose scrolls it can refuse, and of the target."""
-    with WireProxy(ends.source.endpoint) as source, WireProxy(ends.target.endpoint) as target:
+    with GrpcProxy(ends.source.endpoint) as source, GrpcProxy(ends.target.endpoint) as target:
         yield {SCROLL: source, UPSERT: target}
 
 
-def away(ends: Ends, refused: str) -> object:
+def away(ends: Ends, refused: str) -> Replies:
     def refuse(path: str, request: bytes) -> Refusal | None:
         if path == refused and ends.ledger.encode() not in request:
-            return grpc.StatusCode.UNAVAILABLE, "away for a test"
+            return Refusal(grpc.StatusCode.UNAVAILABLE, "away for a test")
         return None
 
     return refuse
 
 
-def fill_and_refuse(ends: Ends, proxies: dict[str, WireProxy], refused: str) -> list[str]:
+def fill_and_refuse(ends: Ends, proxies: dict[str, GrpcProxy], refused: str) -> list[str]:
     """Fill the source and refuse these calls; the arguments of a migration through the proxies."""
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
-    proxies[refused].refuse = away(ends, refused)
-    return through(ends, proxies[SCROLL].url, proxies[UPSERT].url)
+    fill_source(ends, 300)
+    proxies[refused].reply = away(ends, refused)
+    return ends.through(proxies[SCROLL].url, proxies[UPSERT].url)
 
 
 @pytest.mark.parametrize("refused", [SCROLL, UPSERT])
 def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
-    ends: Ends, proxies: dict[str, WireProxy], fleet: str, qmig: Run, refused: str
+    ends: Ends, proxies: dict[str, GrpcProxy], fleet: str, qmig: Run, refused: str
 ) -> None:
     arguments = fill_and_refuse(ends, proxies, refused)
     with subprocess.Popen(
@@ -52,12 +52,11 @@ def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        where = ("--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name", ends.ledger)
-        wait_until(lambda: "away for a test" in qmig("status", *where).stdout)
-        proxies[refused].refuse = lambda _path, _request: None
+        until(lambda: "away for a test" in qmig("status", *ends.where).stdout, "word of it in the status")
+        proxies[refused].reply = nothing
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert contents(ends.target, ends.target_name) == contents(ends.source, ends.source_name)
+    assert arrived(ends)
     ledger = Ledger(ends.target, ends.ledger)
     (record,) = ledger.migrations()
     (chunk,) = ledger.chunks(record.migration, range(record.chunks))
@@ -68,7 +67,7 @@ def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
 
 @pytest.mark.parametrize("refused", [SCROLL, UPSERT])
 def test_after_the_time_that_was_asked_for_the_chunk_fails_and_says_why(
-    ends: Ends, proxies: dict[str, WireProxy], fleet: str, qmig: Run, refused: str
+    ends: Ends, proxies: dict[str, GrpcProxy], fleet: str, qmig: Run, refused: str
 ) -> None:
     arguments = fill_and_refuse(ends, proxies, refused)
     result = qmig("qdrant", *arguments, "-c", "--retry-for", "1s", broker=fleet)
@@ -78,10 +77,10 @@ def test_after_the_time_that_was_asked_for_the_chunk_fails_and_says_why(
     (record,) = ledger.migrations()
     assert record.state == State.FAILED
 
-    proxies[refused].refuse = lambda _path, _request: None
+    proxies[refused].reply = nothing
     result = qmig("qdrant", *arguments, "--retry-for", "1m", broker=fleet)
     assert result.returncode == 0, result.stderr
-    assert contents(ends.target, ends.target_name) == contents(ends.source, ends.source_name)
+    assert arrived(ends)
 
 
 @pytest.mark.parametrize("duration", ["soon", "-5", "10d", ""])

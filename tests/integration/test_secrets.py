@@ -24,9 +24,9 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.migration import Endpoint
 from qmig.sealing import new_secret
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, create, dense_params, fill, new_name, simple_points
+from tests.contents import contents, new_name
 from tests.flower_process import until_listening
-from tests.migrating import until
+from tests.migrating import arrived, fill_source, until
 from tests.refusals import assert_nothing_written, assert_refused
 
 PATIENCE = 60.0
@@ -49,15 +49,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
 def locked(servers: list[Server]) -> Ends:
     """Ends between the two endpoints, the source filled."""
     ends = Ends(servers[0], servers[1], new_name("source"), new_name("target"), new_name("ledger"))
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
+    fill_source(ends, 300)
     return ends
-
-
-def assert_arrived(ends: Ends) -> None:
-    there = contents(ends.source, ends.source_name)
-    assert len(there) == 300
-    assert contents(ends.target, ends.target_name) == there
 
 
 @contextmanager
@@ -192,11 +185,8 @@ def test_a_fleet_shows_no_secret_anywhere(locked: Ends, way: str) -> None:
         worker = start("worker", "--concurrency", "1", "--trace", **secret)
         worker.wait_for_log("ready.")
         port = free_port()
-        ledger = [
-            "--target-url", locked.target.endpoint.url, "--migration-offsets-collection-name", locked.ledger,
-        ]  # fmt: skip
         open_api = {"FLOWER_UNAUTHENTICATED_API": "true", "TARGET_API_KEY": KEYS["TARGET_API_KEY"]}
-        flower = start("flower", "--port", str(port), *ledger, "--trace", **open_api)
+        flower = start("flower", "--port", str(port), *locked.where, "--trace", **open_api)
         until_listening(flower, port)
         migrate = ["qdrant", *locked.arguments, *options, "-c", "--chunk-size", "100", "--trace"]
         coordinator = start(*migrate, **env)
@@ -206,7 +196,7 @@ def test_a_fleet_shows_no_secret_anywhere(locked: Ends, way: str) -> None:
         assert coordinator.wait(PATIENCE) == 0, coordinator.read_stderr()
         pages = browse(f"http://127.0.0.1:{port}")
         kept = held(server.url)
-    assert_arrived(locked)
+    assert arrived(locked)
     assert locked.source_name in pages
     assert sum("migrate_chunk" in command for command in sent) >= 3
     assert opened("\n".join(sent)).count('"access": "gAAAA') >= 3
@@ -234,7 +224,7 @@ def test_one_machine_shows_no_secret_anywhere(locked: Ends) -> None:
         workers = [one for one in psutil.Process(process.pid).children() if "worker" in one.cmdline()]
         own = workers[0].environ()
         assert process.wait(PATIENCE) == 0, process.read_stderr()
-    assert_arrived(locked)
+    assert arrived(locked)
     password = urlsplit(own["QMIG_BROKER_URL"]).password
     assert password
     assert_hidden(
@@ -291,7 +281,7 @@ def test_workers_with_another_secret_are_named_and_take_nothing(locked: Ends, se
         worker.stop()
         wrong.stop()
 
-    assert_arrived(locked)
+    assert arrived(locked)
     log = process.read_stderr()
     name = f"worker qmig-{wrong.pid}@{socket.gethostname()} has {said} $QMIG_SECRET_KEY"
     assert any(name in line and "it takes no part" in line for line in log.splitlines())
@@ -318,17 +308,13 @@ def test_on_one_machine_keys_need_no_secret(locked: Ends, qmig: Run) -> None:
     result = qmig("qdrant", *locked.arguments, "-c", "--workers", "1", env=KEYS)
 
     assert result.returncode == 0, result.stderr
-    assert_arrived(locked)
+    assert arrived(locked)
 
 
 def test_status_takes_the_targets_key(locked: Ends, qmig: Run) -> None:
     done = qmig("qdrant", *locked.arguments, "-c", "--workers", "1", env=KEYS)
     assert done.returncode == 0, done.stderr
-    command = [
-        "status",
-        "--target-url", locked.target.endpoint.url,
-        "--migration-offsets-collection-name", locked.ledger,
-    ]  # fmt: skip
+    command = ["status", *locked.where]
 
     assert_refused(qmig(*command), 1, "API key", "--target-api-key", "$TARGET_API_KEY")
     for result in (qmig(*command, env=KEYS), qmig(*command, *OPTIONS[2:])):

@@ -19,8 +19,8 @@ from tests.contents import (
     fill,
     info,
     point,
-    simple_points,
 )
+from tests.migrating import fill_source
 
 pytestmark = pytest.mark.usefixtures("custom_sharding")
 
@@ -108,8 +108,7 @@ def create_custom_target(ends: Ends, *parts: str) -> None:
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["key is there", "key is made"])
 def test_target_shard_key_takes_every_point(ends: Ends, migrate: Run, is_there: bool) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
+    fill_source(ends, 300)
     create_custom_target(ends, '"other"', *(['"mine"'] if is_there else []))
 
     result = migrate("--target-shard-key", "mine", "--chunk-size", "100")
@@ -223,14 +222,13 @@ def test_points_that_say_no_shard_key_are_skipped_and_copied_once_they_say_one(
     result = migrate(*routed, "--on-error", "skip")
 
     assert result.returncode == 3, result.stderr
-    where = ["--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name", ends.ledger]
-    listed = qmig("rejects", *where, "--json").stdout.splitlines()
+    listed = qmig("rejects", *ends.where, "--json").stdout.splitlines()
     rejects = {one["point"]: one["reason"] for one in map(json.loads, listed)}
     assert rejects.keys() == {"10", "20", "21"}
     assert rejects["10"].startswith("its payload field 'tenant' is missing; --target-shard-key-field needs ")
     there = contents(ends.source, ends.source_name)
     assert arrived_under(ends, 0, 1, 2) == {key: data for key, data in there.items() if key not in rejects}
-    verified = qmig("verify", *where, broker=fleet)
+    verified = qmig("verify", *ends.where, broker=fleet)
     assert "rejected 3: 10, 20, 21\n" in verified.stdout
 
     fill(ends.source, ends.source_name, [one for one in under("", 100, 0) if one.id.num in homeless])
@@ -238,7 +236,7 @@ def test_points_that_say_no_shard_key_are_skipped_and_copied_once_they_say_one(
 
     assert result.returncode == 0, result.stderr
     assert arrived_under(ends, 0, 1, 2) == contents(ends.source, ends.source_name)
-    assert qmig("verify", *where, broker=fleet).returncode == 0
+    assert qmig("verify", *ends.where, broker=fleet).returncode == 0
 
 
 def test_a_source_without_repeats_goes_into_an_automatically_sharded_target(ends: Ends, migrate: Run) -> None:
@@ -267,8 +265,7 @@ def test_repeats_are_refused_by_a_target_that_cannot_hold_them(ends: Ends, migra
 
 
 def test_a_source_without_shard_keys_needs_to_be_told_where_to_go(ends: Ends, migrate: Run) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(10))
+    fill_source(ends, 10)
     create_custom_target(ends, '"a"')
 
     result = migrate()

@@ -23,10 +23,6 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 TERMINAL = {"FORCE_COLOR": "1", "COLUMNS": "80", "LINES": "40", "TERM": "xterm-256color"}
 
 
-def where(ends: Ends) -> list[str]:
-    return ["--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name", ends.ledger]
-
-
 def as_json(result: Any) -> Any:
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -41,7 +37,7 @@ def done(ends: Ends, migrate: Run) -> Ends:
 
 
 def test_a_finished_migration_is_listed_with_its_ends_and_its_times(done: Ends, qmig: Run) -> None:
-    (one,) = as_json(qmig("list", *where(done), "--json"))
+    (one,) = as_json(qmig("list", *done.where, "--json"))
 
     record = record_of(done)
     assert record is not None
@@ -53,18 +49,18 @@ def test_a_finished_migration_is_listed_with_its_ends_and_its_times(done: Ends, 
     assert (one["points_per_second"], one["eta_seconds"], one["workers"]) == (None, None, [])
     assert one["chunk_map"] == "d" * record.chunks
 
-    printed = qmig("list", *where(done)).stdout
+    printed = qmig("list", *done.where).stdout
     for text in (one["id"][:8], "done", f"{done.source_name} at", f"→ {done.target_name} at", "6,000", "100%"):
         assert text in printed
     assert "\x1b" not in printed
 
 
 def test_status_says_the_same_as_list(done: Ends, qmig: Run) -> None:
-    (listed,) = as_json(qmig("list", *where(done), "--json"))
+    (listed,) = as_json(qmig("list", *done.where, "--json"))
 
-    assert as_json(qmig("status", *where(done), "--json")) == listed
-    assert as_json(qmig("status", listed["id"][:6], *where(done), "--json")) == listed
-    printed = qmig("status", *where(done)).stdout
+    assert as_json(qmig("status", *done.where, "--json")) == listed
+    assert as_json(qmig("status", listed["id"][:6], *done.where, "--json")) == listed
+    printed = qmig("status", *done.where).stdout
     for text in ("done  100%", listed["id"], "6,000 of 6,000 expected", "4 done", "retries    0"):
         assert text in printed
     assert "\x1b" not in printed
@@ -75,12 +71,12 @@ def test_the_target_may_come_from_the_environment(done: Ends, qmig: Run) -> None
     name = ["--migration-offsets-collection-name", done.ledger]
 
     for command in ("list", "status"):
-        assert qmig(command, *name, env=env).stdout == qmig(command, *where(done)).stdout
+        assert qmig(command, *name, env=env).stdout == qmig(command, *done.where).stdout
 
 
 @pytest.mark.parametrize("command", ["list", "status"])
 def test_a_terminal_of_80_columns_is_enough(done: Ends, qmig: Run, command: str) -> None:
-    result = qmig(command, *where(done), env=TERMINAL)
+    result = qmig(command, *done.where, env=TERMINAL)
 
     assert result.returncode == 0, result.stderr
     assert "\x1b[" in result.stdout
@@ -95,8 +91,8 @@ def test_while_it_runs_status_shows_rate_time_left_and_workers(ends: Ends, qmig:
     with own_fleet() as (broker, _):
         running = start(ends, *LIMITED, broker=broker.url)
         until_copied(ends, 300)
-        one = as_json(qmig("status", *where(ends), "--json"))
-        printed = qmig("status", *where(ends)).stdout
+        one = as_json(qmig("status", *ends.where, "--json"))
+        printed = qmig("status", *ends.where).stdout
         running.stop(timeout=60)
 
     assert one["state"] == "running"
@@ -118,13 +114,13 @@ def test_a_migration_at_rest_says_why_its_chunks_wait(ends: Ends, qmig: Run) -> 
     with own_fleet() as (broker, _):
         running = start(ends, *LIMITED, broker=broker.url)
         until_copied(ends, 300)
-        assert qmig("pause", *where(ends)).returncode == 0
-        one = as_json(qmig("status", *where(ends), "--json"))
+        assert qmig("pause", *ends.where).returncode == 0
+        one = as_json(qmig("status", *ends.where, "--json"))
         running.stop(timeout=60)
     assert one["state"] == "paused"
     assert one["waiting_chunks"][-1]["why"] == "the migration is paused"
 
-    stopped = as_json(qmig("status", *where(ends), "--json"))
+    stopped = as_json(qmig("status", *ends.where, "--json"))
 
     assert stopped["state"] == "stopped"
     assert stopped["waiting_chunks"] == [
@@ -138,7 +134,7 @@ def test_watched_it_is_told_again_and_again_until_the_end(ends: Ends) -> None:
     with own_fleet() as (broker, _):
         running = start(ends, *LIMITED, broker=broker.url)
         until_copied(ends, 300)
-        command = [sys.executable, "-m", "qmig", "status", *where(ends), "--watch", "--json"]
+        command = [sys.executable, "-m", "qmig", "status", *ends.where, "--watch", "--json"]
         watching = ChildProcess(command, name="qmig status")
         until_state(ends, State.DONE)
         assert watching.wait(60) == 0, watching.read_stderr()
@@ -210,7 +206,7 @@ def test_a_plan_with_a_hole_does_not_hide_the_other_migrations(done: Ends, qmig:
         MigrationRecord(migration.id, migration.title, migration.to_json(), chunks=3, started=time.time())
     )
 
-    good, broken = as_json(qmig("list", *where(done), "--json"))
+    good, broken = as_json(qmig("list", *done.where, "--json"))
 
     assert (good["state"], good["problem"]) == ("done", None)
     assert "lacks 3 chunks" in broken["problem"]

@@ -48,15 +48,13 @@ def steer(qmig: Run, filled: Ends) -> Run:
     """Calls a command that steers the one migration between the ends."""
 
     def run(command: str, *arguments: str, **settings: object) -> object:
-        where = ["--target-url", filled.target.endpoint.url, "--migration-offsets-collection-name", filled.ledger]
-        return qmig(command, *where, *arguments, **settings)
+        return qmig(command, *filled.where, *arguments, **settings)
 
     return run
 
 
 def attach(ends: Ends) -> ChildProcess:
-    where = ["--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name", ends.ledger]
-    return ChildProcess([sys.executable, "-m", "qmig", "attach", *where], name="qmig attach")
+    return ChildProcess([sys.executable, "-m", "qmig", "attach", *ends.where], name="qmig attach")
 
 
 def indexing_threshold(ends: Ends) -> int:

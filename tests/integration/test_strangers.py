@@ -25,8 +25,8 @@ from qmig.records import State
 from qmig.sealing import Credentials, new_secret
 from qmig.task import MIGRATE_CHUNK, QUEUE, TEND_MIGRATION, VERSION
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, create, dense_params, exists, fill, simple_points
-from tests.migrating import until
+from tests.contents import contents, exists
+from tests.migrating import fill_source, until
 
 PATIENCE = 8.0
 NOBODYS = str(uuid.uuid4())
@@ -58,8 +58,7 @@ def worker(broker: EmbeddedRedis) -> Iterator[ChildProcess]:
 
 @pytest.fixture
 def filled(ends: Ends) -> Ends:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(100))
+    fill_source(ends, 100)
     return ends
 
 

@@ -13,7 +13,8 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.migration import Endpoint
 from tests.certificates import Authority, self_signed
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, create, dense_params, exists, fill, new_name, simple_points
+from tests.contents import contents, create, dense_params, exists, new_name
+from tests.migrating import arrived, fill_source
 from tests.refusals import assert_nothing_written, assert_refused
 
 
@@ -44,15 +45,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> I
 def tls_ends(servers: tuple[Server, Server]) -> Ends:
     """Ends between the two servers, the source filled."""
     ends = Ends(*servers, new_name("source"), new_name("target"), new_name("ledger"))
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
+    fill_source(ends, 300)
     return ends
-
-
-def assert_arrived(ends: Ends) -> None:
-    there = contents(ends.source, ends.source_name)
-    assert len(there) == 300
-    assert contents(ends.target, ends.target_name) == there
 
 
 def both_trusted(directory: Path, authority: Authority, tls_ends: Ends) -> Path:
@@ -67,10 +61,10 @@ def both_trusted(directory: Path, authority: Authority, tls_ends: Ends) -> Path:
 @pytest.mark.parametrize("role", ["source", "target"])
 def test_an_unknown_certificate_is_refused(tls_ends: Ends, qmig: Run, role: str, ends: Ends) -> None:
     server = getattr(tls_ends, role)
-    arguments = list((tls_ends if role == "source" else ends).arguments)
+    arguments = tls_ends.arguments
     if role == "target":
         create(ends.source, ends.source_name, dense_params())
-        arguments[arguments.index("--target-url") + 1] = server.endpoint.url
+        arguments = ends.through(target=server.endpoint.url)
 
     result = qmig("qdrant", *arguments, "-c")
 
@@ -82,10 +76,8 @@ def test_an_unknown_certificate_is_refused(tls_ends: Ends, qmig: Run, role: str,
 
 def test_http_for_a_server_that_speaks_tls(tls_ends: Ends, qmig: Run) -> None:
     plain = tls_ends.source.endpoint.url.replace("https", "http")
-    arguments = list(tls_ends.arguments)
-    arguments[arguments.index("--source-url") + 1] = plain
 
-    result = qmig("qdrant", *arguments, "-c", "--skip-tls-verification")
+    result = qmig("qdrant", *tls_ends.through(source=plain), "-c", "--skip-tls-verification")
 
     assert_refused(result, 1, f"source {plain}", "speaks TLS", f"--source-url as {tls_ends.source.endpoint.url}")
     assert_nothing_written(tls_ends)
@@ -95,10 +87,8 @@ def test_http_for_a_server_that_speaks_tls(tls_ends: Ends, qmig: Run) -> None:
 def test_https_for_a_server_that_does_not_speak_tls(ends: Ends, qmig: Run, switch: list[str]) -> None:
     create(ends.source, ends.source_name, dense_params())
     secure = ends.target.endpoint.url.replace("http", "https")
-    arguments = list(ends.arguments)
-    arguments[arguments.index("--target-url") + 1] = secure
 
-    result = qmig("qdrant", *arguments, "-c", *switch)
+    result = qmig("qdrant", *ends.through(target=secure), "-c", *switch)
 
     assert_refused(result, 1, f"target {secure}", "no TLS there", ends.target.endpoint.url)
     assert_nothing_written(ends)
@@ -109,8 +99,7 @@ def test_a_certificate_for_another_name_is_refused(
 ) -> None:
     files = authority.issue(tmp_path / "files", "elsewhere.example")
     with EmbeddedQdrant(tmp_path / "data", tls=files) as elsewhere:
-        arguments = list(ends.arguments)
-        arguments[arguments.index("--source-url") + 1] = elsewhere.url
+        arguments = ends.through(source=elsewhere.url)
         result = qmig("qdrant", *arguments, "-c", env={"SSL_CERT_FILE": str(authority.file)})
 
         assert_refused(result, 1, f"source {elsewhere.url}", "certificate", "127.0.0.1")
@@ -136,7 +125,7 @@ def test_trusted_certificates_make_it_work(tls_ends: Ends, qmig: Run, authority:
         workers.stop()
 
     assert result.returncode == 0, result.stderr
-    assert_arrived(tls_ends)
+    assert arrived(tls_ends)
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before the command", "after it"])
@@ -148,17 +137,13 @@ def test_skip_tls_verification_makes_it_work(tls_ends: Ends, qmig: Run, fleet: s
     result = qmig(*([switch, *command] if before else [*command, switch]), broker=fleet)
 
     assert result.returncode == 0, result.stderr
-    assert_arrived(tls_ends)
+    assert arrived(tls_ends)
 
 
 def test_status_over_tls(tls_ends: Ends, qmig: Run, authority: Authority, tmp_path: Path, fleet: str) -> None:
     done = qmig("qdrant", *tls_ends.arguments, "-c", "--skip-tls-verification", broker=fleet)
     assert done.returncode == 0, done.stderr
-    command = [
-        "status",
-        "--target-url", tls_ends.target.endpoint.url,
-        "--migration-offsets-collection-name", tls_ends.ledger,
-    ]  # fmt: skip
+    command = ["status", *tls_ends.where]
 
     assert_refused(qmig(*command), 1, "certificate is not trusted")
     trusted = {"SSL_CERT_FILE": str(both_trusted(tmp_path, authority, tls_ends))}
@@ -183,11 +168,11 @@ def test_certificates_that_the_command_is_given_reach_the_workers(
 
     assert result.returncode == 0, result.stderr
     assert "warning" not in result.stderr
-    assert_arrived(tls_ends)
+    assert arrived(tls_ends)
     ledger = b"".join(contents(tls_ends.target, tls_ends.ledger).values())
     assert b"BEGIN CERTIFICATE" in ledger
     assert b"PRIVATE KEY" not in ledger
-    status = ["status", "--target-url", endpoint.url, "--migration-offsets-collection-name", tls_ends.ledger]
+    status = ["status", *tls_ends.where]
     assert_refused(qmig(*status, "--target-ca-cert", str(authority.file)), 1, "certificate is not trusted")
     shown = qmig(*status, "--target-ca-cert", str(own), env={"SSL_CERT_FILE": str(authority.file)})
     assert shown.returncode == 0, shown.stderr

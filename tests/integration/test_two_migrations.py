@@ -21,6 +21,7 @@ from tests.contents import (
     fill,
     simple_points,
 )
+from tests.migrating import arrived, fill_source
 
 Records = dict[str, tuple[MigrationRecord, list[ChunkRecord]]]
 
@@ -57,12 +58,6 @@ def call(qmig: Run, fleet: str) -> Run:
     return run
 
 
-def assert_arrived(ends: Ends) -> None:
-    there = contents(ends.source, ends.source_name)
-    assert there
-    assert contents(ends.target, ends.target_name) == there
-
-
 def test_two_migrations_at_once_on_one_fleet_with_one_ledger(two: tuple[Ends, Ends], call: Run) -> None:
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda ends: call(ends, "-c", "--chunk-size", "300", "-b", "40"), two))
@@ -70,7 +65,7 @@ def test_two_migrations_at_once_on_one_fleet_with_one_ledger(two: tuple[Ends, En
     for result, ends in zip(results, two, strict=True):
         assert result.returncode == 0, result.stderr
         assert "all 2,000 points are in the target" in result.stdout
-        assert_arrived(ends)
+        assert arrived(ends)
     found = records(two[0])
     assert set(found) == {title(ends) for ends in two}
     for record, chunks in found.values():
@@ -122,7 +117,7 @@ def test_restart_forgets_only_its_own_migration(two: tuple[Ends, Ends], call: Ru
 
     assert result.returncode == 0, result.stderr
     assert "all 2,100 points are in the target" in result.stdout
-    assert_arrived(first)
+    assert arrived(first)
     found = records(first)
     assert found[title(second)] == other
     assert found[title(first)][0].chunk_size == 1000
@@ -142,7 +137,7 @@ def test_restart_heals_a_target_that_lost_its_points(two: tuple[Ends, Ends], cal
 
     result = call(ends, "-c", "--restart-migration")
     assert result.returncode == 0, result.stderr
-    assert_arrived(ends)
+    assert arrived(ends)
 
 
 def test_the_same_command_again_copies_nothing_and_says_so(two: tuple[Ends, Ends], call: Run) -> None:
@@ -162,8 +157,7 @@ def test_the_same_command_again_copies_nothing_and_says_so(two: tuple[Ends, Ends
 def test_another_chunk_size_is_refused_on_resume_with_the_way_out(
     ends: Ends, migrate: Run, plan_only: Callable[..., None]
 ) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
+    fill_source(ends, 300)
     plan_only("-c", "--chunk-size", "100")
     before = records(ends)
 
@@ -175,15 +169,14 @@ def test_another_chunk_size_is_refused_on_resume_with_the_way_out(
     assert "--restart-migration" in result.stderr
     assert records(ends) == before
     assert migrate("-c", "--chunk-size", "100").returncode == 0
-    assert_arrived(ends)
+    assert arrived(ends)
 
 
 @pytest.mark.usefixtures("custom_sharding")
 def test_another_routing_is_refused_on_resume_with_the_way_out(
     ends: Ends, migrate: Run, plan_only: Callable[..., None]
 ) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(300))
+    fill_source(ends, 300)
     create(ends.target, ends.target_name, dense_params(), sharding_method=api.Custom)
     create_shard_key(ends.target, ends.target_name, '"one"')
     plan_only("--target-shard-key", "one")
@@ -201,8 +194,7 @@ def test_another_routing_is_refused_on_resume_with_the_way_out(
 
 
 def test_the_plan_is_kept_whatever_else_changes(ends: Ends, migrate: Run, plan_only: Callable[..., None]) -> None:
-    create(ends.source, ends.source_name, dense_params())
-    fill(ends.source, ends.source_name, simple_points(600))
+    fill_source(ends, 600)
     plan_only("-c", "--chunk-size", "100")
     ranges = [(chunk.start, chunk.end) for chunk in records(ends)[title(ends)][1]]
     assert len(ranges) == 6
@@ -212,4 +204,4 @@ def test_the_plan_is_kept_whatever_else_changes(ends: Ends, migrate: Run, plan_o
 
     assert result.returncode == 0, result.stderr
     assert [(chunk.start, chunk.end) for chunk in records(ends)[title(ends)][1]] == ranges
-    assert_arrived(ends)
+    assert arrived(ends)

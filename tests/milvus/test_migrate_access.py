@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 
+import grpc
 import pytest
 from pymilvus import DataType
 
 from qmig.connections import Server
+from qmig.migration import Endpoint
 from qmig.sealing import SECRET_VARIABLE, new_secret
+from tests.conftest import Run
 from tests.contents import delete, new_name
+from tests.grpc_proxy import GrpcProxy
 from tests.milvus.clients import connect
-from tests.milvus.gateway import Gateway
-from tests.milvus.migrating import Migration, Run
+from tests.milvus.migrating import Migration
 from tests.milvus.servers import MilvusServer, StandaloneServer
 
 PASSWORD = "Milvus"
@@ -65,6 +68,18 @@ def test_a_wrong_password_is_one_line_without_it(migration: Migration) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+class HeaderKeeper(GrpcProxy):
+    """`headers` are those of every call, in order."""
+
+    def __init__(self, behind: Endpoint) -> None:
+        super().__init__(behind)
+        self.headers: list[dict[str, str | bytes]] = []
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        self.headers.append(dict(handler_call_details.invocation_metadata))
+        return super().service(handler_call_details)
+
+
 @pytest.mark.parametrize("token", ["an-api-key-without-a-colon", f"root:{PASSWORD}"])
 def test_every_call_carries_the_token_as_pymilvus_sends_it(
     qmig: Run, milvus_lite: MilvusServer, target_server: Server, monkeypatch: pytest.MonkeyPatch, token: str
@@ -72,21 +87,21 @@ def test_every_call_carries_the_token_as_pymilvus_sends_it(
     """The servers that take API keys are not to be had; this one takes anything, and the headers are looked at."""
     monkeypatch.setenv(SECRET_VARIABLE, new_secret())
     target_name, ledger = new_name("target"), new_name("ledger")
-    with Gateway(milvus_lite.url) as gateway:
-        client = connect(gateway.url, token=token)
-        migration = Migration(qmig, "", gateway.url, client, "behind_gateway", target_server, target_name, ledger)
+    with HeaderKeeper(Endpoint.parse(milvus_lite.url, "")) as proxy:
+        client = connect(proxy.url, token=token)
+        migration = Migration(qmig, "", proxy.url, client, "behind_proxy", target_server, target_name, ledger)
         migration.create(fields={"number": {"datatype": DataType.INT64}})
         migration.insert([{"pk": key, "number": key} for key in range(10)])
-        sent = gateway.headers[-1]["authorization"]
-        gateway.headers.clear()
+        sent = proxy.headers[-1]["authorization"]
+        proxy.headers.clear()
 
         done = migration.run("-c", "--workers", "1", broker=None, env={"SOURCE_API_KEY": token})
 
         assert done.returncode == 0, done.stderr
         assert {point.payload["number"] for point in migration.points().values()} == set(range(10))
-        assert len(gateway.headers) > 5
-        assert {headers.get("authorization") for headers in gateway.headers} == {sent}
-        client.drop_collection("behind_gateway")
+        assert len(proxy.headers) > 5
+        assert {headers.get("authorization") for headers in proxy.headers} == {sent}
+        client.drop_collection("behind_proxy")
         client.close()
     for name in (target_name, ledger):
         delete(target_server, name)

@@ -1,0 +1,131 @@
+"""A verification is begun from anywhere, stopped and gone on with, and shown as a migration is."""
+
+import sys
+from collections.abc import Callable
+
+from qmig.embedded.processes import ChildProcess
+from qmig.ledger import Ledger
+from qmig.migration import Migration
+from qmig.progress import Progress
+from qmig.records import ChunkRecord
+from tests.conftest import Ends, Run
+from tests.contents import delete_points, simple_points
+from tests.integration.verify.verifying import found, overwrite, with_payload
+from tests.migrating import SLOWLY, fill_source, record_of, until
+
+
+def verified(ends: Ends) -> list[ChunkRecord]:
+    """The chunks of the verification of the one migration."""
+    ledger, record = Ledger(ends.target, ends.ledger), record_of(ends)
+    assert record is not None
+    found = ledger.migration(Migration.from_json(record.definition).verification_id)
+    return ledger.chunks(found.migration, range(found.chunks)) if found is not None else []
+
+
+def test_a_migration_verifies_itself_when_asked(ends: Ends, migrate: Run) -> None:
+    fill_source(ends, 100)
+    result = migrate("-c", "--verify")
+    assert result.returncode == 0, result.stderr
+    assert "all 100 points are in the target" in result.stdout
+    assert "100 points compared: all of them equal" in result.stdout
+
+    overwrite(ends, with_payload(9, number=9.0))
+    result = migrate("-c", "--verify")
+    assert result.returncode == 4
+    assert "different 1: 9\n" in result.stdout
+
+
+def test_verify_starts_workers_of_its_own_without_a_broker(migrated: Ends, qmig: Run) -> None:
+    result = qmig("verify", *migrated.where, "--workers", "1")
+    assert result.returncode == 0, result.stderr
+    assert "all of them equal" in result.stdout
+
+
+def test_a_migration_is_named_by_its_id_or_by_its_ends(make_ends: Callable[[], Ends], qmig: Run, fleet: str) -> None:
+    one, two = make_ends(), make_ends()
+    for ends, points in ((one, 10), (two, 20)):
+        fill_source(ends, points)
+        arguments = [*ends.arguments[:-1], one.ledger, "-c"]
+        assert qmig("qdrant", *arguments, broker=fleet).returncode == 0
+    records = {record.title: record.migration for record in Ledger(one.target, one.ledger).migrations()}
+
+    result = qmig("verify", *one.where, broker=fleet)
+    assert result.returncode == 2
+    assert all(migration in result.stderr for migration in records.values())
+
+    by_ends = ["--source-url", two.source.endpoint.url, "--source-collection", two.source_name]
+    result = qmig("verify", *one.where, *by_ends, "--target-collection", two.target_name, broker=fleet)
+    assert "20 points compared" in result.stdout
+    beginning = records[f"{one.source_name} → {one.target_name}"][:10]
+    assert "10 points compared" in qmig("verify", *one.where, beginning, broker=fleet).stdout
+    result = qmig("verify", *one.where, "--source-collection", "another", broker=fleet)
+    assert result.returncode == 2
+    assert "there is no migration between these ends" in result.stderr
+
+
+def test_a_migration_that_is_not_finished_is_not_verified(
+    ends: Ends, plan_only: Callable[..., None], verify: Run
+) -> None:
+    fill_source(ends, 100)
+    plan_only("-c")
+    result = verify()
+    assert result.returncode == 2
+    assert "is stopped; verify it when it is done" in result.stderr
+
+
+def test_a_verification_that_is_killed_goes_on_where_it_was(ends: Ends, migrate: Run, verify: Run) -> None:
+    fill_source(ends, 20_000)
+    assert migrate(*SLOWLY[:3], "-b", "20").returncode == 0
+    delete_points(ends.target, ends.target_name, 5, 19_999)
+    command = [sys.executable, "-m", "qmig", "verify", *ends.where, "--workers", "1"]
+    process = ChildProcess(command, name="qmig verify")
+    until(lambda: Progress.of(verified(ends)).points > 2000, "2000 points compared")
+    process.kill()
+    process.wait()
+    done = {chunk.index for chunk in verified(ends) if chunk.finished}
+    assert len(done) < len(verified(ends))
+
+    result = verify("--json")
+
+    assert result.returncode == 4
+    assert found(result)["missing"]["ids"] == ["5", "19999"]
+    assert found(result)["compared"] == 20_000
+    assert any(chunk.claims > 1 or chunk.index in done for chunk in verified(ends))
+    assert all(chunk.claims == 1 for chunk in verified(ends) if chunk.index in done)
+    # Finished, it begins again.
+    points = simple_points(20_000)
+    overwrite(ends, points[5], points[19_999])
+    assert verify().returncode == 0
+
+
+def test_a_verification_with_other_options_does_not_go_on_with_one_that_runs(
+    migrated: Ends, verify: Run, idle_broker: str
+) -> None:
+    command = [sys.executable, "-m", "qmig", "verify", *migrated.where]
+    process = ChildProcess(command, name="qmig verify", env={"QMIG_BROKER_URL": idle_broker})
+    process.wait_for_log("chunks")
+    until(lambda: bool(verified(migrated)), "its plan")
+    result = verify("--extra")
+    process.kill()
+    process.wait()
+    assert result.returncode == 2
+    assert "a verification of this migration with other options is running" in result.stderr
+    assert verify().returncode == 0
+
+
+def test_status_attach_and_another_migrate_know_a_verification(
+    migrated: Ends, verify: Run, qmig: Run, migrate: Run
+) -> None:
+    delete_points(migrated.target, migrated.target_name, 7)
+    verify()
+    record = record_of(migrated)
+    assert record is not None
+    verification = Migration.from_json(record.definition).verification_id
+    status = qmig("status", *migrated.where, verification).stdout
+    assert f"verify {record.title}  done" in status
+    assert "1 missing" in status
+    attached = qmig("attach", *migrated.where, verification)
+    assert "missing 1: 7\n" in attached.stdout
+    again = migrate("-c", "--restart-migration")
+    assert again.returncode == 0, again.stderr
+    assert verify().returncode == 0
