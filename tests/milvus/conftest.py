@@ -3,7 +3,7 @@
 `milvus_server` runs a test on every one of them, and on the server at $QMIG_TEST_MILVUS (a URL) where that is set,
 which has to be a later one than these: it is asked for everything, and 2.3 for one does not survive that;
 `milvus_lite`, `milvus_older_lite` and `milvus_standalone` are one each. A server that cannot be had skips the test.
-`milvus_sample` has every sample of `collections.py`, for reading alone; `every_sample` parametrizes a test with them.
+`milvus_sample` has every sample of `samples`, for reading alone; `every_sample` parametrizes a test with them.
 """
 
 import os
@@ -17,10 +17,12 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from qmig.connections import Server
+from tests.conftest import Run
 from tests.contents import delete, new_name
 from tests.milvus.clients import connect
-from tests.milvus.collections import Sample, samples_for
-from tests.milvus.migrating import Migration, Run
+from tests.milvus.migrating import Migration
+from tests.milvus.samples import samples_for
+from tests.milvus.samples.sample import Sample
 from tests.milvus.servers import KINDS, GivenServer, MilvusServer
 from tests.servers_used import note_server
 

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from qdrant_client.conversions.conversion import grpc_to_payload
 
 from qmig.connections import Server
 from qmig.wire.keys import PointKey
+from tests.conftest import Run
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 Vector = list[float] | dict[int, float] | list[list[float]]
 
 
@@ -46,6 +46,11 @@ class Migration:
             "--target-url", self.target.endpoint.url, "--target-collection", self.target_name,
             "--migration-offsets-collection-name", self.ledger,
         ]  # fmt: skip
+
+    @property
+    def where(self) -> list[str]:
+        """Where the ledger is, as the other commands are told."""
+        return ["--target-url", self.target.endpoint.url, "--migration-offsets-collection-name", self.ledger]
 
     def create(
         self,
@@ -96,8 +101,7 @@ class Migration:
 
     def rejects(self) -> list[dict[str, Any]]:
         """What `qmig rejects` lists."""
-        where = ("--target-url", self.target.endpoint.url, "--migration-offsets-collection-name", self.ledger)
-        return [json.loads(line) for line in self.qmig("rejects", *where, "--json").stdout.splitlines()]
+        return [json.loads(line) for line in self.qmig("rejects", *self.where, "--json").stdout.splitlines()]
 
     def points(self) -> dict[str, Point]:
         """Every point of the target by its id."""

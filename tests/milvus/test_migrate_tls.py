@@ -9,9 +9,10 @@ from pymilvus import DataType
 from qmig.connections import Server
 from qmig.sealing import SECRET_VARIABLE, new_secret
 from tests.certificates import Authority
+from tests.conftest import Run
 from tests.contents import delete, exists, new_name
 from tests.milvus.clients import connect
-from tests.milvus.migrating import Migration, Run
+from tests.milvus.migrating import Migration
 from tests.milvus.servers import MilvusServer, StandaloneServer
 from tests.refusals import assert_refused
 

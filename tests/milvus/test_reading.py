@@ -15,8 +15,9 @@ from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.sealing import Credentials
 from qmig.sources.milvus import MilvusSource, open_source
 from qmig.sources.milvus.settings import Settings
-from tests.milvus import collections
-from tests.milvus.collections import BY_NAME, SAMPLES, Sample, exact
+from tests.milvus.samples import BY_NAME, SAMPLES
+from tests.milvus.samples.clash import create_clash
+from tests.milvus.samples.sample import ALL, LITE, OLDER_LITE, STANDALONE, Sample, exact
 from tests.milvus.servers import MilvusServer
 
 VECTORS = {
@@ -113,7 +114,7 @@ def _takes_the_sample(request: pytest.FixtureRequest) -> None:
     if "sample" in request.fixturenames:
         kind = request.getfixturevalue("milvus_server").kind
         sample = request.getfixturevalue("sample")
-        if kind in collections.ALL and kind not in sample.servers:
+        if kind in ALL and kind not in sample.servers:
             pytest.skip("this server does not take it")
 
 
@@ -125,9 +126,9 @@ def settings_of(source: MilvusSource) -> tuple[api.VectorParams, list[str]]:
 def test_a_dynamic_field_that_is_a_field_of_the_schema_is_an_error(
     open_milvus: OpenSource, milvus_client: MilvusClient, milvus_server: MilvusServer, milvus_name: str
 ) -> None:
-    collections.create_clash(milvus_client, milvus_server.url, milvus_name)
+    create_clash(milvus_client, milvus_server.url, milvus_name)
     with closing(open_milvus()) as source:
-        if milvus_server.kind == collections.LITE:
+        if milvus_server.kind == LITE:
             # This server hides the field behind the dynamic one.
             read(source)
             return
@@ -138,7 +139,7 @@ def test_a_dynamic_field_that_is_a_field_of_the_schema_is_an_error(
 def test_the_parameters_of_an_hnsw_index_come_along(
     open_milvus: OpenSource, milvus_client: MilvusClient, milvus_server: MilvusServer, milvus_name: str
 ) -> None:
-    if milvus_server.kind != collections.STANDALONE:
+    if milvus_server.kind != STANDALONE:
         pytest.skip("this server does not tell the parameters")
     BY_NAME["index_hnsw"].create(milvus_client, milvus_name)
     params, _ = settings_of(open_milvus())
@@ -148,7 +149,7 @@ def test_the_parameters_of_an_hnsw_index_come_along(
 def test_quantized_and_disk_indexes_have_the_nearest_settings(
     open_milvus: OpenSource, milvus_client: MilvusClient, milvus_server: MilvusServer, milvus_name: str
 ) -> None:
-    if milvus_server.kind != collections.STANDALONE:
+    if milvus_server.kind != STANDALONE:
         pytest.skip("this server does not tell the parameters")
     for name, field, wanted in (
         ("index_ivf_sq8", "scalar", True),
@@ -166,7 +167,7 @@ def test_quantized_and_disk_indexes_have_the_nearest_settings(
 def test_indexes_of_scalars_become_payload_indexes(
     open_milvus: OpenSource, milvus_client: MilvusClient, milvus_server: MilvusServer, milvus_name: str
 ) -> None:
-    standalone = milvus_server.kind == collections.STANDALONE
+    standalone = milvus_server.kind == STANDALONE
     BY_NAME["scalar_indexes_of_2_3" if standalone else "scalar_indexes"].create(milvus_client, milvus_name)
     schema = open_milvus().info().payload_schema
     kinds = {name: api.PayloadSchemaType.Name(index.data_type) for name, index in schema.items()}
@@ -182,7 +183,7 @@ def test_the_partition_key_is_the_tenant(
     milvus_name: str,
     kind: str,
 ) -> None:
-    if milvus_server.kind == collections.OLDER_LITE:
+    if milvus_server.kind == OLDER_LITE:
         pytest.skip("this server has no partition keys")
     BY_NAME[f"partition_key_{kind}"].create(milvus_client, milvus_name)
     index = open_milvus().info().payload_schema["tenant"]
@@ -195,7 +196,7 @@ def test_the_partition_key_is_the_tenant(
 def test_match_and_bm25(
     open_milvus: OpenSource, milvus_client: MilvusClient, milvus_server: MilvusServer, milvus_name: str
 ) -> None:
-    if milvus_server.kind == collections.STANDALONE:
+    if milvus_server.kind == STANDALONE:
         pytest.skip("this server has neither")
     BY_NAME["text_match"].create(milvus_client, milvus_name)
     assert open_milvus().info().payload_schema["text"].data_type == api.PayloadSchemaType.Text

@@ -3,18 +3,20 @@
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from pymilvus import MilvusClient
 
+from tests.migrating import until
 from tests.milvus.clients import connect
-from tests.milvus.collections import Sample, create_clash, exact, partitions
 from tests.milvus.conftest import FindSample, StartMilvus, every_sample
+from tests.milvus.samples.clash import create_clash
+from tests.milvus.samples.layouts import partitions
+from tests.milvus.samples.sample import Sample, exact
 from tests.milvus.servers import KINDS, GivenServer, MilvusServer
+from tests.processes import has_ended
 
 ROWS = [{"id": number, "vector": [0.5, 1.5, -2.0, number]} for number in range(3)]
 
@@ -37,17 +39,8 @@ def _family(server: MilvusServer) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def _all_end(family: list[psutil.Process]) -> bool:
-    """Within 10 s; an orphan that nobody has waited for yet has ended."""
-    return _soon(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family))
-
-
-def _soon(condition: Callable[[], bool]) -> bool:
-    for _ in range(100):
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
+def _until_all_end(family: list[psutil.Process]) -> None:
+    until(lambda: all(has_ended(each.pid) for each in family), "the end of every process", within=10)
 
 
 def _some_server(kind: type[MilvusServer], directory: Path) -> MilvusServer:
@@ -84,8 +77,8 @@ def test_no_process_is_left(kind: type[MilvusServer], end: str, tmp_path: Path) 
             server.kill()
         else:
             family[0].send_signal(signal.SIGKILL)
-        assert _all_end(family)
-        assert _soon(lambda: not server.running)
+        _until_all_end(family)
+        until(lambda: not server.running, "the end of the server", within=10)
 
 
 @every_kind
@@ -111,7 +104,7 @@ def test_a_server_ends_with_the_process_that_started_it(kind: type[MilvusServer]
     assert len(family) > 0
     starter.kill()
     starter.wait()
-    assert _all_end(family)
+    _until_all_end(family)
 
 
 @every_sample

@@ -22,9 +22,7 @@ KEYS = [-(2**63), *range(-49, POINTS - 50)]
 
 def verify(migration: Migration, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Verify the one migration in the ledger."""
-    target = ["--target-url", migration.target.endpoint.url]
-    ledger = ["--migration-offsets-collection-name", migration.ledger]
-    return migration.qmig("verify", *target, *ledger, *arguments, broker=migration.broker)
+    return migration.qmig("verify", *migration.where, *arguments, broker=migration.broker)
 
 
 def remove(migration: Migration, *ids: str) -> None:

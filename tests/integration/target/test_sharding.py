@@ -1,9 +1,5 @@
 """The target has the source's shard keys, with their shards, whether or not a point is under them."""
 
-import uuid
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from qdrant_client import grpc as api
 
@@ -19,19 +15,7 @@ from qmig.target import (
     placement_notices,
     shard_keys,
 )
-
-
-@pytest.fixture(name="server")
-def _server(target_server: Server) -> Server:
-    return target_server
-
-
-@pytest.fixture
-def source(server: Server) -> Iterator[str]:
-    name = f"source-{uuid.uuid4()}"
-    yield name
-    for collection in (name, f"{name}-copy"):
-        server.call(server.collections.Delete, api.DeleteCollection(collection_name=collection))
+from tests.contents import create, dense_params, info, new_name
 
 
 @pytest.fixture
@@ -41,21 +25,8 @@ def custom(server: Server, source: str) -> str:
         check_shard_keys_possible(server, source)
     except TerminalError as error:
         pytest.skip(str(error))
-    create(server, source, shard_number=3, sharding_method=api.ShardingMethod.Custom)
+    create(server, source, dense_params(2), shard_number=3, sharding_method=api.ShardingMethod.Custom)
     return source
-
-
-def create(server: Server, name: str, **settings: Any) -> None:
-    request = api.CreateCollection(collection_name=name, **settings)
-    request.vectors_config.params.size = 2
-    request.vectors_config.params.distance = api.Distance.Dot
-    server.call(server.collections.Create, request)
-
-
-def collection_info(server: Server, name: str) -> api.CollectionInfo:
-    request = api.GetCollectionInfoRequest(collection_name=name)
-    info: api.CollectionInfo = server.call(server.collections.Get, request).result
-    return info
 
 
 def test_shard_keys_are_found_and_made_again_in_the_target(server: Server, custom: str) -> None:
@@ -65,14 +36,14 @@ def test_shard_keys_are_found_and_made_again_in_the_target(server: Server, custo
     assert [placement.key for placement in placements] == [7, 2**63, "", "7", "berlin"]
 
     copy = f"{custom}-copy"
-    original = collection_info(server, custom)
+    original = info(server, custom)
     server.call(server.collections.Create, create_request(original, copy))
     assert shard_keys(server, copy) == []
     for _ in range(2):
         for placement in placements:
             create_shard_key(server, copy, placement)
     assert shard_keys(server, copy) == placements
-    assert collection_info(server, copy).config.params == original.config.params
+    assert info(server, copy).config.params == original.config.params
     assert placement_notices(server, copy, placements) == []
 
 
@@ -98,7 +69,7 @@ def test_more_replicas_than_peers_are_noticed(server: Server, custom: str) -> No
 
 
 def test_more_replicas_than_peers_are_noticed_without_shard_keys(server: Server, source: str) -> None:
-    create(server, source, replication_factor=99)
+    create(server, source, dense_params(2), replication_factor=99)
     assert shard_keys(server, source) == []
     (notice,) = placement_notices(server, source, [])
     assert notice.startswith("replication_factor 99: the target has peers for ")
@@ -124,15 +95,15 @@ def test_the_same_id_is_counted_under_each_of_its_keys(server: Server, custom: s
 def test_a_collection_without_any_shard_key_can_be_indexed(server: Server, custom: str) -> None:
     create_index(server, custom, "field", api.PayloadSchemaInfo(data_type=api.PayloadSchemaType.Keyword))
     create_shard_key(server, custom, ShardKeyPlacement("a", 1, 1))
-    assert list(collection_info(server, custom).payload_schema) == ["field"]
+    assert list(info(server, custom).payload_schema) == ["field"]
 
 
 def test_a_shard_key_is_refused_by_a_collection_that_cannot_have_any(server: Server, source: str) -> None:
-    create(server, source)
+    create(server, source, dense_params(2))
     with pytest.raises(TerminalError, match=r"shard key 'a' of .* cluster mode"):
         create_shard_key(server, source, ShardKeyPlacement("a", 1, 1))
 
 
 def test_a_missing_collection_is_not_taken_for_one_without_keys(server: Server) -> None:
     with pytest.raises(NotFoundError):
-        shard_keys(server, f"missing-{uuid.uuid4()}")
+        shard_keys(server, new_name("missing"))

@@ -11,6 +11,8 @@ import redis
 
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.errors import UsageError
+from tests.migrating import until
+from tests.processes import has_ended
 
 
 def test_only_the_password_opens_it() -> None:
@@ -79,7 +81,4 @@ def test_it_does_not_outlive_a_killed_parent() -> None:
         pid, running = parent.stdout.readline().split()
         assert running == "True", "it ended with the thread that started it"
         parent.kill()
-    deadline = time.monotonic() + 5
-    while psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: has_ended(int(pid)), "its end", within=5)

@@ -1,9 +1,6 @@
 """A target created on a server from its source's info has the source's settings, whatever they are."""
 
 import os
-import time
-import uuid
-from collections.abc import Iterator
 
 import pytest
 from google.protobuf import text_format
@@ -21,39 +18,21 @@ from qmig.target import (
     notices,
 )
 from tests.conftest import TARGET_VARIABLE
-
-
-@pytest.fixture(name="server")
-def _server(target_server: Server) -> Server:
-    return target_server
-
-
-@pytest.fixture
-def source(server: Server) -> Iterator[str]:
-    """A name for a collection; it and its copy are deleted in the end."""
-    name = f"source-{uuid.uuid4()}"
-    yield name
-    for collection in (name, f"{name}-copy"):
-        server.call(server.collections.Delete, api.DeleteCollection(collection_name=collection))
-
-
-def collection_info(server: Server, name: str) -> api.CollectionInfo:
-    request = api.GetCollectionInfoRequest(collection_name=name)
-    info: api.CollectionInfo = server.call(server.collections.Get, request).result
-    return info
+from tests.contents import info
+from tests.migrating import until
 
 
 def create(server: Server, name: str, settings: str) -> api.CollectionInfo:
     request = text_format.Parse(settings, api.CreateCollection(collection_name=name))
     server.call(server.collections.Create, request)
-    return collection_info(server, name)
+    return info(server, name)
 
 
 def copy(server: Server, source: api.CollectionInfo, name: str) -> api.CollectionInfo:
     server.call(server.collections.Create, create_request(source, name))
     if update := after_creation_request(source, name):
         server.call(server.collections.Update, update)
-    return collection_info(server, name)
+    return info(server, name)
 
 
 def as_loaded(source: api.CollectionInfo) -> api.CollectionConfig:
@@ -152,7 +131,7 @@ def test_a_migration_leaves_every_setting_as_the_source_has_it(server: Server, s
     original = create(server, source, EVERYTHING)
     fan_out = api.CollectionParamsDiff(read_fan_out_factor=1, read_fan_out_delay_ms=20)
     server.call(server.collections.Update, api.UpdateCollection(collection_name=source, params=fan_out))
-    original = collection_info(server, source)
+    original = info(server, source)
     name = f"{source}-copy"
 
     created = copy(server, original, name)
@@ -160,13 +139,13 @@ def test_a_migration_leaves_every_setting_as_the_source_has_it(server: Server, s
     finish = finish_request(created, original, name).SerializeToString()
 
     server.call(server.collections.Update, loading_request(created, name))
-    loading = collection_info(server, name).config.optimizer_config
+    loading = info(server, name).config.optimizer_config
     assert (loading.indexing_threshold, loading.prevent_unoptimized) == (0, False)
     assert loading.HasField("indexing_threshold")
 
     for _ in range(2):
         server.call(server.collections.Update, api.UpdateCollection.FromString(finish))
-    finished = collection_info(server, name)
+    finished = info(server, name)
     for field in original.config.DESCRIPTOR.fields:
         assert getattr(finished.config, field.name) == getattr(original.config, field.name), field.name
     assert notices(original, finished) == []
@@ -201,10 +180,10 @@ def test_every_point_is_there_before_the_index_is(server: Server, source: str) -
     original, finish = loaded(server, source)
     name = f"{source}-copy"
     assert exact_count(server, name, None) == 2000
-    assert collection_info(server, name).indexed_vectors_count == 0
+    assert info(server, name).indexed_vectors_count == 0
     server.call(server.collections.Update, finish)
     assert exact_count(server, name, None) == 2000
-    assert collection_info(server, name).config == original.config
+    assert info(server, name).config == original.config
 
 
 @pytest.mark.skipif(TARGET_VARIABLE not in os.environ, reason="the embedded endpoint builds no vector index")
@@ -212,10 +191,7 @@ def test_the_finish_starts_the_index(server: Server, source: str) -> None:
     _, finish = loaded(server, source)
     name = f"{source}-copy"
     server.call(server.collections.Update, finish)
-    deadline = time.monotonic() + 120
-    while collection_info(server, name).indexed_vectors_count == 0:
-        assert time.monotonic() < deadline, "no vector was indexed in 120 s"
-        time.sleep(0.2)
+    until(lambda: info(server, name).indexed_vectors_count > 0, "an indexed vector")
     assert exact_count(server, name, None) == 2000
 
 

@@ -1,6 +1,5 @@
 """Payload indexes are made in the target with the parameters that they have in the source."""
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +8,7 @@ from qdrant_client import grpc as api
 
 from qmig.connections import Server
 from qmig.target import create_index, index_notices, missing_indexes
+from tests.contents import create, delete, dense_params, info, new_name
 
 INDEXES = {
     "keyword": "keyword_index_params { is_tenant: true on_disk: true }",
@@ -29,29 +29,15 @@ INDEXES = {
 TYPES = {"principal": "integer", "prefix text": "text"}
 
 
-@pytest.fixture(name="server")
-def _server(target_server: Server) -> Server:
-    return target_server
-
-
 @pytest.fixture
 def collections(server: Server) -> Iterator[tuple[str, str]]:
     """Two collections of the same vectors."""
-    names = tuple(f"{role}-{uuid.uuid4()}" for role in ("source", "target"))
+    names = new_name("source"), new_name("target")
     for name in names:
-        request = api.CreateCollection(collection_name=name)
-        request.vectors_config.params.size = 4
-        request.vectors_config.params.distance = api.Distance.Cosine
-        server.call(server.collections.Create, request)
-    yield names[0], names[1]
+        create(server, name, dense_params())
+    yield names
     for name in names:
-        server.call(server.collections.Delete, api.DeleteCollection(collection_name=name))
-
-
-def collection_info(server: Server, name: str) -> api.CollectionInfo:
-    request = api.GetCollectionInfoRequest(collection_name=name)
-    info: api.CollectionInfo = server.call(server.collections.Get, request).result
-    return info
+        delete(server, name)
 
 
 def index(kind: str) -> api.PayloadSchemaInfo:
@@ -67,16 +53,16 @@ def test_every_type_of_index_keeps_all_its_parameters(
     source, target = collections
     wanted = index(kind)
     create_index(server, source, "nested[].field", wanted)
-    original = collection_info(server, source)
+    original = info(server, source)
     reported = original.payload_schema["nested[].field"]
     which = wanted.params.WhichOneof("index_params")
     assert which is not None
     for field, value in getattr(wanted.params, which).ListFields():
         assert getattr(getattr(reported.params, which), field.name) == value, field.name
 
-    for name, info in missing_indexes(original, collection_info(server, target)).items():
-        create_index(server, target, name, info)
-    created = collection_info(server, target)
+    for name, schema in missing_indexes(original, info(server, target)).items():
+        create_index(server, target, name, schema)
+    created = info(server, target)
     assert created.payload_schema == original.payload_schema
     assert missing_indexes(original, created) == {}
     assert index_notices(original, created) == []
@@ -87,14 +73,14 @@ def test_an_index_without_parameters_keeps_its_type(server: Server, collections:
     data_type = api.PayloadSchemaType.Value(name)
     create_index(server, collections[1], "field", api.PayloadSchemaInfo(data_type=data_type))
     create_index(server, collections[1], "field", api.PayloadSchemaInfo(data_type=data_type))
-    assert collection_info(server, collections[1]).payload_schema["field"].data_type == data_type
+    assert info(server, collections[1]).payload_schema["field"].data_type == data_type
 
 
 def test_an_index_of_another_type_stays_and_is_noticed(server: Server, collections: tuple[str, str]) -> None:
     source, target = collections
     create_index(server, source, "field", index("keyword"))
     create_index(server, target, "field", api.PayloadSchemaInfo(data_type=api.PayloadSchemaType.Integer))
-    infos = [collection_info(server, name) for name in collections]
+    infos = [info(server, name) for name in collections]
     assert missing_indexes(*infos) == {}
     (notice,) = index_notices(*infos)
     assert notice.startswith("payload index 'field': keyword (is_tenant: true on_disk: true) in the source, int")
