@@ -1,1 +1,1 @@
-"""The one-machine stack: a Redis and a Qdrant endpoint to try qmig with and to test it against."""
+"""Servers as child processes: a Redis, a Qdrant endpoint and a Milvus, to try qmig with and to test it against."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import grpc
 
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
+from qmig.embedded.server_process import ServerProcess
 from qmig.errors import TerminalError
 from qmig.sources.milvus.connection import SERVICE
 from qmig.sources.milvus.messages import milvus
@@ -21,16 +22,16 @@ from qmig.sources.milvus.messages import milvus
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
-STOP_SECONDS = 15.0
 
 
-class MilvusServer(ABC):
-    """A server process with data and a port that outlive a stop, so that `start` goes on where it was.
+class MilvusServer(ServerProcess):
+    """A Milvus with its data in `directory`.
 
-    The process ends with this one, however this one ends (Linux). Its packages lie in a folder of their own in the
-    virtual environment, because those of several servers conflict.
+    Its packages lie in a folder of their own in the virtual environment, because those of several servers conflict.
+    After a restart the collections of Milvus Lite 3.2 and of the standalone server have to be loaded again.
     """
 
+    stop_seconds = 15.0
     kind: ClassVar[str]
     """The folder's name."""
     version: ClassVar[str]
@@ -40,11 +41,9 @@ class MilvusServer(ABC):
     """What is to be known of how it runs."""
 
     def __init__(self, directory: Path) -> None:
-        """Nothing runs yet."""
+        super().__init__(free_port())
         self.directory = directory
-        self.port = free_port()
         self.notice = ""
-        self._process: ChildProcess | None = None
 
     @classmethod
     def home(cls) -> Path:
@@ -60,42 +59,6 @@ class MilvusServer(ABC):
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None, "not started"
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.running
-
-    def start(self) -> None:
-        """Start the process and wait until it answers; raises TerminalError where it does not.
-
-        After a restart the collections of Milvus Lite 3.2 and of the standalone server have to be loaded again.
-        """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._process = self._launch()
-        self._wait_until_ready(self._process)
-
-    def stop(self) -> None:
-        """End it in its own way, in at most 15 s."""
-        if self._process is not None:
-            self._process.stop(STOP_SECONDS)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-
-    def log(self) -> str:
-        """What the process has printed."""
-        return self._process.read_stdout() + self._process.read_stderr() if self._process is not None else ""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -103,18 +66,24 @@ class MilvusServer(ABC):
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    @abstractmethod
-    def _launch(self) -> ChildProcess: ...
-
-    def _wait_until_ready(self, process: ChildProcess) -> None:
+    def _launch(self) -> ChildProcess:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        process = self._begin()
         deadline = time.monotonic() + READY_SECONDS
         while not self._answers():
             if not process.running:
-                raise TerminalError(f"{process.name} ended as it started: {self.log()[-500:]}")
+                raise TerminalError(f"{process.name} ended as it started: {_end_of_log(process)}")
             if time.monotonic() > deadline:
                 process.kill()
-                raise TerminalError(f"{process.name} was not ready within {READY_SECONDS:g} s: {self.log()[-500:]}")
+                raise TerminalError(
+                    f"{process.name} was not ready within {READY_SECONDS:g} s: {_end_of_log(process)}"
+                )
             time.sleep(POLL_SECONDS)
+        return process
+
+    @abstractmethod
+    def _begin(self) -> ChildProcess:
+        """The process, which may not answer yet."""
 
     def _channel(self) -> grpc.Channel:
         return grpc.insecure_channel(f"{LOOPBACK}:{self.port}")
@@ -129,6 +98,10 @@ class MilvusServer(ABC):
             return bool(milvus.CheckHealthResponse.FromString(answer).isHealthy)
 
 
+def _end_of_log(process: ChildProcess) -> str:
+    return (process.read_stdout() + process.read_stderr())[-500:]
+
+
 class EmbeddedMilvus(MilvusServer):
     """`milvus-lite server`: written in Python, one process."""
 
@@ -136,7 +109,7 @@ class EmbeddedMilvus(MilvusServer):
     version = "3.2.2"
     installed = "milvus_lite/__main__.py"
 
-    def _launch(self) -> ChildProcess:
+    def _begin(self) -> ChildProcess:
         command = [sys.executable, "-m", "milvus_lite", "server", "--data-dir", str(self.directory)]
         return ChildProcess(
             [*command, "--host", LOOPBACK, "--port", str(self.port)],

@@ -11,32 +11,25 @@ from pathlib import Path
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
+from qmig.embedded.server_process import ServerProcess
 
 EXECUTABLE_VARIABLE = "QMIG_TEST_QDRANT"
 
 
-class RealQdrant:
-    """A Qdrant from an executable, with the ways of an `EmbeddedQdrant`."""
+class RealQdrant(ServerProcess):
+    """A Qdrant from an executable."""
 
     def __init__(self, executable: str, path: Path) -> None:
-        self.port = free_port()
-        self.process: ChildProcess | None = None
+        super().__init__(free_port())
         self._executable = executable
         self._path = path
         self._http_port = free_port()
 
     @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
-    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> RealQdrant:
-        if self.process is not None and self.process.running:
-            return self
+    def _launch(self) -> ChildProcess:
         self._path.mkdir(parents=True, exist_ok=True)
         settings = {
             "SERVICE__HOST": "127.0.0.1",
@@ -47,17 +40,9 @@ class RealQdrant:
             "TELEMETRY_DISABLED": "true",
         }
         env = {f"QDRANT__{name}": value for name, value in settings.items()}
-        self.process = ChildProcess(["env", "-C", str(self._path), self._executable], name="Qdrant", env=env)
-        self.process.wait_for_line("Qdrant gRPC listening on")
-        return self
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.stop()
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
+        process = ChildProcess(["env", "-C", str(self._path), self._executable], name="Qdrant", env=env)
+        process.wait_for_line("Qdrant gRPC listening on")
+        return process
 
 
 Qdrant = EmbeddedQdrant | RealQdrant

@@ -37,7 +37,7 @@ class OlderLiteServer(MilvusServer):
     version = "2.5.1"
     installed = "milvus_lite/lib/milvus"
 
-    def _launch(self) -> ChildProcess:
+    def _begin(self) -> ChildProcess:
         executable = self.home() / self.installed
         command = [str(executable), str(self.directory / "milvus.db"), f"{LOOPBACK}:{self.port}", "ERROR"]
         return ChildProcess(
@@ -89,11 +89,10 @@ class StandaloneServer(MilvusServer):
         trusted = grpc.ssl_channel_credentials(self.tls[0].read_bytes())
         return grpc.secure_channel(f"{LOOPBACK}:{self.port}", trusted)
 
-    def _launch(self) -> ChildProcess:
+    def _begin(self) -> ChildProcess:
         settings = [f"{name}={_yaml(value)}" for name, value in self._settings.items()]
         process = ChildProcess(
-            # -P: the folder of this script holds a collections.py.
-            [sys.executable, "-P", __file__, str(self.home()), str(self.directory), str(self.port), *settings],
+            [sys.executable, __file__, str(self.home()), str(self.directory), str(self.port), *settings],
             name=f"Milvus {self.version}",
         )
         self.notice = process.wait_for_line("notice:", READY_SECONDS)
@@ -119,13 +118,14 @@ class GivenServer(MilvusServer):
     def url(self) -> str:
         return self._url
 
-    def start(self) -> None:
+    def start(self) -> GivenServer:
         """It runs."""
+        return self
 
     def __exit__(self, *_: object) -> None:
         """It goes on."""
 
-    def _launch(self) -> ChildProcess:
+    def _begin(self) -> ChildProcess:
         raise AssertionError("a given server is not started")
 
 
