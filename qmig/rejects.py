@@ -9,7 +9,8 @@ from typing import Any
 
 from qmig.connections import RETRY_FOR, retrying
 from qmig.errors import ContentsRefusedError, Interrupted
-from qmig.ledger import Ledger, is_value
+from qmig.ledger import Ledger
+from qmig.ledger_collection import is_value
 from qmig.records import ChunkRecord, MigrationRecord
 from qmig.sources import Source
 from qmig.wire import api

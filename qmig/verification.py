@@ -14,14 +14,15 @@ from qmig.errors import TerminalError, UsageError
 from qmig.findings import Checks, Findings
 from qmig.fleet import Fleet
 from qmig.following import Follower, View
-from qmig.ledger import PAGE, Ledger
+from qmig.ledger import Ledger
+from qmig.ledger_collection import PAGE
 from qmig.migration import Migration
 from qmig.plan import cut, make_outline
 from qmig.records import ChunkRecord, MigrationRecord, Side, State, Work
 from qmig.sealing import Credentials
 from qmig.sources import open_source
 from qmig.sources.qdrant import QdrantSource
-from qmig.target import collection_info
+from qmig.target import check_readable, collection_info
 from qmig.task import MigrationTask
 from qmig.watching import Watch
 
@@ -108,12 +109,7 @@ class Verification:
         info = collection_info(self._server, target.collection)
         if info is None:
             raise TerminalError(f"target {target.endpoint.url} has no collection {target.collection!r} any more")
-        # Points that wait for their index are hidden from every read (measured on 1.18.3).
-        if deferred := info.update_queue.deferred_points:
-            raise TerminalError(
-                f"{deferred:,} points of the target collection {target.collection!r} cannot be read yet: its "
-                "prevent_unoptimized hides them until they are indexed; wait until its optimization is done"
-            )
+        check_readable(info, "target", target.collection)
 
     def _begin(self) -> MigrationRecord:
         """The record of this verification, planned, and a new run opened."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qmig.connections import Call, Server
 from qmig.errors import ContentsRefusedError, TransientError
-from qmig.ledger import completed
+from qmig.ledger_collection import completed
 from qmig.routing import Router
 from qmig.target import ShardKeyPlacement, create_shard_key
 from qmig.wire import api

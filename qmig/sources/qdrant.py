@@ -13,6 +13,7 @@ from qmig.sealing import Credentials
 from qmig.sources import Batch, Boundary, Keys, Recount
 from qmig.target import (
     ShardKeyPlacement,
+    check_readable,
     close_names,
     collection_info,
     collection_names,
@@ -76,12 +77,7 @@ class QdrantSource:
                 f"the source collection {self.collection!r} is in strict mode with search_allow_exact off: "
                 "its points cannot be counted at the end; switch that on for the time of the migration"
             )
-        # Points that wait for their index are hidden from scroll and count alike (measured on 1.18.3).
-        if deferred := info.update_queue.deferred_points:
-            raise TerminalError(
-                f"{deferred:,} points of the source collection {self.collection!r} cannot be read yet: its "
-                "prevent_unoptimized hides them until they are indexed; wait until its optimization is done"
-            )
+        check_readable(info, "source", self.collection)
         return info
 
     def notices(self) -> list[str]:

@@ -5,7 +5,7 @@ from qmig.target.counting import exact_count
 from qmig.target.creation import after_creation_request, create_request
 from qmig.target.indexes import create_index, index_notices, missing_indexes
 from qmig.target.loading import finish_request, loading_request
-from qmig.target.lookup import close_names, collection_info, collection_names, is_custom, present_ids
+from qmig.target.lookup import check_readable, close_names, collection_info, collection_names, is_custom, present_ids
 from qmig.target.sharding import (
     ShardKeyPlacement,
     check_shard_keys_possible,
@@ -18,6 +18,7 @@ from qmig.target.versions import check_versions
 __all__ = [
     "ShardKeyPlacement",
     "after_creation_request",
+    "check_readable",
     "check_shard_keys_possible",
     "check_versions",
     "close_names",
