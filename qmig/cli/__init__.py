@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from qmig.cli.options import global_options
+from qmig.cli.global_options import global_options
 from qmig.errors import QmigError
 
 # command → module and attribute

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qmig.cli.options import global_options
+from qmig.cli.global_options import global_options
 
 if TYPE_CHECKING:
     from qmig.connections import Server

@@ -2,7 +2,8 @@
 
 import click
 
-from qmig.cli.options import broker_option, global_options, option, optional_target_options, skips_tls_verification
+from qmig.cli.global_options import global_options, skips_tls_verification
+from qmig.cli.options import broker_option, option, optional_target_options
 
 
 @click.command()

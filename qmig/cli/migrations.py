@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from qmig.cli.options import global_options, target_options
+from qmig.cli.global_options import global_options
+from qmig.cli.options import target_options
 from qmig.cli.steering import json_option, open_ledger
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import click
 
-from qmig.cli.options import ca_cert_option, global_options, migration_options, option, switch, target_options
+from qmig.cli.global_options import global_options
+from qmig.cli.migration_options import migration_options
+from qmig.cli.options import api_key_option, ca_cert_option, option, switch, target_options
 from qmig.migration import MILVUS_PORT
 
 DISTANCES = ("cosine", "dot", "euclid", "manhattan")
@@ -13,7 +15,6 @@ DISTANCES = ("cosine", "dot", "euclid", "manhattan")
 @click.command(
     epilog="Example:\n\n  qmig milvus --source-url http://a:19530 --source-collection products "
     "--target-url http://b:6334 --target-collection products -c",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @option(
     "--source-url",
@@ -40,15 +41,7 @@ DISTANCES = ("cosine", "dot", "euclid", "manhattan")
     metavar="NAME",
     help="Partition to read, all of them by default. May be given more than once.",
 )
-@option(
-    "--source-api-key",
-    "--milvus.api-key",
-    "source_api_key",
-    envvar="SOURCE_API_KEY",
-    show_envvar=True,
-    metavar="KEY",
-    help="Token of the source, or user:password.",
-)
+@api_key_option("source", "--milvus.api-key", help="Token of the source, or user:password.")
 @option("--source-username", "--milvus.username", "source_username", metavar="NAME", help="User of the source.")
 @option(
     "--source-password",

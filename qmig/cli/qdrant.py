@@ -4,13 +4,14 @@ from typing import Any
 
 import click
 
-from qmig.cli.options import ca_cert_option, global_options, migration_options, option, target_options
+from qmig.cli.global_options import global_options
+from qmig.cli.migration_options import migration_options
+from qmig.cli.options import api_key_option, ca_cert_option, option, target_options
 
 
 @click.command(
     epilog="Example:\n\n  qmig qdrant --source-url http://a:6334 --source-collection products "
     "--target-url http://b:6334 --target-collection products -c",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @option(
     "--source-url",
@@ -28,15 +29,7 @@ from qmig.cli.options import ca_cert_option, global_options, migration_options, 
     metavar="NAME",
     help="Collection to read.",
 )
-@option(
-    "--source-api-key",
-    "--source.api-key",
-    "source_api_key",
-    envvar="SOURCE_API_KEY",
-    show_envvar=True,
-    metavar="KEY",
-    help="API key of the source.",
-)
+@api_key_option("source", "--source.api-key", help="API key of the source.")
 @ca_cert_option("source")
 @target_options
 @migration_options

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
 
-from qmig.cli.options import skips_tls_verification
+from qmig.cli.global_options import skips_tls_verification
 from qmig.coordinator import Coordinator
 from qmig.errors import DifferentError, IncompleteError, Interrupted, UsageError
 from qmig.findings import Checks

@@ -2,7 +2,7 @@
 
 import click
 
-from qmig.cli.options import global_options
+from qmig.cli.global_options import global_options
 
 
 @click.command()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from qmig.cli.options import global_options, option, skips_tls_verification, target_options
+from qmig.cli.global_options import global_options, skips_tls_verification
+from qmig.cli.options import option, target_options
 
 if TYPE_CHECKING:
     from qmig.ledger import Ledger

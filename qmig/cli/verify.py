@@ -4,14 +4,8 @@ from typing import Any
 
 import click
 
-from qmig.cli.options import (
-    broker_option,
-    ca_cert_option,
-    option,
-    quiet_option,
-    skips_tls_verification,
-    workers_option,
-)
+from qmig.cli.global_options import skips_tls_verification
+from qmig.cli.options import api_key_option, broker_option, ca_cert_option, option, quiet_option, workers_option
 from qmig.cli.steering import migration_argument, open_ledger
 
 
@@ -29,7 +23,6 @@ def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> 
 
 @click.command(
     epilog="Example:\n\n  qmig verify --target-url http://b:6334 --extra",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @option("--source-url", "source_url", metavar="URL", help="Source of the migration, where no MIGRATION is given.")
 @option(
@@ -41,14 +34,7 @@ def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> 
     metavar="NAME",
     help="The migration's target collection, where no MIGRATION is given.",
 )
-@option(
-    "--source-api-key",
-    "source_api_key",
-    envvar="SOURCE_API_KEY",
-    show_envvar=True,
-    metavar="KEY",
-    help="API key or token of the source.",
-)
+@api_key_option("source", help="API key or token of the source.")
 @option("--source-username", "source_username", metavar="NAME", help="User of the source.")
 @option(
     "--source-password",

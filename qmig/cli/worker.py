@@ -5,7 +5,8 @@ import re
 
 import click
 
-from qmig.cli.options import broker_option, global_options, is_set, option
+from qmig.cli.global_options import global_options, is_set
+from qmig.cli.options import broker_option, option
 
 _AUTOSCALE = re.compile(r"([1-9]\d*),(\d+)")
 

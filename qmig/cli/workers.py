@@ -2,7 +2,8 @@
 
 import click
 
-from qmig.cli.options import broker_option, global_options
+from qmig.cli.global_options import global_options
+from qmig.cli.options import broker_option
 
 
 @click.command()
