@@ -1,12 +1,9 @@
 """What copying and verifying a chunk have in common: waiting with the lease kept, trying again, and its end."""
 
-import logging
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-from qmig.connections import retrying
 from qmig.ends import Ends
 from qmig.errors import ContentsRefusedError, MessageTooLargeError, MigrationStoppedError, QmigError, TerminalError
 from qmig.lease import BEAT_SECONDS, Lease
@@ -17,8 +14,6 @@ from qmig.writing import Upsert
 
 Answer = TypeVar("Answer")
 
-log = logging.getLogger(__name__)
-
 
 class ChunkWork:
     """Work on the chunk that `lease` holds."""
@@ -27,8 +22,6 @@ class ChunkWork:
         self._lease = lease
         self._ends = ends
         self._throttle = throttle
-        self._retries = lease.chunk.retries
-        self._retry_reasons = Counter(lease.chunk.retry_reasons)
 
     def run(self) -> ChunkRecord:
         """Work to the chunk's end and return its last record.
@@ -145,19 +138,11 @@ class ChunkWork:
     def _move(self, offset: str | None, **progress: Any) -> None:
         """Move the offset past what is done. The chunk's end is left to `finish`, in one step with its state: an
         offset of None is the chunk's beginning."""
-        self._lease.advance(offset=offset, deaths=0, retries=self._retries, waiting=None, **progress)
+        self._lease.advance(offset=offset, deaths=0, waiting=None, **progress)
         if offset is not None:
             self._lease.keep()
 
     # Trying again
 
     def _retrying(self, attempt: Callable[[], Answer]) -> Answer:
-        hooks: dict[str, Any] = {"sleep": self._lease.sleep, "before_sleep": self._note_retry}
-        return retrying(self._ends.options.retry_for, **hooks)(attempt)
-
-    def _note_retry(self, state: Any) -> None:
-        error = state.outcome.exception()
-        self._retries += 1
-        self._retry_reasons[error.reason] += 1
-        log.warning("chunk %d: %s; trying again", self._lease.chunk.index, error)
-        self._lease.advance(retries=self._retries, retry_reasons=dict(self._retry_reasons), waiting=str(error))
+        return self._lease.retrying(self._ends.options.retry_for, attempt)

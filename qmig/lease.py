@@ -10,14 +10,15 @@ import os
 import socket
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
-from qmig.connections import Call
+from qmig.connections import Call, retrying
 from qmig.errors import (
     ChunkLostError,
     MigrationStoppedError,
@@ -34,6 +35,8 @@ BEAT_SECONDS = 1.0
 LEASE_SECONDS = 15.0
 # Seconds for which a last word is tried again when the worker has nothing else left to do.
 RELEASE_RETRY_FOR = 10.0
+
+Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +140,11 @@ class Lease:
             self.keep()
             time.sleep(min(left, 0.2))
 
+    def retrying(self, retry_for: float, attempt: Callable[[], Answer]) -> Answer:
+        """What `attempt` returns, called again after transient errors for `retry_for` seconds; the chunk is kept
+        meanwhile, and says why it waits."""
+        return retrying(retry_for, sleep=self.sleep, before_sleep=self._note_retry)(attempt)
+
     def raise_if_stopping(self) -> None:
         if self.stopping:
             raise MigrationStoppedError("the migration was stopped" if self._migration_stopped else "shutting down")
@@ -176,6 +184,12 @@ class Lease:
         except QmigError as second:
             # The chunk stays this owner's, and is taken up again when the lease has lapsed.
             log.warning("chunk %d: its failure could not be recorded: %s", self.chunk.index, second)
+
+    def _note_retry(self, state: Any) -> None:
+        error, chunk = state.outcome.exception(), self.current
+        log.warning("chunk %d: %s; trying again", chunk.index, error)
+        reasons = Counter(chunk.retry_reasons) + Counter([error.reason])
+        self.advance(retries=chunk.retries + 1, retry_reasons=dict(reasons), waiting=str(error))
 
     def _beaten(self) -> ChunkRecord:
         current = self.current

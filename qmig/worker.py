@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
 
 from qmig.access import Access, shortened
 from qmig.batch_size import BatchSize
 from qmig.chunk_work import ChunkWork
 from qmig.comparing import PointComparison
-from qmig.connections import RETRY_FOR, Server, retrying
+from qmig.connections import RETRY_FOR, Server
 from qmig.copying import ChunkCopy
 from qmig.ends import Ends
 from qmig.errors import MigrationStoppedError, QmigError, TerminalError, UnrecordedError
@@ -40,18 +39,18 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Ends:
-    """Both ends of a migration, open."""
+class _Opened:
+    """What a worker has open of one migration: its ledger, and both ends as they were defined there at last."""
 
     access: Access
     ledger: Ledger
     in_ledger: bool = False
     definition: str | None = None
-    both: Ends | None = None
+    ends: Ends | None = None
 
     def close(self) -> None:
-        if self.both is not None:
-            self.both.source.close()
+        if self.ends is not None:
+            self.ends.source.close()
         self.ledger.server.close()
 
 
@@ -61,7 +60,7 @@ class Worker:
 
     open_fleet: Callable[[], Fleet]
     stop_requested: Callable[[], bool] = lambda: False
-    _open: dict[tuple[str, str], _Ends] = field(default_factory=dict)
+    _open: dict[tuple[str, str], _Opened] = field(default_factory=dict)
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -73,16 +72,16 @@ class Worker:
 
         MigrationStoppedError: to be queued again. Any other error is the chunk's failure, in one line.
         """
-        ends = self._ends(task)
+        opened = self._opened(task)
         # With no chunk in hand nothing is lost by going on to the next task: this one is queued again.
-        seen, record = ends.ledger.look(task.migration, task.chunk, RETRY_FOR)
+        seen, record = opened.ledger.look(task.migration, task.chunk, RETRY_FOR)
         if record is None:
             raise TerminalError(
-                f"migration {task.migration} is not in the ledger {ends.ledger.name!r} at {ends.access.target.url}; "
-                "nothing was done"
+                f"migration {task.migration} is not in the ledger {opened.ledger.name!r} at "
+                f"{opened.access.target.url}; nothing was done"
             )
-        ends.access.check(record)
-        ends.in_ledger = True
+        opened.access.check(record)
+        opened.in_ledger = True
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
         if seen is None:
@@ -94,10 +93,10 @@ class Worker:
         if not _claimable(seen, task):
             return f"nothing to do: {seen.owner.split('/')[0]} is at it"
         try:
-            chunk = ends.ledger.claim(seen, new_owner())
+            chunk = opened.ledger.claim(seen, new_owner())
             if chunk is None:
                 return "nothing to do: another worker was faster"
-            return self._work_on(task, ends, record, chunk, report)
+            return self._work_on(task, opened, record, chunk, report)
         except UnrecordedError as error:
             self.fleet.board.note_trouble(record.run, str(error))
             raise
@@ -105,14 +104,14 @@ class Worker:
     def _work_on(
         self,
         task: ChunkTask,
-        ends: _Ends,
+        opened: _Opened,
         record: MigrationRecord,
         chunk: ChunkRecord,
         report: Callable[[str], None],
     ) -> str:
         before = chunk.acknowledged
         lease = Lease(
-            ends.ledger,
+            opened.ledger,
             chunk,
             record.max_rate,
             self.stop_requested,
@@ -120,7 +119,8 @@ class Worker:
         )
         try:
             _check_deaths(chunk)
-            both = self._connect_patiently(lease, ends, record)
+            retry_for = Migration.from_json(record.definition).options.retry_for
+            ends = lease.retrying(retry_for, partial(self._connect, opened, record))
         except MigrationStoppedError:
             lease.release()
             raise
@@ -128,15 +128,15 @@ class Worker:
             lease.fail(error)
             raise
         throttle = Throttle(self.fleet.broker_url, task.migration)
-        return result_text(_work(record, lease, both, throttle).run())
+        return result_text(_work(record, lease, ends, throttle).run())
 
     def after_chunk(self, task: ChunkTask) -> None:
         """With nothing queued any more the migration may be at its end: nobody should have to wait for it.
 
         A broker that lost everything is told of the migration again; of one that no ledger has it is told nothing.
         """
-        ends = self._open.get((task.migration, task.access))
-        if ends is None or not ends.in_ledger:
+        opened = self._open.get((task.migration, task.access))
+        if opened is None or not opened.in_ledger:
             return
         if not self.fleet.board.is_registered(task.migration):
             self.fleet.see_to(task.of_migration)
@@ -145,10 +145,10 @@ class Worker:
 
     def tend(self, task: MigrationTask) -> str:
         """See to the task's migration, and say what there was to do."""
-        ends = self._ends(task)
-        return Tender(ends.ledger, self.fleet, task, ends.access).tend()
+        opened = self._opened(task)
+        return Tender(opened.ledger, self.fleet, task, opened.access).tend()
 
-    def _ends(self, task: MigrationTask) -> _Ends:
+    def _opened(self, task: MigrationTask) -> _Opened:
         key = (task.migration, task.access)
         if key not in self._open:
             access = Access.from_text(task.access)
@@ -164,44 +164,35 @@ class Worker:
                 access.credentials.target_api_key,
                 access.skip_tls_verification,
             )
-            self._open[key] = _Ends(access, Ledger(server, access.ledger))
+            self._open[key] = _Opened(access, Ledger(server, access.ledger))
         return self._open[key]
 
-    def _connect_patiently(self, lease: Lease, ends: _Ends, record: MigrationRecord) -> Ends:
-        """Connect, tried again as long as the errors are transient, with the chunk kept meanwhile."""
-
-        def note(state: Any) -> None:
-            lease.advance(waiting=str(state.outcome.exception()))
-
-        retry_for = Migration.from_json(record.definition).options.retry_for
-        return retrying(retry_for, sleep=lease.sleep, before_sleep=note)(self._connect, ends, record)
-
-    def _connect(self, ends: _Ends, record: MigrationRecord) -> Ends:
+    def _connect(self, opened: _Opened, record: MigrationRecord) -> Ends:
         """Both ends as the ledger defines them now: a resume may have changed the options."""
-        if ends.both is None or ends.definition != record.definition:
+        if opened.ends is None or opened.definition != record.definition:
             migration = Migration.from_json(record.definition)
-            if ends.both is not None:
-                ends.both.source.close()
-            source = open_source(migration, ends.access.credentials)
-            server, collection = ends.ledger.server, migration.target.collection
+            if opened.ends is not None:
+                opened.ends.source.close()
+            source = open_source(migration, opened.access.credentials)
+            server, collection = opened.ledger.server, migration.target.collection
             server.retry_for = migration.options.retry_for
             # What a chunk asks of its source is tried again by its work, which says so.
             source.server.retry_for = 0.0
             request = api.GetCollectionInfoRequest(collection_name=collection)
             info = server.call(server.collections.Get, request, retry_for=0).result
             router = Router(migration.routing, is_custom(info))
-            ends.both = Ends(
+            opened.ends = Ends(
                 source,
                 QdrantSource(server, collection),
-                ends.ledger,
+                opened.ledger,
                 router,
                 Writer(server, collection, router),
                 PointComparison(info),
                 BatchSize(migration.options),
                 migration.options,
             )
-            ends.definition = record.definition
-        return ends.both
+            opened.definition = record.definition
+        return opened.ends
 
 
 def _work(record: MigrationRecord, lease: Lease, ends: Ends, throttle: Throttle) -> ChunkWork:
