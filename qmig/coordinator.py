@@ -51,6 +51,22 @@ class Coordinator:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def survey(self) -> Survey:
+        """Look at both ends and refuse what cannot be done; nothing is written."""
+        source = open_source(self.migration, self.credentials)
+        self._stack.callback(source.close)
+        skip = self.migration.options.skip_tls_verification
+        target = self._stack.enter_context(
+            Server(self.migration.target.endpoint, "target", self.credentials.target_api_key, skip)
+        )
+        survey = Surveyor(self.migration, self.wishes, source, target).survey()
+        before = None if self.wishes.restart or survey.record is None else survey.record.definition
+        recorded = None if before is None else Migration.from_json(before).source.settings
+        settled = replace(self.migration.source, settings=source.settle(recorded))
+        self.migration = replace(self.migration, source=settled)
+        survey.notices += source.notices()
+        return survey
+
     def run(self, fleet: Fleet, survey: Survey, interrupted: Callable[[], bool]) -> Summary:
         """Migrate and follow it to its end. TerminalError with the list where chunks failed or points are missing."""
         began = time.monotonic()
@@ -104,22 +120,6 @@ class Coordinator:
             writer = Writer(survey.target, self.migration.target.collection, router)
             tried, left = retry_rejects(survey.ledger, survey.record, survey.source, writer, interrupted)
             self.view.say(f"tried {tried:,} rejects again: {left:,} are left")
-
-    def survey(self) -> Survey:
-        """Look at both ends and refuse what cannot be done; nothing is written."""
-        source = open_source(self.migration, self.credentials)
-        self._stack.callback(source.close)
-        skip = self.migration.options.skip_tls_verification
-        target = self._stack.enter_context(
-            Server(self.migration.target.endpoint, "target", self.credentials.target_api_key, skip)
-        )
-        survey = Surveyor(self.migration, self.wishes, source, target).survey()
-        before = None if self.wishes.restart or survey.record is None else survey.record.definition
-        recorded = None if before is None else Migration.from_json(before).source.settings
-        settled = replace(self.migration.source, settings=source.settle(recorded))
-        self.migration = replace(self.migration, source=settled)
-        survey.notices += source.notices()
-        return survey
 
     # Writing
 

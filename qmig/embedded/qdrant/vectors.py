@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qdrant_edge as edge
@@ -25,12 +26,8 @@ def from_vectors(message: api.Vectors) -> Any:
 
 def from_vector(message: api.Vector) -> Any:
     kind = message.WhichOneof("vector")
-    if kind == "dense":
-        return list(message.dense.data)
-    if kind == "sparse":
-        return sparse(message.sparse.indices, message.sparse.values)
-    if kind == "multi_dense":
-        return multi([list(vector.data) for vector in message.multi_dense.vectors])
+    if kind in KINDS:
+        return KINDS[kind](message)
     if kind is not None:
         raise unserved(f"a vector given as `{kind}`")
     if message.HasField("indices"):
@@ -64,6 +61,14 @@ def multi(vectors: list[list[float]]) -> list[list[float]]:
     return vectors
 
 
+# What a message holds in the form of 1.17 and later, by its kind.
+KINDS: dict[str | None, Callable[[Any], Any]] = {
+    "dense": lambda message: list(message.dense.data),
+    "sparse": lambda message: sparse(message.sparse.indices, message.sparse.values),
+    "multi_dense": lambda message: multi([list(vector.data) for vector in message.multi_dense.vectors]),
+}
+
+
 def fill_vectors(message: api.VectorsOutput, vectors: Any) -> None:
     """Write a record's vectors into `message`, in the form of 1.17 and later."""
     if type(vectors) is list:
@@ -90,10 +95,6 @@ def fill_vector(message: api.VectorOutput, vector: Any) -> None:
 def query_vector(message: api.VectorInput) -> Any:
     """The vector that a nearest-neighbour query searches with."""
     kind = message.WhichOneof("variant")
-    if kind == "dense":
-        return list(message.dense.data)
-    if kind == "sparse":
-        return sparse(message.sparse.indices, message.sparse.values)
-    if kind == "multi_dense":
-        return multi([list(vector.data) for vector in message.multi_dense.vectors])
+    if kind in KINDS:
+        return KINDS[kind](message)
     raise unserved(f"`nearest` to `{kind}` in Query")

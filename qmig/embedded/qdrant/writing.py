@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qdrant_edge as edge
@@ -16,6 +17,7 @@ from qmig.embedded.qdrant.values import EngineIds, from_payload, from_point_id
 from qmig.embedded.qdrant.vectors import from_vectors
 from qmig.wire import api
 
+Update = edge.UpdateOperation
 UPDATE_MODES = {
     api.Upsert: edge.UpdateMode.Upsert,
     api.InsertOnly: edge.UpdateMode.InsertOnly,
@@ -40,50 +42,37 @@ class Writing:
             raise unserved(f"`update_mode` {request.update_mode} in Upsert")
         condition = optional_filter(request, "update_filter")
         mode = UPDATE_MODES[request.update_mode]
-        return self.write(request, edge.UpdateOperation.upsert_points(points, condition, mode))
+        return self.write(request, Update.upsert_points(points, condition, mode))
 
     @serves("collection_name", "wait", "points", "shard_key_selector")
     def Delete(self, request: Any) -> Message:
-        ids, condition = selected_points(request, "points")
-        if condition is not None:
-            return self.write(request, edge.UpdateOperation.delete_points_by_filter(condition))
-        return self.write(request, edge.UpdateOperation.delete_points(ids))
+        return self.write_selected(request, "points", Update.delete_points, Update.delete_points_by_filter)
 
     @serves("collection_name", "wait", "payload", "points_selector", "shard_key_selector", "key")
     def SetPayload(self, request: Any) -> Message:
-        ids, condition = selected_points(request, "points_selector")
         payload = from_payload(request.payload)
         key = request.key if request.HasField("key") else None
-        if condition is not None:
-            operation = edge.UpdateOperation.set_payload_by_filter(condition, payload, key)
-        else:
-            operation = edge.UpdateOperation.set_payload(ids, payload, key)
-        return self.write(request, operation)
+        return self.write_selected(
+            request, "points_selector", Update.set_payload, Update.set_payload_by_filter, payload, key
+        )
 
     @serves("collection_name", "wait", "payload", "points_selector", "shard_key_selector")
     def OverwritePayload(self, request: Any) -> Message:
-        ids, condition = selected_points(request, "points_selector")
         payload = from_payload(request.payload)
-        if condition is not None:
-            operation = edge.UpdateOperation.overwrite_payload_by_filter(condition, payload)
-        else:
-            operation = edge.UpdateOperation.overwrite_payload(ids, payload)
-        return self.write(request, operation)
+        return self.write_selected(
+            request, "points_selector", Update.overwrite_payload, Update.overwrite_payload_by_filter, payload
+        )
 
     @serves("collection_name", "wait", "keys", "points_selector", "shard_key_selector")
     def DeletePayload(self, request: Any) -> Message:
-        ids, condition = selected_points(request, "points_selector")
         keys = list(request.keys)
-        if condition is not None:
-            return self.write(request, edge.UpdateOperation.delete_payload_by_filter(condition, keys))
-        return self.write(request, edge.UpdateOperation.delete_payload(ids, keys))
+        return self.write_selected(
+            request, "points_selector", Update.delete_payload, Update.delete_payload_by_filter, keys
+        )
 
     @serves("collection_name", "wait", "points", "shard_key_selector")
     def ClearPayload(self, request: Any) -> Message:
-        ids, condition = selected_points(request, "points")
-        if condition is not None:
-            return self.write(request, edge.UpdateOperation.clear_payload_by_filter(condition))
-        return self.write(request, edge.UpdateOperation.clear_payload(ids))
+        return self.write_selected(request, "points", Update.clear_payload, Update.clear_payload_by_filter)
 
     @serves("collection_name", "wait", "field_name", "field_type", "field_index_params")
     def CreateFieldIndex(self, request: Any) -> Message:
@@ -96,10 +85,21 @@ class Writing:
         self.storage.find(request.collection_name).delete_index(request.field_name)
         return done(request)
 
-    def write(self, request: Any, operation: edge.UpdateOperation) -> Message:
-        collection = self.storage.find(request.collection_name)
-        selector = shard_selector(request)
-        collection.write(operation, selector)
+    def write_selected(
+        self,
+        request: Any,
+        field: str,
+        by_ids: Callable[..., Update],
+        by_filter: Callable[..., Update],
+        *arguments: Any,
+    ) -> Message:
+        """Write to the points that the request's `field` selects."""
+        ids, condition = selected_points(request, field)
+        operation = by_ids(ids, *arguments) if condition is None else by_filter(condition, *arguments)
+        return self.write(request, operation)
+
+    def write(self, request: Any, operation: Update) -> Message:
+        self.storage.find(request.collection_name).write(operation, shard_selector(request))
         return done(request)
 
 

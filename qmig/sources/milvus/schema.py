@@ -28,7 +28,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Field:
-    """One field. `of` is the function that makes it, or the array of structs that it belongs to."""
+    """One field. `made_by` is the function that makes it, if one does; `members` are those of an array of structs."""
 
     name: str
     type: int
