@@ -154,11 +154,28 @@ def start_workers(broker_url: str, concurrency: int = 2, **env: str) -> ChildPro
 
 
 @pytest.fixture(scope="session")
-def fleet(redis_server: EmbeddedRedis) -> Iterator[str]:
-    """A broker with two workers on it; its URL."""
+def fleet_workers(redis_server: EmbeddedRedis) -> Iterator[ChildProcess]:
+    """Two workers that many tests share."""
     workers = start_workers(redis_server.url)
-    yield redis_server.url
+    yield workers
     workers.stop()
+
+
+@pytest.fixture(scope="session")
+def fleet(redis_server: EmbeddedRedis, fleet_workers: ChildProcess) -> str:  # noqa: ARG001
+    """The URL of a broker with two workers on it."""
+    return redis_server.url
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """What the shared workers said last stands in the report of a test that failed with them."""
+    report = yield
+    workers = getattr(item, "funcargs", {}).get("fleet_workers")
+    if report.failed and workers is not None:
+        state = "run" if workers.running else f"have ended ({workers.wait()})"
+        report.sections.append((f"the shared workers {state}", workers.read_stderr()[-5000:]))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A migration under way, slow enough to be steered, stopped or killed, and what the ledger says of it."""
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -86,7 +87,11 @@ def arrived(ends: Ends) -> bool:
 
 def finish(migration: ChildProcess) -> None:
     """Wait for a migration's end; it has to be a good one."""
-    assert migration.wait(PATIENCE) == 0, migration.read_stderr()
+    try:
+        status = migration.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"it goes on after {PATIENCE:g} s: {migration.read_stderr()}") from None
+    assert status == 0, migration.read_stderr()
 
 
 @contextmanager
@@ -96,16 +101,15 @@ def own_fleet(
     """A broker and workers that a test may kill; with a directory the broker keeps its data."""
     with ExitStack() as stack:
         redis = stack.enter_context(EmbeddedRedis(redis_directory))
-        workers = start_workers(redis.url, concurrency)
-        stack.callback(workers.stop)
-        yield redis, workers
+        yield redis, stack.enter_context(workers_on(redis.url, concurrency))
 
 
 @contextmanager
 def workers_on(broker_url: str, concurrency: int, **env: str) -> Iterator[ChildProcess]:
-    """A worker host on this broker."""
+    """A worker host on this broker; what it said is shown where the test fails."""
     workers = start_workers(broker_url, concurrency, **env)
     try:
         yield workers
     finally:
         workers.stop()
+        print(workers.read_stderr())

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from qmig.embedded.redis import EmbeddedRedis
+from qmig.records import State
+from tests.conftest import Ends
 from tests.faults.conftest import DisturbedEnds, Stand
 from tests.faults.proxy import Proxy
 from tests.migrating import (
@@ -62,16 +64,21 @@ def test_server_that_refuses_connections_for_a_while(disturbed: DisturbedEnds, s
     assert arrived(disturbed)
 
 
+def running_chunks(ends: Ends) -> set[int]:
+    return {chunk.index for chunk in chunks_of(ends) if chunk.state == State.RUNNING}
+
+
 @pytest.mark.parametrize("fault", [Proxy.cut, Proxy.reset, Proxy.refuse], ids=["drops", "resets", "refuses"])
 def test_workers_go_on_while_the_network_to_redis(disturbed: DisturbedEnds, fault: Callable[[Proxy], None]) -> None:
     with EmbeddedRedis() as redis, Proxy(redis.port) as proxy:
         broker = redis.url.replace(f":{redis.port}/", f":{proxy.port}/")
         with workers_on(broker, 2):
             running = start(disturbed, *SLOWLY, broker=broker)
-            until_copied(disturbed, 500)
+            until(lambda: len(running_chunks(disturbed)) == 2, "both workers taking a chunk")
             fault(proxy)
-            # Both have their first chunk, and copy it to its end.
-            until_copied(disturbed, 2 * 1300)
+            under_way = running_chunks(disturbed)
+            until(lambda: not under_way & running_chunks(disturbed), "the end of what both have")
+            assert all(chunks_of(disturbed)[index].state == State.DONE for index in under_way)
             proxy.mend()
             finish(running)
     assert arrived(disturbed)
