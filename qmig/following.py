@@ -1,14 +1,16 @@
 """Following a migration to its end, and showing it: what the coordinator does once it has planned, and `attach`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol
 
 from qmig.errors import Interrupted, TerminalError, TransientError
 from qmig.fleet import Fleet
 from qmig.ledger import Ledger
+from qmig.overview import WORKERS_GONE
 from qmig.progress import Progress
-from qmig.records import State
+from qmig.records import ChunkRecord, State
+from qmig.vigil import Vigil
 from qmig.watching import Watch
 
 # Seconds between two looks at the ledger: often in a short run, and at no cost that counts in a long one.
@@ -47,6 +49,7 @@ class Follower:
         self._view = view
         self._began = self._idle_since = self._asked = time.monotonic()
         self._said: str | None = None
+        self._vigil = Vigil()
 
     def follow(self, between: Callable[[float], None]) -> Progress:
         """Look until the migration ends; `between` gets the seconds until the next look, and may raise.
@@ -77,7 +80,7 @@ class Follower:
         if record.state in (State.RUNNING, State.PAUSED):
             ledger.update_migration(record.migration, state=State.STOPPED)
         deadline = time.monotonic() + STOP_SECONDS
-        while progress.running and time.monotonic() < deadline:
+        while self._at_work(progress) and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY)
             progress = self._watch.look()
             self._view.show(progress)
@@ -85,6 +88,10 @@ class Follower:
             f"stopped at {progress.points:,} points; everything acknowledged is in the ledger {ledger.name!r}, and "
             "the same command goes on from there"
         )
+
+    def _at_work(self, progress: Progress) -> bool:
+        """Whether a worker that is there has a chunk."""
+        return len(self._vigil.gone(progress.running, time.monotonic())) < len(progress.running)
 
     def _has_ended(self) -> bool:
         record = self._watch.found
@@ -116,14 +123,17 @@ class Follower:
             self._view.warn(f"{waiting}; waiting")
         self._said = waiting
         now = time.monotonic()
-        if progress.running or waiting is not None:
+        gone = self._vigil.gone(progress.running, now)
+        if len(gone) < len(progress.running) or waiting is not None:
             self._idle_since = now
         elif now - self._idle_since >= NO_WORKER_AFTER and now - self._asked >= NO_WORKER_AFTER:
             self._asked = now + NO_WORKER_AGAIN
-            self._ask_for_workers(record.planned and progress.all_finished)
+            self._ask_for_workers(gone, record.planned and progress.all_finished)
 
-    def _ask_for_workers(self, at_the_end: bool) -> None:
+    def _ask_for_workers(self, gone: Sequence[ChunkRecord], at_the_end: bool) -> None:
         if self._fleet is None:
+            if gone:
+                self._view.warn(f"{len(gone)} chunks: {WORKERS_GONE}; waiting")
             return
         try:
             everybody = self._fleet.board.workers()
