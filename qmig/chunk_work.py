@@ -159,5 +159,5 @@ class ChunkWork:
         error = state.outcome.exception()
         self._retries += 1
         self._retry_reasons[error.reason] += 1
-        log.warning("chunk %d: %s; trying again", self._lease.chunk.index, error)
+        log.warning("chunk %d: %s; trying again", self._lease.chunk.index + 1, error)
         self._lease.advance(retries=self._retries, retry_reasons=dict(self._retry_reasons), waiting=str(error))

@@ -106,7 +106,7 @@ class Tender:
         abandoned = [chunk for chunk in lapsed if drained or not sightings[chunk.index].queued]
         self._queue(record, abandoned, urgent=True)
         for chunk in abandoned:
-            log.info("chunk %d is queued again: %s", chunk.index, _why(chunk))
+            log.info("chunk %d is queued again: %s", chunk.index + 1, _why(chunk))
             sightings[chunk.index] = Sighting(chunk.state, chunk.owner, chunk.beat, now, queued=True)
         board.note_sightings(record.run, sightings)
         return len(abandoned)
