@@ -2,6 +2,9 @@
 
 from datetime import datetime
 
+# Characters of a migration's id that tell it from the others of a ledger.
+SHOWN_ID = 8
+
 
 def duration(seconds: float) -> str:
     """`1:02:03`, or `2:03` below an hour."""

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from qmig.figures import moment, percent
+from qmig.figures import SHOWN_ID, moment, percent
 from qmig.overview import End, Overview
 from qmig.records import State, Work
 
 STYLES = {State.RUNNING: "blue", State.DONE: "green", State.FAILED: "red", State.PAUSED: "yellow"}
-SHOWN_ID = 8
 
 
 def list_picture(overviews: Sequence[Overview]) -> Table:
