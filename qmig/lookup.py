@@ -46,7 +46,7 @@ def find_migration(ledger: Ledger, wanted: str | None, between: Between | None =
 
     A verification is found by its id alone. UsageError with those to choose from where there is none or several.
     """
-    records = migrations(ledger)
+    everything = records = migrations(ledger)
     if wanted is None:
         records = [record for record in records if record.work == Work.COPY and (between or Between()).fits(record)]
     found = [record for record in records if record.migration.startswith(wanted or "")]
@@ -54,7 +54,10 @@ def find_migration(ledger: Ledger, wanted: str | None, between: Between | None =
         return found[0]
     where = f"the ledger {ledger.name!r} at {ledger.server.endpoint.url}"
     shown = max(SHOWN_ID, len(wanted or "") + 1)
-    known = ", ".join(f"{one.migration[:shown]} ({one.title}, {one.state})" for one in found or records) or "none"
+    known = (
+        ", ".join(f"{one.migration[:shown]} ({one.title}, {one.state})" for one in found or records or everything)
+        or "none"
+    )
     if wanted is None:
         there = (
             "there are no migrations" if between in (None, Between()) else "there is no migration between these ends"
