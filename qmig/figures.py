@@ -30,3 +30,8 @@ def percent(share: float) -> str:
 def short_duration(seconds: float) -> str:
     """`0.4 s` below a minute, `2:03` from there on."""
     return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """`1 chunk`, `2 chunks`; `several` where that is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"

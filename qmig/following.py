@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol
 
 from qmig.errors import Interrupted, TerminalError, TransientError
+from qmig.figures import counted
 from qmig.fleet import Fleet
 from qmig.ledger import Ledger
 from qmig.overview import WORKERS_GONE
@@ -133,7 +134,7 @@ class Follower:
     def _ask_for_workers(self, gone: Sequence[ChunkRecord], at_the_end: bool) -> None:
         if self._fleet is None:
             if gone:
-                self._view.warn(f"{len(gone)} chunks: {WORKERS_GONE}; waiting")
+                self._view.warn(f"{counted(len(gone), 'chunk')}: {WORKERS_GONE}; waiting")
             return
         try:
             everybody = self._fleet.board.workers()
@@ -154,7 +155,8 @@ class Follower:
             )
         elif at_the_end:
             self._view.say("every chunk is copied; the books are being checked")
-        else:
+        elif time.monotonic() - self._idle_since >= NO_WORKER_AGAIN:
+            # Until then they may be on the way to their first chunk.
             self._view.warn(
                 f"{len(workers)} workers answer on {self._fleet.shown_url} and none is at this migration: they are "
                 "at other chunks, or refuse it, and their logs say why; waiting"

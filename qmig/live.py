@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from qmig.figures import duration, percent
+from qmig.figures import counted, duration, percent
 from qmig.progress import Progress
 from qmig.records import State
 
@@ -119,7 +119,11 @@ class LiveView:
                 no_wrap=True,
                 overflow="ellipsis",
             ),
-            Text(f"chunks: {states} · {progress.retries:,} retries", no_wrap=True, overflow="ellipsis"),
+            Text(
+                f"chunks: {states} · {counted(progress.retries, 'retry', 'retries')}",
+                no_wrap=True,
+                overflow="ellipsis",
+            ),
         ]
         for chunk in progress.running[:SHOWN_WORKERS]:
             host, process, *_ = chunk.owner.split("/")
@@ -134,5 +138,5 @@ class LiveView:
                 )
             )
         if len(progress.running) > SHOWN_WORKERS:
-            lines.append(Text(f"  and {len(progress.running) - SHOWN_WORKERS} more workers", style="dim"))
+            lines.append(Text(f"  and {counted(len(progress.running) - SHOWN_WORKERS, 'more worker')}", style="dim"))
         return Group(*lines)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qmig.balance import Balance
+from qmig.figures import counted
 from qmig.migration import Migration
 from qmig.plan import cut, make_outline
 from qmig.progress import Progress
@@ -37,7 +38,8 @@ def describe_summary(summary: Summary) -> str:
             f"{record.title}: {_arrived(books)}",
             f"  {summary.points:,} points in {seconds:.1f} s {summary.since}, {rate:,.0f} points/s, "
             f"{progress.bytes / 1e6:,.1f} MB in all",
-            f"  {progress.chunks:,} chunks, {progress.resumed:,} of them resumed, {progress.retries:,} retries",
+            f"  {counted(progress.chunks, 'chunk')}, {progress.resumed:,} of them resumed, "
+            f"{counted(progress.retries, 'retry', 'retries')}",
             f"  read {books.read:,}, acknowledged {progress.points:,}; source holds {books.source_now:,}, "
             f"target {books.target_now:,} (before: {books.target_before:,})",
             f"  migration {record.migration}",
