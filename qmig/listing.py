@@ -11,7 +11,7 @@ from qmig.overview import End, Overview
 from qmig.records import State, Work
 
 # Columns of the terminal.
-ROOM_FOR_A_TABLE = 72
+ROOM_FOR_A_TABLE = 80
 STYLES = {State.RUNNING: "blue", State.DONE: "green", State.FAILED: "red", State.PAUSED: "yellow"}
 
 
