@@ -1,7 +1,9 @@
 """Following a migration to its end, and showing it: what the coordinator does once it has planned, and `attach`."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Timer
 from typing import NoReturn, Protocol
 
 from qmig.errors import Interrupted, TerminalError, TransientError
@@ -22,6 +24,8 @@ LOOKS_SLOW_DOWN_OVER = 300.0
 NO_WORKER_AFTER = 4.0
 NO_WORKER_AGAIN = 15.0
 SHOWN_WORKERS = 5
+# Seconds without an answer of the target until that is said.
+SILENT_AFTER = 5.0
 # Seconds that workers get to give their chunks back after an interruption.
 STOP_SECONDS = 30.0
 
@@ -59,7 +63,8 @@ class Follower:
         """
         while True:
             try:
-                progress = self._watch.look()
+                with self._told_of_silence():
+                    progress = self._watch.look()
             except TransientError as error:
                 self._view.warn(f"{error}; trying again")
                 between(LOOK_EVERY_AT_MOST)
@@ -89,6 +94,18 @@ class Follower:
             f"stopped at {progress.points:,} points; everything acknowledged is in the ledger {ledger.name!r}, and "
             "the same command goes on from there"
         )
+
+    @contextmanager
+    def _told_of_silence(self) -> Iterator[None]:
+        """Say so where the target takes long to answer: a server that hangs is given up much later."""
+        text = f"target {self._watch.url} has not answered for {SILENT_AFTER:g} s; waiting"
+        timer = Timer(SILENT_AFTER, self._view.warn, [text])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _at_work(self, progress: Progress) -> bool:
         """Whether a worker that is there has a chunk."""
