@@ -8,6 +8,9 @@ from qmig.ledger import Ledger
 from qmig.migration import DEFAULT_PORTS, Endpoint, Migration
 from qmig.records import MigrationRecord, Work
 
+# The newest migrations that an error names.
+SHOWN_MIGRATIONS = 8
+
 
 def migrations(ledger: Ledger) -> list[MigrationRecord]:
     """Every migration in the ledger, the oldest first; TerminalError where there is no ledger."""
@@ -54,10 +57,10 @@ def find_migration(ledger: Ledger, wanted: str | None, between: Between | None =
         return found[0]
     where = f"the ledger {ledger.name!r} at {ledger.server.endpoint.url}"
     shown = max(SHOWN_ID, len(wanted or "") + 1)
-    known = (
-        ", ".join(f"{one.migration[:shown]} ({one.title}, {one.state})" for one in found or records or everything)
-        or "none"
-    )
+    choice = found or records or everything
+    named = [f"{one.migration[:shown]} ({one.title}, {one.state})" for one in choice[-SHOWN_MIGRATIONS:]]
+    more = [f"and {len(choice) - len(named):,} older ones, see `qmig list`"] if len(choice) > len(named) else []
+    known = ", ".join(named + more) or "none"
     if wanted is None:
         there = (
             "there are no migrations" if between in (None, Between()) else "there is no migration between these ends"
