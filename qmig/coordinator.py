@@ -14,6 +14,7 @@ from qmig import target as target_collection
 from qmig.access import Access
 from qmig.connections import Server
 from qmig.errors import ChunkLostError, TransientError
+from qmig.figures import counted
 from qmig.fleet import Fleet
 from qmig.following import LOOK_EVERY, Follower, View
 from qmig.ledger import Ledger
@@ -119,7 +120,7 @@ class Coordinator:
             router = Router(self.migration.routing, survey.custom_target)
             writer = Writer(survey.target, self.migration.target.collection, router)
             tried, left = retry_rejects(survey.ledger, survey.record, survey.source, writer, interrupted)
-            self.view.say(f"tried {tried:,} rejects again: {left:,} are left")
+            self.view.say(f"tried {counted(tried, 'reject')} again: {left:,} left")
 
     # Writing
 
@@ -230,7 +231,9 @@ class Coordinator:
             self._planning_since = None
             return
         if planner.planned:
-            self.view.say(f"planned {planner.chunks:,} chunks in {time.monotonic() - self._planning_since:.1f} s")
+            self.view.say(
+                f"planned {counted(planner.chunks, 'chunk')} in {time.monotonic() - self._planning_since:.1f} s"
+            )
 
     # The fleet
 

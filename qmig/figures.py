@@ -2,6 +2,9 @@
 
 from datetime import datetime
 
+# Characters of a migration's id that tell it from the others of a ledger.
+SHOWN_ID = 8
+
 
 def duration(seconds: float) -> str:
     """`1:02:03`, or `2:03` below an hour."""
@@ -27,3 +30,8 @@ def percent(share: float) -> str:
 def short_duration(seconds: float) -> str:
     """`0.4 s` below a minute, `2:03` from there on."""
     return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """`1 chunk`, `2 chunks`; `several` where that is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"

@@ -1,14 +1,19 @@
 """Following a migration to its end, and showing it: what the coordinator does once it has planned, and `attach`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Timer
 from typing import NoReturn, Protocol
 
 from qmig.errors import Interrupted, TerminalError, TransientError
+from qmig.figures import counted
 from qmig.fleet import Fleet
 from qmig.ledger import Ledger
+from qmig.overview import WORKERS_GONE
 from qmig.progress import Progress
-from qmig.records import State
+from qmig.records import ChunkRecord, State
+from qmig.vigil import Vigil
 from qmig.watching import Watch
 
 # Seconds between two looks at the ledger: often in a short run, and at no cost that counts in a long one.
@@ -19,6 +24,8 @@ LOOKS_SLOW_DOWN_OVER = 300.0
 NO_WORKER_AFTER = 4.0
 NO_WORKER_AGAIN = 15.0
 SHOWN_WORKERS = 5
+# Seconds without an answer of the target until that is said.
+SILENT_AFTER = 5.0
 # Seconds that workers get to give their chunks back after an interruption.
 STOP_SECONDS = 30.0
 
@@ -47,6 +54,7 @@ class Follower:
         self._view = view
         self._began = self._idle_since = self._asked = time.monotonic()
         self._said: str | None = None
+        self._vigil = Vigil()
 
     def follow(self, between: Callable[[float], None]) -> Progress:
         """Look until the migration ends; `between` gets the seconds until the next look, and may raise.
@@ -55,7 +63,8 @@ class Follower:
         """
         while True:
             try:
-                progress = self._watch.look()
+                with self._told_of_silence():
+                    progress = self._watch.look()
             except TransientError as error:
                 self._view.warn(f"{error}; trying again")
                 between(LOOK_EVERY_AT_MOST)
@@ -77,7 +86,7 @@ class Follower:
         if record.state in (State.RUNNING, State.PAUSED):
             ledger.update_migration(record.migration, state=State.STOPPED)
         deadline = time.monotonic() + STOP_SECONDS
-        while progress.running and time.monotonic() < deadline:
+        while self._at_work(progress) and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY)
             progress = self._watch.look()
             self._view.show(progress)
@@ -85,6 +94,22 @@ class Follower:
             f"stopped at {progress.points:,} points; everything acknowledged is in the ledger {ledger.name!r}, and "
             "the same command goes on from there"
         )
+
+    @contextmanager
+    def _told_of_silence(self) -> Iterator[None]:
+        """Say so where the target takes long to answer: a server that hangs is given up much later."""
+        text = f"target {self._watch.url} has not answered for {SILENT_AFTER:g} s; waiting"
+        timer = Timer(SILENT_AFTER, self._view.warn, [text])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _at_work(self, progress: Progress) -> bool:
+        """Whether a worker that is there has a chunk."""
+        return len(self._vigil.gone(progress.running, time.monotonic())) < len(progress.running)
 
     def _has_ended(self) -> bool:
         record = self._watch.found
@@ -116,14 +141,17 @@ class Follower:
             self._view.warn(f"{waiting}; waiting")
         self._said = waiting
         now = time.monotonic()
-        if progress.running or waiting is not None:
+        gone = self._vigil.gone(progress.running, now)
+        if len(gone) < len(progress.running) or waiting is not None:
             self._idle_since = now
         elif now - self._idle_since >= NO_WORKER_AFTER and now - self._asked >= NO_WORKER_AFTER:
             self._asked = now + NO_WORKER_AGAIN
-            self._ask_for_workers(record.planned and progress.all_finished)
+            self._ask_for_workers(gone, record.planned and progress.all_finished)
 
-    def _ask_for_workers(self, at_the_end: bool) -> None:
+    def _ask_for_workers(self, gone: Sequence[ChunkRecord], at_the_end: bool) -> None:
         if self._fleet is None:
+            if gone:
+                self._view.warn(f"{counted(len(gone), 'chunk')}: {WORKERS_GONE}; waiting")
             return
         try:
             everybody = self._fleet.board.workers()
@@ -144,7 +172,8 @@ class Follower:
             )
         elif at_the_end:
             self._view.say("every chunk is copied; the books are being checked")
-        else:
+        elif time.monotonic() - self._idle_since >= NO_WORKER_AGAIN:
+            # Until then they may be on the way to their first chunk.
             self._view.warn(
                 f"{len(workers)} workers answer on {self._fleet.shown_url} and none is at this migration: they are "
                 "at other chunks, or refuse it, and their logs say why; waiting"

@@ -163,7 +163,7 @@ class Lease:
             error=error,
         )
         if after is None:
-            raise ChunkLostError(f"chunk {self.chunk.index} belongs to another worker by now")
+            raise ChunkLostError(f"chunk {self.chunk.index + 1} belongs to another worker by now")
         return after
 
     def release(self) -> None:
@@ -183,11 +183,11 @@ class Lease:
             raise UnrecordedError(f"{error}; and the ledger cannot be written: {second}") from None
         except QmigError as second:
             # The chunk stays this owner's, and is taken up again when the lease has lapsed.
-            log.warning("chunk %d: its failure could not be recorded: %s", self.chunk.index, second)
+            log.warning("chunk %d: its failure could not be recorded: %s", self.chunk.index + 1, second)
 
     def _note_retry(self, state: Any) -> None:
         error, chunk = state.outcome.exception(), self.current
-        log.warning("chunk %d: %s; trying again", chunk.index, error)
+        log.warning("chunk %d: %s; trying again", chunk.index + 1, error)
         reasons = Counter(chunk.retry_reasons) + Counter([error.reason])
         self.advance(retries=chunk.retries + 1, retry_reasons=dict(reasons), waiting=str(error))
 
@@ -213,6 +213,6 @@ class Lease:
     def _check(self, answer: Any) -> None:
         chunk, migration = self._ledger.seen(answer)
         if chunk is None or chunk.owner != self.chunk.owner:
-            raise ChunkLostError(f"chunk {self.chunk.index} belongs to another worker by now")
+            raise ChunkLostError(f"chunk {self.chunk.index + 1} belongs to another worker by now")
         self._migration_stopped = migration is None or migration.state != State.RUNNING
         self.max_rate = None if migration is None else migration.max_rate

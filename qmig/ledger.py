@@ -70,7 +70,7 @@ class Ledger(LedgerCollection):
         if missing:
             raise TerminalError(
                 f"the ledger {self.name!r} lacks {len(missing)} chunks of migration {migration}, chunk "
-                f"{missing[0]} first; begin again with --restart-migration"
+                f"{missing[0] + 1} first; begin again with --restart-migration"
             )
         return [found[index] for index in indexes]
 

@@ -1,20 +1,48 @@
-"""What `qmig list` prints: a table with a few lines a migration."""
+"""What `qmig list` prints: a few lines a migration, in a table where there is room for one."""
 
 from collections.abc import Sequence
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from qmig.figures import moment, percent
+from qmig.figures import SHOWN_ID, moment, percent
 from qmig.overview import End, Overview
 from qmig.records import State, Work
 
+# Columns of the terminal.
+ROOM_FOR_A_TABLE = 80
 STYLES = {State.RUNNING: "blue", State.DONE: "green", State.FAILED: "red", State.PAUSED: "yellow"}
-SHOWN_ID = 8
 
 
-def list_picture(overviews: Sequence[Overview]) -> Table:
-    """Every migration: its ends, where it stands, how fast it is, when it was."""
+class ListPicture:
+    """Every migration: its ends, where it stands, how fast it is, when it was; lines where a table has no room."""
+
+    def __init__(self, overviews: Sequence[Overview]) -> None:
+        self._overviews = overviews
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.max_width >= ROOM_FOR_A_TABLE:
+            yield _table(self._overviews)
+        else:
+            yield from map(_lines, self._overviews)
+
+
+def _lines(one: Overview) -> Text:
+    verifies = "  verifies" if one.work == Work.VERIFY else ""
+    rate = f"  {one.points_per_second:,.0f}/s" if one.points_per_second is not None else ""
+    times = [moment(one.started)] + ([moment(one.finished)] if one.finished is not None else [])
+    return Text.assemble(
+        f"{one.id[:SHOWN_ID]}{verifies}  ",
+        (one.state, STYLES.get(one.state, "")),
+        f"  {percent(one.share)}{rate}\n",
+        f"  {_end(one.source)}\n  → {_end(one.target)}\n",
+        f"  {one.points:,} of {one.expected_points:,}\n",
+        f"  {' – '.join(times)}",
+    )
+
+
+def _table(overviews: Sequence[Overview]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("MIGRATION", no_wrap=True)
     table.add_column("STATE", no_wrap=True)

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from qmig.figures import duration
+from qmig.figures import counted, duration, percent
 from qmig.progress import Progress
 from qmig.records import State
 
@@ -29,7 +29,7 @@ class LiveView:
         self._quiet = quiet
         self._console = Console(stderr=True, highlight=False)
         # A log that only looks like a terminal is not redrawn.
-        self._redraws = self._console.is_terminal and "CI" not in os.environ
+        self._redraws = self._console.is_terminal and not self._console.is_dumb_terminal and "CI" not in os.environ
         self._live: Live | None = None
         self._began = time.monotonic()
         self._last_line = 0.0
@@ -86,13 +86,13 @@ class LiveView:
         waiting = next((f" · waiting: {c.waiting}" for c in progress.running if c.waiting), "")
         left = self._left(progress, points)
         return (
-            f"{self._title}  {progress.share:.0%}  {progress.points:,}/{progress.total:,} points  "
+            f"{self._title}  {percent(progress.share)}  {progress.points:,}/{progress.total:,} points  "
             f"{points:,.0f} points/s  {size / 1e6:,.1f} MB/s{left}  chunks: {states}{waiting}"
         )
 
     def _left(self, progress: Progress, rate: float) -> str:
-        """The time that is left; nothing before there is a rate to tell it from."""
-        if rate <= 0 or len(self._samples) < 4 or progress.points >= progress.total:
+        """The time that is left; nothing before there is a rate to tell it from, or while nobody is at work."""
+        if not progress.running or rate <= 0 or len(self._samples) < 4 or progress.points >= progress.total:
             return ""
         return f"  {duration((progress.total - progress.points) / rate)} left"
 
@@ -102,7 +102,7 @@ class LiveView:
         head.add_row(
             Text(self._title, style="bold", overflow="ellipsis", no_wrap=True),
             ProgressBar(total=1.0, completed=progress.share, width=24),
-            f"{progress.share:.0%}",
+            percent(progress.share),
             duration(time.monotonic() - self._began),
         )
         states = " · ".join(
@@ -119,7 +119,11 @@ class LiveView:
                 no_wrap=True,
                 overflow="ellipsis",
             ),
-            Text(f"chunks: {states} · {progress.retries:,} retries", no_wrap=True, overflow="ellipsis"),
+            Text(
+                f"chunks: {states} · {counted(progress.retries, 'retry', 'retries')}",
+                no_wrap=True,
+                overflow="ellipsis",
+            ),
         ]
         for chunk in progress.running[:SHOWN_WORKERS]:
             host, process, *_ = chunk.owner.split("/")
@@ -134,5 +138,5 @@ class LiveView:
                 )
             )
         if len(progress.running) > SHOWN_WORKERS:
-            lines.append(Text(f"  and {len(progress.running) - SHOWN_WORKERS} more workers", style="dim"))
+            lines.append(Text(f"  and {counted(len(progress.running) - SHOWN_WORKERS, 'more worker')}", style="dim"))
         return Group(*lines)

@@ -3,15 +3,22 @@
 from dataclasses import dataclass
 
 from qmig.errors import TerminalError, UsageError
+from qmig.figures import SHOWN_ID
 from qmig.ledger import Ledger
 from qmig.migration import DEFAULT_PORTS, Endpoint, Migration
 from qmig.records import MigrationRecord, Work
+
+# The newest migrations that an error names.
+SHOWN_MIGRATIONS = 8
 
 
 def migrations(ledger: Ledger) -> list[MigrationRecord]:
     """Every migration in the ledger, the oldest first; TerminalError where there is no ledger."""
     if not ledger.check():
-        raise TerminalError(f"there is no ledger {ledger.name!r} at {ledger.server.endpoint.url}; check the options")
+        raise TerminalError(
+            f"there is no ledger {ledger.name!r} at {ledger.server.endpoint.url}: no migration into this server has "
+            "begun, or it was given another --target-url or --migration-offsets-collection-name"
+        )
     return ledger.migrations()
 
 
@@ -40,16 +47,20 @@ class Between:
 def find_migration(ledger: Ledger, wanted: str | None, between: Between | None = None) -> MigrationRecord:
     """The migration with this id or unique beginning of one; None means the only one that there is `between` ends.
 
-    A verification is found by its id alone. UsageError with the ids to choose from where there is none or several.
+    A verification is found by its id alone. UsageError with those to choose from where there is none or several.
     """
-    records = migrations(ledger)
+    everything = records = migrations(ledger)
     if wanted is None:
         records = [record for record in records if record.work == Work.COPY and (between or Between()).fits(record)]
     found = [record for record in records if record.migration.startswith(wanted or "")]
     if len(found) == 1:
         return found[0]
     where = f"the ledger {ledger.name!r} at {ledger.server.endpoint.url}"
-    known = ", ".join(record.migration for record in found or records) or "none"
+    shown = max(SHOWN_ID, len(wanted or "") + 1)
+    choice = found or records or everything
+    named = [f"{one.migration[:shown]} ({one.title}, {one.state})" for one in choice[-SHOWN_MIGRATIONS:]]
+    more = [f"and {len(choice) - len(named):,} older ones, see `qmig list`"] if len(choice) > len(named) else []
+    known = ", ".join(named + more) or "none"
     if wanted is None:
         there = (
             "there are no migrations" if between in (None, Between()) else "there is no migration between these ends"

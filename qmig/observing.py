@@ -9,6 +9,7 @@ from qmig.overview import Overview
 from qmig.progress import Progress
 from qmig.rates import Rate, Sample, WorkerRates
 from qmig.records import MigrationRecord, State
+from qmig.vigil import Vigil
 from qmig.watching import ENDED, Watch
 
 # Seconds between two looks.
@@ -28,6 +29,7 @@ class Observed:
         self._progress = Progress(0, 0)
         self._rate = Rate()
         self._worker_rates = WorkerRates()
+        self._vigil = Vigil()
         self._watch = Watch(ledger, record.migration)
 
     def look(self, record: MigrationRecord) -> Overview:
@@ -46,8 +48,9 @@ class Observed:
         now = time.monotonic()
         self._rate.add(Sample(now, self._progress.points, self._progress.bytes))
         self._worker_rates.add(now, self._watch.read)
+        gone = self._vigil.gone(self._progress.running, now)
         self._overview = Overview.of_record(
-            record, self._progress, self._rate, self._worker_rates.per_second, problem
+            record, self._progress, self._rate, self._worker_rates.per_second, problem, gone
         )
         return self._overview
 

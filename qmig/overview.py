@@ -21,6 +21,8 @@ WHY_PENDING = {
     State.FAILED: "the migration has failed",
 }
 
+WORKERS_GONE = "their workers are gone; others take them up, or the command that began it goes on with them"
+
 
 @dataclass(frozen=True)
 class End:
@@ -159,8 +161,12 @@ class Overview:
         rate: Rate,
         worker_rates: Mapping[str, float],
         problem: str | None = None,
+        gone: Sequence[ChunkRecord] = (),
     ) -> "Overview":
-        """`rate` is what was seen of the migration's points, `worker_rates` what of that its workers copied."""
+        """`rate` is what was seen of the migration's points, `worker_rates` what of that its workers copied.
+
+        `gone` are the running chunks whose workers are gone.
+        """
         migration = Migration.from_json(record.definition)
         running = record.state == State.RUNNING
         # While the books are checked at the end no point is to come.
@@ -194,8 +200,8 @@ class Overview:
             planned=record.planned,
             chunks=record.chunks,
             chunk_states={state: count for state, count in sorted(progress.states.items()) if count},
-            workers=_workers(progress.running, worker_rates),
-            waiting_chunks=_waiting(record, progress),
+            workers=_workers([chunk for chunk in progress.running if chunk not in gone], worker_rates),
+            waiting_chunks=_waiting(record, progress, gone),
             slowest_chunks=[ChunkOverview.of(chunk) for chunk in progress.slowest],
             failed_chunks=[ChunkOverview.of(chunk) for chunk in progress.failed],
             retries=progress.retries,
@@ -227,10 +233,12 @@ def _workers(running: list[ChunkRecord], rates: Mapping[str, float]) -> list[Wor
     return sorted(workers, key=lambda worker: (worker.host, worker.process))
 
 
-def _waiting(record: MigrationRecord, progress: Progress) -> list[Waiting]:
-    """Chunks that somebody tries again, by what went wrong, and those that nobody has."""
-    reasons = Counter(chunk.waiting for chunk in progress.running if chunk.waiting)
+def _waiting(record: MigrationRecord, progress: Progress, gone: Sequence[ChunkRecord]) -> list[Waiting]:
+    """Chunks that somebody tries again, by what went wrong, and those whose worker is gone or that nobody has."""
+    reasons = Counter(chunk.waiting for chunk in progress.running if chunk.waiting and chunk not in gone)
     waiting = [Waiting(count, why) for why, count in reasons.most_common()]
+    if gone:
+        waiting.append(Waiting(len(gone), WORKERS_GONE))
     if pending := progress.states[State.PENDING]:
         waiting.append(Waiting(pending, WHY_PENDING.get(record.state, f"the migration is {record.state}")))
     return waiting

@@ -76,9 +76,11 @@ def holes(chunks: Sequence[ChunkRecord]) -> list[str]:
     found = []
     for of_part in by_part.values():
         if of_part[0].start is not None or of_part[-1].end is not None:
-            found.append(f"chunks {of_part[0].index} to {of_part[-1].index} do not reach to the ends of the keys")
+            found.append(
+                f"chunks {of_part[0].index + 1} to {of_part[-1].index + 1} do not reach to the ends of the keys"
+            )
         found += [
-            f"chunks {one.index} and {following.index} do not join"
+            f"chunks {one.index + 1} and {following.index + 1} do not join"
             for one, following in pairwise(of_part)
             if one.end is None or one.end != following.start
         ]

@@ -28,7 +28,7 @@ class Picture:
 
     def show(self, picture: RenderableType) -> None:
         """Show a picture made with rich, in place of the one before."""
-        if not self._console.is_terminal:
+        if not self._console.is_terminal or self._console.is_dumb_terminal:
             print(_plain(picture), flush=True)
         elif not self._changing:
             self._console.print(picture)

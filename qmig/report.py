@@ -41,7 +41,7 @@ def _explained(kind: str, verdict: Verdict) -> list[str]:
     found = verdict.findings
     if kind == DIFFERENT:
         return [
-            f"    {found.first}",
+            f"    {found.first}{' (source ≠ target)' if '≠' in (found.first or '') else ''}",
             "    it cannot be known which were changed in the source after they were copied, and which are wrong",
         ]
     if kind != MISSING:

@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from qmig.figures import duration, megabytes, moment, percent, short_duration
+from qmig.figures import counted, duration, megabytes, moment, percent, short_duration
 from qmig.findings import Findings
 from qmig.listing import STYLES
 from qmig.overview import ChunkOverview, Overview
@@ -74,7 +74,7 @@ def _named(name: str, lines: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _waiting(one: Overview) -> list[str]:
-    return [f"{waiting.chunks:,} chunks: {waiting.why}" for waiting in one.waiting_chunks]
+    return [f"{counted(waiting.chunks, 'chunk')}: {waiting.why}" for waiting in one.waiting_chunks]
 
 
 def _slow(chunk: ChunkOverview, chunks: int) -> str:

@@ -1,14 +1,16 @@
 """The closing lines of a migration, and what a dry run prints."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qmig.balance import Balance
+from qmig.figures import counted
 from qmig.migration import Migration
 from qmig.plan import cut, make_outline
 from qmig.progress import Progress
-from qmig.records import MigrationRecord
+from qmig.records import ChunkRecord, MigrationRecord, State
 from qmig.sources import part_title
-from qmig.survey import Survey
+from qmig.survey import Survey, Wishes
 from qmig.target.comparison import Vectors
 from qmig.wire import api
 
@@ -36,7 +38,8 @@ def describe_summary(summary: Summary) -> str:
             f"{record.title}: {_arrived(books)}",
             f"  {summary.points:,} points in {seconds:.1f} s {summary.since}, {rate:,.0f} points/s, "
             f"{progress.bytes / 1e6:,.1f} MB in all",
-            f"  {progress.chunks:,} chunks, {progress.resumed:,} of them resumed, {progress.retries:,} retries",
+            f"  {counted(progress.chunks, 'chunk')}, {progress.resumed:,} of them resumed, "
+            f"{counted(progress.retries, 'retry', 'retries')}",
             f"  read {books.read:,}, acknowledged {progress.points:,}; source holds {books.source_now:,}, "
             f"target {books.target_now:,} (before: {books.target_before:,})",
             f"  migration {record.migration}",
@@ -60,7 +63,7 @@ def describe_missing(summary: Summary) -> str | None:
     return f"finished, everything else is in the target; missing are {'; and '.join(found)}" if found else None
 
 
-def describe_survey(migration: Migration, survey: Survey, chunk_size: int | None) -> str:
+def describe_survey(migration: Migration, survey: Survey, wishes: Wishes) -> str:
     """What would be done; nothing has been written."""
     source, target = migration.source, migration.target
     if survey.target_info is None:
@@ -80,22 +83,38 @@ def describe_survey(migration: Migration, survey: Survey, chunk_size: int | None
         for name, info in survey.missing_indexes.items()
     )
     lines.append(f"payload indexes to create  {indexes or 'none'}")
-    if survey.record is not None:
-        lines.append(
-            f"ledger  {target.ledger!r} has this migration, {survey.record.state}, with "
-            f"{survey.record.chunks:,} chunks; it would go on from there"
-        )
-    plan = make_outline(survey.source, chunk_size)
-    lines.append(f"chunks  about {sum(map(plan.pieces, plan.counts)):,} of about {plan.chunk_size:,} points")
+    record = survey.record
+    if record is not None:
+        lines.append(f"ledger  {target.ledger!r} has this migration, {record.state}; {_fate(record, wishes)}")
+    chunks: Iterable[ChunkRecord]
+    if record is not None and record.planned and not wishes.restart:
+        lines.append(f"chunks  {record.chunks:,} of about {record.chunk_size:,} points, planned already")
+        chunks = survey.ledger.chunks(record.migration, range(min(record.chunks, SHOWN_CHUNKS + 1)))
+    else:
+        plan = make_outline(survey.source, wishes.chunk_size)
+        lines.append(f"chunks  about {sum(map(plan.pieces, plan.counts)):,} of about {plan.chunk_size:,} points")
+        chunks = cut(survey.source, plan, migration.id)
     # No more is cut than is shown: of string keys all would have to be read.
-    for number, chunk in enumerate(cut(survey.source, plan, migration.id)):
+    for number, chunk in enumerate(chunks):
         if number == SHOWN_CHUNKS:
             lines.append("  …")
             break
         part = f"{part_title(migration, chunk.part)}  " if chunk.part is not None else ""
-        lines.append(f"  {chunk.index:>5}  {part}[{chunk.start or '…'}, {chunk.end or '…'})  ~{chunk.aim:,} points")
+        state = f"  {chunk.state}" if chunk.state != State.PENDING else ""
+        lines.append(
+            f"  {chunk.index + 1:>5}  {part}[{chunk.start or '…'}, {chunk.end or '…'})  ~{chunk.aim:,} points{state}"
+        )
     lines.append("nothing was written")
     return "\n".join(lines)
+
+
+def _fate(record: MigrationRecord, wishes: Wishes) -> str:
+    """What the command would do with a migration that the ledger has."""
+    if wishes.restart:
+        return "it would be forgotten, and begin again"
+    if record.state == State.DONE:
+        return "its books would be checked once more, and nothing copied"
+    return "it would go on from there"
 
 
 def _arrived(books: Balance) -> str:

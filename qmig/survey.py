@@ -143,7 +143,7 @@ class Surveyor:
         if differences:
             raise TerminalError(
                 f"the target collection {self.migration.target.collection!r} does not fit the source: "
-                f"{'; '.join(differences)}. Give another --target-collection, or create it with -c"
+                f"{'; '.join(differences)}. Give another --target-collection; -c creates one that fits"
             )
         if survey.record is None or not survey.record.created_target:
             survey.notices += target_collection.notices(survey.source_info, target)

@@ -16,6 +16,7 @@ from qmig.access import Access
 from qmig.balance import balance
 from qmig.connections import RETRY_FOR
 from qmig.errors import TerminalError, TransientError
+from qmig.figures import counted
 from qmig.findings import Findings
 from qmig.fleet import Fleet
 from qmig.lease import LEASE_SECONDS, owner_is_dead
@@ -62,12 +63,12 @@ class Tender:
 
     def _go_on(self, record: MigrationRecord) -> str:
         if queued := self._queue_new(record):
-            return f"queued {queued:,} chunks"
+            return f"queued {counted(queued, 'chunk')}"
         if requeued := self._requeue(record):
-            return f"queued {requeued:,} chunks again"
+            return f"queued {counted(requeued, 'chunk')} again"
         left = self._ledger.unfinished(record.migration)
         if left or not record.planned:
-            return f"{left:,} chunks left"
+            return f"{counted(left, 'chunk')} left"
         try:
             return self._end(record)
         except TransientError as error:
@@ -106,7 +107,7 @@ class Tender:
         abandoned = [chunk for chunk in lapsed if drained or not sightings[chunk.index].queued]
         self._queue(record, abandoned, urgent=True)
         for chunk in abandoned:
-            log.info("chunk %d is queued again: %s", chunk.index, _why(chunk))
+            log.info("chunk %d is queued again: %s", chunk.index + 1, _why(chunk))
             sightings[chunk.index] = Sighting(chunk.state, chunk.owner, chunk.beat, now, queued=True)
         board.note_sightings(record.run, sightings)
         return len(abandoned)
@@ -233,4 +234,5 @@ def _why(chunk: ChunkRecord) -> str:
 def _failures(failed: list[ChunkRecord]) -> str:
     shown = "; ".join(f"chunk {chunk.index + 1}: {chunk.error}" for chunk in failed[:SHOWN_FAILURES])
     more = f"; and {len(failed) - SHOWN_FAILURES} more" if len(failed) > SHOWN_FAILURES else ""
-    return f"{len(failed)} chunks failed, the others are done: {shown}{more}. The same command tries them again"
+    chunks = counted(len(failed), "chunk")
+    return f"{chunks} failed, the others are done: {shown}{more}. The same command tries them again"

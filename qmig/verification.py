@@ -11,6 +11,7 @@ from functools import cached_property
 from qmig.access import Access
 from qmig.connections import Server
 from qmig.errors import TerminalError, UsageError
+from qmig.figures import counted
 from qmig.findings import Checks, Findings
 from qmig.fleet import Fleet
 from qmig.following import Follower, View
@@ -160,7 +161,7 @@ class Verification:
                 page.clear()
         ledger.save_chunks(page)
         ledger.update_migration(record.migration, chunks=count, expected=expected, planned=True)
-        self._view.say(f"verification {record.migration}: {count:,} chunks")
+        self._view.say(f"verification {record.migration}: {counted(count, 'chunk')}")
         return replace(record, chunks=count, expected=expected, planned=True)
 
     def _cut(self, migration: str) -> Iterator[ChunkRecord]:

@@ -48,6 +48,11 @@ class Watch:
         return progress
 
     @property
+    def url(self) -> str:
+        """Where the ledger is."""
+        return self._ledger.server.endpoint.url
+
+    @property
     def found(self) -> MigrationRecord:
         """The migration's record at the last look."""
         assert self._record is not None

@@ -86,7 +86,7 @@ class Worker:
             return f"nothing to do: the migration is {record.state}"
         if seen is None:
             raise TerminalError(
-                f"chunk {task.chunk} of migration {task.migration} is not in the ledger; nothing was done"
+                f"chunk {task.chunk + 1} of migration {task.migration} is not in the ledger; nothing was done"
             )
         if seen.finished:
             return f"nothing to do: the chunk is {seen.state}"

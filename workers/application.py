@@ -1,13 +1,18 @@
 """How Celery is set up: JSON only, a task is acknowledged when it is done, events for Flower."""
 
 import os
+import warnings
 
 from celery import Celery
+from celery.exceptions import CPendingDeprecationWarning
 
 from qmig.broker import normalized, tls_settings
 from qmig.fleet import BROKER_VARIABLE, queue_name
 
 DEFAULT_BROKER = "redis://127.0.0.1:6379/0"
+
+# What Celery says at every lost connection of a setting that is made below.
+warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 app = Celery("qmig", include=["workers.tasks"])
 

@@ -26,6 +26,18 @@ _stop = mmap.mmap(-1, 1)
 _worker = Worker(lambda: Fleet(str(app.conf.broker_url)), stop_requested=lambda: _stop[0] != 0)
 
 
+class _GivenBack(logging.Filter):
+    """A chunk that is given back is no error: Celery's line about it goes without the traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], Reject):
+            record.exc_info = None
+        return True
+
+
+logging.getLogger("celery.app.trace").addFilter(_GivenBack())
+
+
 @worker_shutting_down.connect
 def _leave_after_the_batch(**_: Any) -> None:
     _stop[0] = 1

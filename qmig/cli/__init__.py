@@ -1,5 +1,6 @@
 """The command line. One file a command, loaded when it is called, so that `qmig --help` is quick."""
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -7,7 +8,7 @@ from importlib import import_module
 import click
 
 from qmig.cli.global_options import global_options
-from qmig.errors import QmigError
+from qmig.errors import Interrupted, QmigError
 
 # command → module and attribute
 COMMANDS = {
@@ -17,7 +18,7 @@ COMMANDS = {
     "attach": ("qmig.cli.attach", "Show a migration live, from any host."),
     "list": ("qmig.cli.migrations", "List every migration in a ledger."),
     "status": ("qmig.cli.status", "Say where a migration stands, from the ledger alone."),
-    "rejects": ("qmig.cli.rejects", "List the points that the target refused."),
+    "rejects": ("qmig.cli.rejects", "List the points that could not be copied."),
     "pause": ("qmig.cli.pause", "Let a migration rest."),
     "resume": ("qmig.cli.resume", "Go on with a paused migration."),
     "cancel": ("qmig.cli.cancel", "End a migration before its time."),
@@ -29,6 +30,10 @@ COMMANDS = {
     "demo": ("qmig.cli.demo", "Migrate a small real collection on this machine."),
     "embedded": ("qmig.cli.embedded", "Run parts of the one-machine stack, to try qmig out and for tests."),
 }
+
+
+# A full disk, a quota, a terminal or a descriptor that is gone.
+OUTPUT_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 
 class LazyGroup(click.Group):
@@ -71,6 +76,15 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(130)
+    except Interrupted as interrupted:
+        click.echo(interrupted, err=True)
+        sys.exit(interrupted.exit_status)
     except QmigError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_status)
+    except OSError as error:
+        if error.errno not in OUTPUT_LOST:
+            raise
+        click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+        # Not by way of the interpreter's end, which would write what is left once more.
+        os._exit(1)

@@ -18,7 +18,7 @@ def list(as_json: bool, **where: Any) -> None:
 
     Where one is running, the ledger is looked at twice, two seconds apart, for the rate.
     """
-    from qmig.listing import list_picture
+    from qmig.listing import ListPicture
     from qmig.lookup import migrations
     from qmig.observing import Observer, watched
     from qmig.overview import to_json
@@ -31,6 +31,6 @@ def list(as_json: bool, **where: Any) -> None:
             click.echo(to_json(overviews))
         elif there:
             with Picture() as picture:
-                picture.show(list_picture(overviews))
+                picture.show(ListPicture(overviews))
         else:
             click.echo(f"no migrations in the ledger {ledger.name!r} at {ledger.server.endpoint.url}")

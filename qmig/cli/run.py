@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
 
+import click
+
 from qmig.cli.global_options import skips_tls_verification
 from qmig.coordinator import Coordinator
 from qmig.errors import DifferentError, IncompleteError, Interrupted, UsageError
@@ -110,7 +112,7 @@ def look(migration: Migration, credentials: Credentials, wishes: Wishes) -> None
     """Print what the migration would do; nothing is written."""
     with LiveView(migration.title) as view, Coordinator(migration, credentials, wishes, view) as coordinator:
         survey = _survey(coordinator, view)
-        print(describe_survey(migration, survey, wishes.chunk_size))
+        print(describe_survey(migration, survey, wishes))
 
 
 def migrate(
@@ -208,6 +210,11 @@ def _survey(coordinator: Coordinator, view: LiveView) -> Survey:
 def open_fleet(broker_url: str | None, workers: int | None) -> Fleet:
     """The broker's fleet, or one of this machine's own."""
     if broker_url:
+        if workers:
+            click.echo(
+                f"warning: --workers {workers} has no effect: the broker's workers are those of `qmig worker`",
+                err=True,
+            )
         return Fleet(broker_url)
     from qmig.local_fleet import LocalFleet
 

@@ -14,6 +14,7 @@ def workers(broker_url: str | None) -> None:
     if not broker_url:
         raise click.UsageError("no broker: give --broker-url or set $QMIG_BROKER_URL")
     from qmig import __version__
+    from qmig.figures import counted
     from qmig.fleet import Fleet
     from qmig.task import VERSION
 
@@ -30,4 +31,5 @@ def workers(broker_url: str | None) -> None:
                 remark += ", and cannot take its tasks"
             if worker.queue != fleet.queue_name:
                 remark += f"; {fleet.stranger(worker)}"
-            click.echo(f"{worker.name:<{width}}  {worker.processes:>3} processes  qmig {worker.version}{remark}")
+            processes = counted(worker.processes, "process", "processes")
+            click.echo(f"{worker.name:<{width}}  {processes:>13}  qmig {worker.version}{remark}")

@@ -46,7 +46,7 @@ def test_server_is_left_alone_for_as_long_as_it_asks(
     result = qmig("qdrant", *refused.arguments, "-c", broker=fleet)
     assert result.returncode == 0, result.stderr
     assert time.monotonic() - before > 3
-    assert "1 retries" in result.stdout
+    assert "1 retry" in result.stdout
 
 
 def test_terminal_error_fails_its_chunk_and_lets_the_others_finish(
@@ -56,7 +56,7 @@ def test_terminal_error_fails_its_chunk_and_lets_the_others_finish(
     target_answers.answer("Upsert", broken, 1, refused.target_name)
     result = qmig("qdrant", *refused.arguments, "-c", "--chunk-size", "1500", broker=fleet)
     assert result.returncode == 1
-    assert "1 chunks failed, the others are done" in result.stderr
+    assert "1 chunk failed, the others are done" in result.stderr
     assert broken.details in result.stderr
     assert "The same command tries them again" in result.stderr
     again = qmig("qdrant", *refused.arguments, broker=fleet)

@@ -363,3 +363,25 @@ def test_status_of_what_is_not_there(ends: Ends, qmig: Run) -> None:
     Ledger(ends.target, ends.ledger).create()
     assert_refused(qmig("status", *ends.where, "f00"), 2, "'f00' is unknown", repr(ends.ledger))
     assert_refused(qmig("status", *ends.where), 2, "there are no migrations", repr(ends.ledger))
+
+
+def test_a_migration_that_is_not_named_is_chosen_from_ids_titles_and_states(
+    there: Ends, migrate: Run, qmig: Run
+) -> None:
+    assert migrate("-c").returncode == 0
+    other = with_option(there, "--target-collection", f"{there.target_name}-2")
+    assert qmig("qdrant", *other, "-c", "--workers", "1").returncode == 0
+    first, second = Ledger(there.target, there.ledger).migrations()
+
+    for command in (["status"], ["attach"], ["pause"], ["status", "f00"]):
+        line = assert_refused(qmig(*command, *there.where), 2, first.migration[:8], second.migration[:8])
+        assert f"({second.title}, done)" in line
+    delete(there.target, f"{there.target_name}-2")
+
+
+@pytest.mark.usefixtures("there")
+def test_local_workers_beside_a_broker_are_said_to_be_of_no_effect(migrate: Run) -> None:
+    result = migrate("-c", "--workers", "3")
+
+    assert result.returncode == 0, result.stderr
+    assert "warning: --workers 3 has no effect" in result.stderr

@@ -82,8 +82,11 @@ def test_worker_host_that_is_told_to_leave_gives_its_chunks_back(filled: Ends) -
         running = start(filled, *SLOWLY, broker=redis.url)
         until_copied(filled, 500)
         workers.stop(timeout=30)
+        log = workers.read_stderr()
         finish(running)
     assert arrived(filled)
+    assert "shutting down" in log
+    assert "Traceback" not in log
 
 
 def test_restart_begins_again(filled: Ends, qmig: Run) -> None:

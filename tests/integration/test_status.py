@@ -10,12 +10,26 @@ from typing import Any
 import pytest
 
 from qmig.embedded.processes import ChildProcess
+from qmig.following import STOP_SECONDS
+from qmig.lease import owner_is_dead
 from qmig.ledger import Ledger
 from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.observing import Observer
+from qmig.overview import WORKERS_GONE
 from qmig.records import ChunkRecord, MigrationRecord, State
 from tests.conftest import Ends, Run
-from tests.migrating import POINTS, SLOWLY, fill_source, own_fleet, record_of, start, until_copied, until_state
+from tests.migrating import (
+    POINTS,
+    SLOWLY,
+    chunks_of,
+    fill_source,
+    own_fleet,
+    record_of,
+    start,
+    until,
+    until_copied,
+    until_state,
+)
 
 # A migration of some twelve seconds: there is time to look at it.
 LIMITED = [*SLOWLY, "--max-rate", "500"]
@@ -127,6 +141,28 @@ def test_a_migration_at_rest_says_why_its_chunks_wait(ends: Ends, qmig: Run) -> 
         {"chunks": stopped["chunk_states"]["pending"], "why": "the migration is stopped"}
     ]
     assert (stopped["points_per_second"], stopped["eta_seconds"]) == (None, None)
+
+
+def test_workers_that_were_all_killed_are_not_shown_as_being_at_work(ends: Ends, qmig: Run) -> None:
+    fill_source(ends)
+    with own_fleet() as (broker, workers):
+        running = start(ends, *LIMITED, broker=broker.url)
+        until_copied(ends, 300)
+        workers.kill()
+        until(lambda: not any(is_at_work(chunk) for chunk in chunks_of(ends)), "every worker being gone")
+
+        running.wait_for_log("no worker answers on")
+        one = as_json(qmig("status", *ends.where, "--json"))
+        began = time.monotonic()
+        running.stop(timeout=60)
+
+    assert (one["state"], one["workers"], one["chunk_states"]["running"]) == ("running", [], 2)
+    assert {"chunks": 2, "why": WORKERS_GONE} in one["waiting_chunks"]
+    assert time.monotonic() - began < STOP_SECONDS, "nobody is there to be waited for"
+
+
+def is_at_work(chunk: ChunkRecord) -> bool:
+    return bool(chunk.owner) and not owner_is_dead(chunk.owner)
 
 
 def test_watched_it_is_told_again_and_again_until_the_end(ends: Ends) -> None:

@@ -7,6 +7,7 @@ from google.protobuf import text_format
 from qdrant_client import grpc as api
 
 from qmig.connections import Server
+from qmig.ledger import Ledger
 from tests.conftest import Ends, Run
 from tests.contents import (
     contents,
@@ -281,6 +282,23 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(ends: Ends, migra
         assert said in result.stdout
     assert not exists(ends.target, ends.target_name)
     assert not exists(ends.target, ends.ledger)
+
+
+def test_a_dry_run_shows_the_plan_that_the_ledger_has(ends: Ends, migrate: Run) -> None:
+    create(ends.source, ends.source_name, dense_params())
+    fill(ends.source, ends.source_name, simple_points(200))
+    assert migrate("-c", "--chunk-size", "100").returncode == 0
+    ledger = Ledger(ends.target, ends.ledger)
+    (first,) = ledger.chunks(ledger.migrations()[0].migration, [0])
+
+    again = migrate("--dry-run").stdout
+    anew = migrate("--dry-run", "--restart-migration").stdout
+
+    assert "has this migration, done; its books would be checked once more, and nothing copied" in again
+    assert "chunks  2 of about 100 points, planned already" in again
+    assert f"1  […, {first.end})  ~100 points  done" in again
+    assert "it would be forgotten, and begin again" in anew
+    assert "chunks  about 1 of about 5,000 points" in anew
 
 
 def test_a_dry_run_needs_no_broker(ends: Ends, qmig: Run) -> None:

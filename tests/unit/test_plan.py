@@ -128,9 +128,9 @@ def test_a_hole_in_a_plan_is_found() -> None:
     chunks = make_plan(Collection({None: list(range(1000)), '"eu"': list(range(10))}), 100)
 
     assert holes(chunks) == []
-    assert holes(chunks[:4] + chunks[5:]) == ["chunks 3 and 5 do not join"]
-    assert holes(chunks[1:]) == ["chunks 1 to 9 do not reach to the ends of the keys"]
-    assert holes(chunks[:9] + chunks[10:]) == ["chunks 0 to 8 do not reach to the ends of the keys"]
+    assert holes(chunks[:4] + chunks[5:]) == ["chunks 4 and 6 do not join"]
+    assert holes(chunks[1:]) == ["chunks 2 to 10 do not reach to the ends of the keys"]
+    assert holes(chunks[:9] + chunks[10:]) == ["chunks 1 to 9 do not reach to the ends of the keys"]
 
 
 @pytest.mark.parametrize("points", [0, 1, 4999, 5000, 5001, 10**5, 10**6, 10**7, 10**8, 10**9, 10**10])
