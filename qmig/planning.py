@@ -57,22 +57,25 @@ class Planner:
         """
         end = time.monotonic() + seconds
         found: list[ChunkRecord] = []
-        while not self.planned and len(found) < AT_ONCE and (not found or time.monotonic() < end):
+        is_whole = False
+        while not is_whole and len(found) < AT_ONCE and (not found or time.monotonic() < end):
             chunk = next(self._cuts, None)
             if chunk is None:
-                self.planned = True
+                is_whole = True
             else:
                 found.append(chunk)
-        self._save(found)
+        self._save(found, is_whole)
 
-    def _save(self, found: list[ChunkRecord]) -> None:
+    def _save(self, found: list[ChunkRecord], is_whole: bool) -> None:
         """Write only as the plan's owner; the chunks count once the migration's record counts them."""
         assert self._plan is not None
-        end = {"state": State.DONE, "owner": NOBODY} if self.planned else {}
         chunks = self.chunks + len(found)
-        self._plan = self._ledger.change(self._plan, None, acknowledged=chunks, **end)
+        self._plan = self._ledger.change(self._plan, None, acknowledged=chunks)
         if self._plan is None:
             raise ChunkLostError(f"another coordinator plans migration {self._migration} by now")
         self._ledger.save_chunks(found)
-        self._ledger.update_migration(self._migration, chunks=chunks, planned=self.planned)
-        self.chunks = chunks
+        self._ledger.update_migration(self._migration, chunks=chunks, planned=is_whole)
+        self.chunks, self.planned = chunks, is_whole
+        if is_whole:
+            # Held until all of it is recorded: with the target away in between it is this one's to do again.
+            self._ledger.change(self._plan, state=State.DONE, owner=NOBODY)
