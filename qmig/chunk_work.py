@@ -29,6 +29,7 @@ class ChunkWork:
         self._throttle = throttle
         self._retries = lease.chunk.retries
         self._retry_reasons = Counter(lease.chunk.retry_reasons)
+        self._last: dict[str, Any] = {}
 
     def run(self) -> ChunkRecord:
         """Work to the chunk's end and return its last record.
@@ -61,7 +62,7 @@ class ChunkWork:
         return False
 
     def _finish(self) -> ChunkRecord:
-        return self._retrying(partial(self._lease.finish, State.DONE))
+        return self._retrying(partial(self._lease.finish, State.DONE, **self._last))
 
     # Reading
 
@@ -143,11 +144,17 @@ class ChunkWork:
     # Progress
 
     def _move(self, offset: str | None, **progress: Any) -> None:
-        """Move the offset past what is done. The chunk's end is left to `finish`, in one step with its state: an
-        offset of None is the chunk's beginning."""
-        self._lease.advance(offset=offset, deaths=0, retries=self._retries, waiting=None, **progress)
-        if offset is not None:
-            self._lease.keep()
+        """Move the offset past what is done.
+
+        The chunk's end is written by `finish` alone, in one step with its state: an offset of None is the chunk's
+        beginning, and what had been counted up to it would be counted once more.
+        """
+        moved = {"offset": offset, "deaths": 0, "waiting": None, **progress}
+        if offset is None:
+            self._last = moved
+            return
+        self._lease.advance(**moved)
+        self._lease.keep()
 
     # Trying again
 

@@ -141,14 +141,19 @@ class Lease:
         if self.stopping:
             raise MigrationStoppedError("the migration was stopped" if self._migration_stopped else "shutting down")
 
-    def finish(self, state: str, error: str | None = None, retry_for: float | None = None) -> ChunkRecord:
-        """Write the chunk's last word and let go of it; ChunkLostError where it is another's by now."""
+    def finish(
+        self, state: str, error: str | None = None, retry_for: float | None = None, **progress: Any
+    ) -> ChunkRecord:
+        """Write the chunk's last word, with the last of its progress, and let go of it.
+
+        ChunkLostError where it is another's by now.
+        """
         self._settle()
         current = self.current
         after = self._ledger.change(
             self.chunk,
             retry_for,
-            **{**self._progress, "waiting": None},
+            **{**self._progress, **progress, "waiting": None},
             seconds=current.seconds,
             state=state,
             owner=NOBODY,
