@@ -41,21 +41,32 @@ log = logging.getLogger(__name__)
 def new_owner() -> str:
     """A name for one claim by this process: `host/pid/…`, never used twice."""
     process = psutil.Process()
-    return f"{socket.gethostname()}/{process.pid}/{process.create_time():.2f}/{_machine()}/{uuid.uuid4().hex[:8]}"
+    return f"{socket.gethostname()}/{process.pid}/{_started(process)}/{_machine()}/{uuid.uuid4().hex[:8]}"
 
 
 def owner_is_dead(owner: str) -> bool:
     """Whether the owner's process ran on this machine and is gone; False wherever that cannot be known."""
     if not owner:
         return False
-    host, pid, created, machine, _ = owner.split("/")
+    host, pid, started, machine, _ = owner.split("/")
     if (host, machine) != (socket.gethostname(), _machine()):
         return False
     try:
         process = psutil.Process(int(pid))
-        return f"{process.create_time():.2f}" != created or process.status() == psutil.STATUS_ZOMBIE
+        return _started(process) != started or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _started(process: psutil.Process) -> str:
+    """When the process began. On Linux in ticks since the boot: psutil's time moves whenever the clock is set, and a
+    living owner would be taken for dead."""
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_bytes()
+    except OSError:
+        return f"{process.create_time():.2f}"
+    # `starttime`, the 22nd field (proc_pid_stat(5)); the second, the name in brackets, may hold anything.
+    return stat.rpartition(b")")[2].split()[19].decode()
 
 
 def _machine() -> str:
