@@ -70,12 +70,12 @@ class ChunkWork:
         """The chunk's batches from its offset on; the next one is on its way already."""
         chunk = self._lease.chunk
         key = chunk.start if chunk.offset is None else chunk.offset
-        reading: Read[Batch] | None = self._retrying(partial(self._start_read, key))
+        reading: Read[Batch] | None = self._start(partial(self._start_read, key))
         while reading is not None:
             batch = self._answer(partial(self._start_read, key), reading)
             self._learn(batch)
             key = batch.next_key
-            reading = None if key is None else self._retrying(partial(self._start_read, key))
+            reading = None if key is None else self._start(partial(self._start_read, key))
             yield batch
 
     def _start_read(self, key: str | None) -> Read[Batch]:
@@ -93,12 +93,16 @@ class ChunkWork:
         limit = self._ends.size.limit
         return min(limit, self._lease.max_rate or limit)
 
+    def _start(self, start: Callable[[], Read[Answer]]) -> Read[Answer]:
+        """Begin a read, which may have to ask its server for settings first."""
+        return self._retrying(partial(self._lease.during, start))
+
     def _answer(self, start: Callable[[], Read[Answer]], under_way: Read[Answer] | None = None) -> Answer:
         """The answer to what is under way, or to what is started now, and again after transient errors."""
         reads = [] if under_way is None else [under_way]
 
         def attempt() -> Answer:
-            read = reads.pop() if reads else start()
+            read = reads.pop() if reads else self._lease.during(start)
             while not read.answered_within(BEAT_SECONDS):
                 self._lease.keep()
                 self._lease.raise_if_stopping()

@@ -29,7 +29,7 @@ class ExtraSearch(ChunkCheck[Question]):
     def _ask(self, batch: Batch) -> Question:
         share = self._checks.share
         asked = [point for point in batch.points if share == 1 or in_share(_id(point), share)]
-        return asked, self._retrying(partial(self._start_present, asked))
+        return asked, self._start(partial(self._start_present, asked))
 
     def _judge(self, points: Sequence[bytes], question: Question) -> list[bytes]:  # noqa: ARG002
         asked, reading = question

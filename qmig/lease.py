@@ -11,9 +11,11 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -34,6 +36,8 @@ BEAT_SECONDS = 1.0
 LEASE_SECONDS = 15.0
 # Seconds for which a last word is tried again when the worker has nothing else left to do.
 RELEASE_RETRY_FOR = 10.0
+
+Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +110,7 @@ class Lease:
         self._change: Call[Any] | None = None
         self._look: Call[Any] | None = None
         self._migration_stopped = False
+        self._thread = ThreadPoolExecutor(1)
 
     def advance(self, **progress: Any) -> None:
         """Record progress; all before `offset` must be durably in the target."""
@@ -147,6 +152,15 @@ class Lease:
             self.raise_if_stopping()
             self.keep()
             time.sleep(min(left, 0.2))
+
+    def during(self, call: Callable[[], Answer]) -> Answer:
+        """The answer to a call that waits, with the chunk kept meanwhile; MigrationStoppedError as soon as it is time
+        to stop."""
+        waiting = self._thread.submit(call)
+        while not wait_for((waiting,), BEAT_SECONDS).done:
+            self.keep()
+            self.raise_if_stopping()
+        return waiting.result()
 
     def raise_if_stopping(self) -> None:
         if self.stopping:
