@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from qmig.errors import ChunkLostError
+from qmig.errors import ChunkLostError, TransientError
 from qmig.lease import LEASE_SECONDS, new_owner, owner_is_dead
 from qmig.ledger import Ledger
 from qmig.plan import cut, make_outline
@@ -31,7 +31,12 @@ class Planner:
 
     def claim(self) -> bool:
         """Whether the plan is this process' to make: nobody holds it, or its holder gives no sign of life."""
-        seen, now = self._ledger.plan(self._migration), time.monotonic()
+        try:
+            seen, now = self._ledger.plan(self._migration), time.monotonic()
+        except TransientError:
+            # While the ledger could not be read its holder could not be seen alive.
+            self._held = None
+            raise
         if seen != self._held:
             self._held, self._held_since = seen, now
         lapsed = now - self._held_since >= LEASE_SECONDS

@@ -1,6 +1,7 @@
 """What the ledger's records keep when two reach for one of them, or one of them is late."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from qmig.access import Access
 from qmig.balance import Balance
 from qmig.errors import UsageError
-from qmig.fleet import Fleet
+from qmig.fleet import BROKER_VARIABLE, Fleet
 from qmig.ledger import Ledger
 from qmig.migration import Migration, Source, Target
 from qmig.records import NOBODY, ChunkRecord, MigrationRecord, State
@@ -93,13 +94,17 @@ def test_every_failed_chunk_waits_again_however_many_there_are(ledger: Ledger, r
 
 
 @pytest.fixture
-def tender(ledger: Ledger, migration: Migration, idle_broker: str) -> Tender:
+def tender(
+    ledger: Ledger, migration: Migration, idle_broker: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Tender]:
+    # A fleet's broker becomes the process' own: the tests after these are to find none.
+    monkeypatch.setenv(BROKER_VARIABLE, idle_broker)
     access = Access.of(migration, Credentials())
     task = MigrationTask(migration=migration.id, access=access.to_text())
-    fleet = Fleet(idle_broker)
-    fleet.board.register(task)
-    fleet.board.note_queued("first", 1)
-    return Tender(ledger, fleet, task, access)
+    with Fleet(idle_broker) as fleet:
+        fleet.board.register(task)
+        fleet.board.note_queued("first", 1)
+        yield Tender(ledger, fleet, task, access)
 
 
 def test_the_end_is_written(ledger: Ledger, record: MigrationRecord, tender: Tender) -> None:

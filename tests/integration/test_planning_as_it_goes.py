@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 
 from qmig.connections import Server
 from qmig.errors import ChunkLostError, TransientError
+from qmig.lease import LEASE_SECONDS
 from qmig.ledger import Ledger
 from qmig.migration import Endpoint
 from qmig.plan import holes
@@ -151,3 +153,25 @@ def test_a_plan_that_could_not_be_recorded_is_not_taken_for_made(
     assert record is not None
     assert (mine.planned, record.planned, record.chunks) == (True, True, 10)
     assert holes(ledger.chunks(MIGRATION, range(10))) == []
+
+
+def test_a_plan_is_not_taken_from_its_maker_because_the_ledger_was_away(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ledger.claim(ledger.plan(MIGRATION), "elsewhere/1/0/0/0") is not None
+    other, now = planner(ledger), time.monotonic()
+    monkeypatch.setattr("qmig.planning.time.monotonic", lambda: now)
+    assert not other.claim()
+
+    def away(_: object) -> None:
+        raise TransientError("the target is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "plan", away)
+        with pytest.raises(TransientError):
+            other.claim()
+    now += LEASE_SECONDS
+    assert not other.claim()
+
+    now += LEASE_SECONDS
+    assert other.claim()
