@@ -63,10 +63,11 @@ def balance(
         actual = {None: target.count(None, exact=True)}
     books.target_now = sum(actual.values())
     short = {part for part in expected if actual[part] < expected[part]}
+    surplus = sum(max(0, actual[part] - expected[part]) for part in expected)
     if short:
         looked_at = [chunk for chunk in chunks if chunk.part in short or None in short]
         _compare_ids(books, looked_at, source, target, definition, rejected_ids)
-        missing = sum(expected.values()) - books.target_now
+        missing = sum(expected[part] - actual[part] for part in short)
         if not books.errors and routing.shard_key_field is not None and source.repeats():
             books.errors.append(
                 f"{missing:,} points are not in the target: the source repeats ids under several shard keys, and the "
@@ -77,10 +78,10 @@ def balance(
                 f"{missing:,} points fewer than {sum(expected.values()):,} are in the target, yet every id of the "
                 "source is there: they replaced points with the same ids, or were deleted from the source"
             )
-    elif books.target_now > sum(expected.values()):
+    if surplus:
         books.notices.append(
-            f"the target holds {books.target_now:,} points, {books.target_now - sum(expected.values()):,} more "
-            "than it had and was given: something else writes to it"
+            f"the target holds {books.target_now:,} points, {surplus:,} more than it had and was given: something "
+            "else writes to it"
         )
     return books
 

@@ -22,6 +22,7 @@ class ChunkWork:
         self._lease = lease
         self._ends = ends
         self._throttle = throttle
+        self._last: dict[str, Any] = {}
 
     def run(self) -> ChunkRecord:
         """Work to the chunk's end and return its last record.
@@ -54,7 +55,7 @@ class ChunkWork:
         return False
 
     def _finish(self) -> ChunkRecord:
-        return self._retrying(partial(self._lease.finish, State.DONE))
+        return self._retrying(partial(self._lease.finish, State.DONE, **self._last))
 
     # Reading
 
@@ -62,12 +63,12 @@ class ChunkWork:
         """The chunk's batches from its offset on; the next one is on its way already."""
         chunk = self._lease.chunk
         key = chunk.start if chunk.offset is None else chunk.offset
-        reading: Read[Batch] | None = self._retrying(partial(self._start_read, key))
+        reading: Read[Batch] | None = self._start(partial(self._start_read, key))
         while reading is not None:
             batch = self._answer(partial(self._start_read, key), reading)
             self._learn(batch)
             key = batch.next_key
-            reading = None if key is None else self._retrying(partial(self._start_read, key))
+            reading = None if key is None else self._start(partial(self._start_read, key))
             yield batch
 
     def _start_read(self, key: str | None) -> Read[Batch]:
@@ -85,12 +86,16 @@ class ChunkWork:
         limit = self._ends.size.limit
         return min(limit, self._lease.max_rate or limit)
 
+    def _start(self, start: Callable[[], Read[Answer]]) -> Read[Answer]:
+        """Begin a read, which may have to ask its server for settings first."""
+        return self._retrying(partial(self._lease.during, start))
+
     def _answer(self, start: Callable[[], Read[Answer]], under_way: Read[Answer] | None = None) -> Answer:
         """The answer to what is under way, or to what is started now, and again after transient errors."""
         reads = [] if under_way is None else [under_way]
 
         def attempt() -> Answer:
-            read = reads.pop() if reads else start()
+            read = reads.pop() if reads else self._lease.during(start)
             while not read.answered_within(BEAT_SECONDS):
                 self._lease.keep()
                 self._lease.raise_if_stopping()
@@ -136,11 +141,17 @@ class ChunkWork:
     # Progress
 
     def _move(self, offset: str | None, **progress: Any) -> None:
-        """Move the offset past what is done. The chunk's end is left to `finish`, in one step with its state: an
-        offset of None is the chunk's beginning."""
-        self._lease.advance(offset=offset, deaths=0, waiting=None, **progress)
-        if offset is not None:
-            self._lease.keep()
+        """Move the offset past what is done.
+
+        The chunk's end is written by `finish` alone, in one step with its state: an offset of None is the chunk's
+        beginning, and what had been counted up to it would be counted once more.
+        """
+        moved = {"offset": offset, "deaths": 0, "waiting": None, **progress}
+        if offset is None:
+            self._last = moved
+            return
+        self._lease.advance(**moved)
+        self._lease.keep()
 
     # Trying again
 

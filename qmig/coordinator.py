@@ -13,7 +13,7 @@ from typing import Any
 from qmig import target as target_collection
 from qmig.access import Access
 from qmig.connections import Server
-from qmig.errors import ChunkLostError, TransientError
+from qmig.errors import ChunkLostError, TerminalError, TransientError
 from qmig.figures import counted
 from qmig.fleet import Fleet
 from qmig.following import LOOK_EVERY, Follower, View
@@ -129,10 +129,32 @@ class Coordinator:
         ledger, record = survey.ledger, survey.record
         ledger.create()
         if record is None or self.wishes.restart:
+            if record is None and ledger.migration(self.migration.id) is not None:
+                raise self._begun_elsewhere
             record = self._new_record(survey, record)
             ledger.save_migration(record)
-            ledger.forget_chunks(record.migration)
-        return self._prepare_target(survey, record) if record.state == State.PREPARING else record
+        elif record.state == State.PREPARING:
+            self._change(ledger, record, run=uuid.uuid4().hex)
+            record = ledger.migration(record.migration) or record
+        else:
+            return record
+        # Nothing is planned under this record yet: what is there is of the plan before.
+        ledger.forget_chunks(record.migration)
+        return self._prepare_target(survey, record)
+
+    def _change(self, ledger: Ledger, record: MigrationRecord, **changes: Any) -> MigrationRecord:
+        """Change a migration that is being prepared. Each command does so under a run of its own, so that of two at
+        once the first is told of the second before it has planned anything."""
+        if not ledger.change_migration(record, **changes):
+            raise self._begun_elsewhere
+        return replace(record, **changes)
+
+    @property
+    def _begun_elsewhere(self) -> TerminalError:
+        return TerminalError(
+            f"another command began migration {self.migration.id} this moment; the same command joins it, "
+            "given again when it is planned"
+        )
 
     def _new_record(self, survey: Survey, kept: MigrationRecord | None) -> MigrationRecord:
         """`kept` is the record of a migration that begins again: what it owes the target is still owed."""
@@ -146,6 +168,7 @@ class Coordinator:
             title=self.migration.title,
             definition=self.migration.to_json(),
             state=State.PREPARING,
+            run=uuid.uuid4().hex,
             created_target=survey.target_info is None or (owed is not None and owed.created_target),
             before=before,
             finish=owed.finish if owed is not None else None,
@@ -157,19 +180,17 @@ class Coordinator:
         server, name = survey.target, self.migration.target.collection
         if survey.target_info is None:
             # Before it is there: a target of its own is brought into its final state, whoever goes on.
-            record = replace(record, created_target=True)
-            survey.ledger.save_migration(record)
-            server.call(server.collections.Create, target_collection.create_request(survey.source_info, name))
+            record = self._change(survey.ledger, record, created_target=True)
+            self._create_target(survey)
+        if record.created_target:
             later = target_collection.after_creation_request(survey.source_info, name)
             if later is not None:
                 server.call(server.collections.Update, later)
-            self.view.say(f"created collection {name!r} at {server.endpoint.url}")
-        if record.created_target:
             created = target_collection.collection_info(server, name)
             if record.finish is None and created is not None:
                 finish = target_collection.finish_request(created, survey.source_info, name)
-                record = replace(record, finish=base64.b64encode(finish.SerializeToString()).decode())
-                survey.ledger.save_migration(record)
+                finish_text = base64.b64encode(finish.SerializeToString()).decode()
+                record = self._change(survey.ledger, record, finish=finish_text)
             if created is not None:
                 server.call(server.collections.Update, target_collection.loading_request(created, name))
         if survey.custom_target:
@@ -177,6 +198,17 @@ class Coordinator:
         for field_name, info in survey.missing_indexes.items():
             target_collection.create_index(server, name, field_name, info)
         return record
+
+    def _create_target(self, survey: Survey) -> None:
+        server, name = survey.target, self.migration.target.collection
+        try:
+            server.call(server.collections.Create, target_collection.create_request(survey.source_info, name))
+        except TerminalError:
+            # It is there where only the answer was lost.
+            made = target_collection.collection_info(server, name)
+            if made is None or target_collection.differences(survey.source_info, made):
+                raise
+        self.view.say(f"created collection {name!r} at {server.endpoint.url}")
 
     def _create_shard_keys(self, survey: Survey) -> None:
         server, name, routing = survey.target, self.migration.target.collection, self.migration.routing
@@ -205,6 +237,8 @@ class Coordinator:
             "error": None,
         }
         # Nothing else: another coordinator may be at the plan.
+        if record.state == State.PREPARING:
+            return self._change(ledger, record, **changes)
         ledger.update_migration(record.migration, **changes)
         return replace(record, **changes)
 

@@ -58,6 +58,7 @@ class ChunkCopy(ChunkWork):
             self._writing = _Write(upserts, rejected, self._read, next_key)
         if self._writing is not None:
             self._acknowledge(self._writing)
+            self._writing = None
 
     def _leave(self) -> bool:
         writing = self._writing

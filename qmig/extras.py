@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from qmig.checking import ChunkCheck
+from qmig.errors import NotFoundError
 from qmig.findings import EXTRA
 from qmig.sampling import in_share
 from qmig.sources import Batch, Read
@@ -29,19 +30,30 @@ class ExtraSearch(ChunkCheck[Question]):
     def _ask(self, batch: Batch) -> Question:
         share = self._checks.share
         asked = [point for point in batch.points if share == 1 or in_share(_id(point), share)]
-        return asked, self._retrying(partial(self._start_present, asked))
+        return asked, self._start(partial(self._start_present, asked))
 
     def _judge(self, points: Sequence[bytes], question: Question) -> list[bytes]:  # noqa: ARG002
         asked, reading = question
-        present = self._answer(partial(self._start_present, asked), reading)
+        present = self._present(asked, reading)
         return [point for point in asked if raw_id(point) not in present]
 
     def _look_again_at(self, points: Sequence[bytes]) -> None:
-        in_source = self._answer(lambda: self._start_present(points))
+        in_source = self._present(points)
         in_target = self._answer(lambda: self._ends.target.start_present(self._part, points))
         for point in points:
             if raw_id(point) in in_target and raw_id(point) not in in_source:
                 self._findings.note(EXTRA, _id(point))
+
+    def _present(self, points: Sequence[bytes], reading: Read[set[bytes]] | None = None) -> set[bytes]:
+        """The raw ids of those of the points that the source has."""
+        try:
+            return self._answer(partial(self._start_present, points), reading)
+        except NotFoundError:
+            parts = self._retrying(partial(self._lease.during, self._ends.source.parts))
+            if self._part in parts:
+                raise
+            # The source has no such shard key: none of the points is there.
+            return set()
 
     def _start_present(self, points: Sequence[bytes]) -> Read[set[bytes]]:
         return self._ends.source.start_present(self._part if self._ends.router.keeps_parts else None, points)

@@ -83,8 +83,11 @@ class Follower:
         """Let the batches in flight end and every chunk be given back; Interrupted says how far it was."""
         self._view.say("stopping: the batches in flight may end …")
         progress, record = self._watch.look(), self._watch.found
-        if record.state in (State.RUNNING, State.PAUSED):
-            ledger.update_migration(record.migration, state=State.STOPPED)
+        while record.state in (State.RUNNING, State.PAUSED):
+            if ledger.change_migration(record, state=State.STOPPED):
+                break
+            # It was steered, or ended, this moment.
+            progress, record = self._watch.look(), self._watch.found
         deadline = time.monotonic() + STOP_SECONDS
         while self._at_work(progress) and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY)

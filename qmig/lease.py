@@ -12,6 +12,8 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,21 +46,32 @@ log = logging.getLogger(__name__)
 def new_owner() -> str:
     """A name for one claim by this process: `host/pid/…`, never used twice."""
     process = psutil.Process()
-    return f"{socket.gethostname()}/{process.pid}/{process.create_time():.2f}/{_machine()}/{uuid.uuid4().hex[:8]}"
+    return f"{socket.gethostname()}/{process.pid}/{_started(process)}/{_machine()}/{uuid.uuid4().hex[:8]}"
 
 
 def owner_is_dead(owner: str) -> bool:
     """Whether the owner's process ran on this machine and is gone; False wherever that cannot be known."""
     if not owner:
         return False
-    host, pid, created, machine, _ = owner.split("/")
+    host, pid, started, machine, _ = owner.split("/")
     if (host, machine) != (socket.gethostname(), _machine()):
         return False
     try:
         process = psutil.Process(int(pid))
-        return f"{process.create_time():.2f}" != created or process.status() == psutil.STATUS_ZOMBIE
+        return _started(process) != started or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _started(process: psutil.Process) -> str:
+    """When the process began. On Linux in ticks since the boot: psutil's time moves whenever the clock is set, and a
+    living owner would be taken for dead."""
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_bytes()
+    except OSError:
+        return f"{process.create_time():.2f}"
+    # `starttime`, the 22nd field (proc_pid_stat(5)); the second, the name in brackets, may hold anything.
+    return stat.rpartition(b")")[2].split()[19].decode()
 
 
 def _machine() -> str:
@@ -98,6 +111,7 @@ class Lease:
         self._change: Call[Any] | None = None
         self._look: Call[Any] | None = None
         self._migration_stopped = False
+        self._thread = ThreadPoolExecutor(1)
 
     def advance(self, **progress: Any) -> None:
         """Record progress; all before `offset` must be durably in the target."""
@@ -145,18 +159,32 @@ class Lease:
         meanwhile, and says why it waits."""
         return retrying(retry_for, sleep=self.sleep, before_sleep=self._note_retry)(attempt)
 
+    def during(self, call: Callable[[], Answer]) -> Answer:
+        """The answer to a call that waits, with the chunk kept meanwhile; MigrationStoppedError as soon as it is time
+        to stop."""
+        waiting = self._thread.submit(call)
+        while not wait_for((waiting,), BEAT_SECONDS).done:
+            self.keep()
+            self.raise_if_stopping()
+        return waiting.result()
+
     def raise_if_stopping(self) -> None:
         if self.stopping:
             raise MigrationStoppedError("the migration was stopped" if self._migration_stopped else "shutting down")
 
-    def finish(self, state: str, error: str | None = None, retry_for: float | None = None) -> ChunkRecord:
-        """Write the chunk's last word and let go of it; ChunkLostError where it is another's by now."""
+    def finish(
+        self, state: str, error: str | None = None, retry_for: float | None = None, **progress: Any
+    ) -> ChunkRecord:
+        """Write the chunk's last word, with the last of its progress, and let go of it.
+
+        ChunkLostError where it is another's by now.
+        """
         self._settle()
         current = self.current
         after = self._ledger.change(
             self.chunk,
             retry_for,
-            **{**self._progress, "waiting": None},
+            **{**self._progress, **progress, "waiting": None},
             seconds=current.seconds,
             state=state,
             owner=NOBODY,

@@ -5,7 +5,7 @@ to a chunk is a `set_payload` under a filter on the owner, which the server appl
 lost its chunk changes nothing any more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
@@ -45,6 +45,14 @@ class Ledger(LedgerCollection):
         ids = api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(uuid=migration)]))
         self._set(ids, changes)
 
+    def change_migration(self, seen: MigrationRecord, **changes: Any) -> bool:
+        """Change a migration that still has the state and the run that it was seen with; whether it had."""
+        is_itself = api.Condition(has_id=api.HasIdCondition(has_id=[api.PointId(uuid=seen.migration)]))
+        as_seen = api.Filter(must=[is_itself, is_value("state", seen.state), is_value("run", seen.run)])
+        self._set(api.PointsSelector(filter=as_seen), changes)
+        wanted, now = replace(seen, **changes), self.migration(seen.migration)
+        return now is not None and (now.state, now.run) == (wanted.state, wanted.run)
+
     def forget_chunks(self, migration: str) -> None:
         """Delete the plan, the chunks and the rejects of this migration; another migration's records stay."""
         is_itself = is_value("record", "migration")
@@ -74,8 +82,8 @@ class Ledger(LedgerCollection):
             )
         return [found[index] for index in indexes]
 
-    def chunks_in(self, migration: str, state: str, limit: int = PAGE) -> list[ChunkRecord]:
-        """Chunks in this state, any of them where there are more than `limit`."""
+    def chunks_in(self, migration: str, state: str, limit: int | None = None) -> list[ChunkRecord]:
+        """Chunks in this state: all, or any `limit` of them."""
         wanted = _chunks_of(migration, state)
         return [_record(ChunkRecord, point) for point in self.scroll(wanted, limit)]
 
@@ -96,10 +104,13 @@ class Ledger(LedgerCollection):
             return plan
 
     def claim(self, seen: ChunkRecord, owner: str) -> ChunkRecord | None:
-        """Make the chunk the owner's if it still is as it was seen; None where another was faster.
+        """Make the chunk the owner's if nobody has claimed it since it was seen; None where another was faster.
 
-        UnrecordedError where the ledger refuses to be written.
+        The owner alone would not tell: another may have come and gone, and the chunk be done. UnrecordedError where
+        the ledger refuses to be written.
         """
+        unclaimed = _owned(seen)
+        unclaimed.filter.must.append(is_value("claims", seen.claims))
         changes = {
             "state": State.RUNNING,
             "owner": owner,
@@ -110,7 +121,7 @@ class Ledger(LedgerCollection):
             "error": None,
         }
         try:
-            self._set(_owned(seen), changes)
+            self._set(unclaimed, changes)
         except TerminalError as error:
             raise UnrecordedError(f"the ledger cannot be written: {error}") from None
         claimed = self.chunks(seen.migration, [seen.index])[0]
@@ -152,11 +163,11 @@ class Ledger(LedgerCollection):
                 migration = _migration(point)
         return chunk, migration
 
-    def reopen(self, chunks: Iterable[ChunkRecord]) -> None:
+    def reopen(self, chunks: Sequence[ChunkRecord]) -> None:
         """Failed chunks wait for a worker again, from the offset that they had reached."""
-        ids = [api.PointId(uuid=chunk.id) for chunk in chunks]
-        if ids:
-            changes = {"state": State.PENDING, "owner": NOBODY, "deaths": 0, "error": None}
+        changes = {"state": State.PENDING, "owner": NOBODY, "deaths": 0, "error": None}
+        for start in range(0, len(chunks), PAGE):
+            ids = [api.PointId(uuid=chunk.id) for chunk in chunks[start : start + PAGE]]
             self._set(api.PointsSelector(points=api.PointsIdsList(ids=ids)), changes)
 
 

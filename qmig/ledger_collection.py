@@ -18,7 +18,9 @@ INDEXES = {
     "migration": api.FieldTypeKeyword,
     "owner": api.FieldTypeKeyword,
     "state": api.FieldTypeKeyword,
+    "run": api.FieldTypeKeyword,
     "chunk": api.FieldTypeInteger,
+    "claims": api.FieldTypeInteger,
 }
 # On a cluster every change of a record goes through its shard's leader, so that two claims have an order.
 STRONG = api.WriteOrdering(type=api.Strong)

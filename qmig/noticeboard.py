@@ -1,16 +1,16 @@
 """What the fleet shares on Redis beside its tasks: the migrations to see to, and what was seen of their chunks.
 
 All of it may be lost: whoever knows a migration registers it again, and what was queued or seen is found anew from
-the ledger.
+the ledger. So what somebody else wrote there counts as lost too: it is named in the log, and written anew.
 """
 
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
@@ -35,6 +35,10 @@ TROUBLE_SECONDS = 60
 LOCK_SECONDS, LOCK_RENEWED_EVERY, LOCK_WAIT = 30.0, 10.0, 5.0
 # Seconds after which a worker that has not signed in again is gone.
 SIGNED_IN_FOR = 15.0
+# What Redis says where a key holds another kind of value than the command is for, and of a key that never ends.
+WRONG_TYPE, ENDLESS = "WRONGTYPE", -1
+
+Note = TypeVar("Note")
 
 log = logging.getLogger(__name__)
 
@@ -100,14 +104,17 @@ class Noticeboard:
         tasks = []
         for noted in self._call("hvals", self._migrations):
             try:
-                tasks.append(MigrationTask.from_kwargs(json.loads(noted)))
+                tasks.append(MigrationTask.from_kwargs(_object(noted)))
             except (TerminalError, ValueError) as error:
                 log.warning("a migration on the noticeboard is not seen to: %s", error)
         return tasks
 
     def is_due(self, migration: str, every: float) -> bool:
         """Whether nobody has asked so for this migration in the last seconds."""
-        return bool(self._call("set", DUE + migration, "1", nx=True, px=int(every * 1000)))
+        if self._call("set", DUE + migration, "1", nx=True, px=int(every * 1000)):
+            return True
+        self._clear_unless_it_ends(DUE + migration)
+        return False
 
     # The workers
 
@@ -133,6 +140,7 @@ class Noticeboard:
             LOCK + migration, timeout=LOCK_SECONDS, blocking_timeout=LOCK_WAIT, thread_local=False
         )
         if not self._guarded(lock.acquire):
+            self._clear_unless_it_ends(LOCK + migration)
             yield False
             return
         over = threading.Event()
@@ -155,7 +163,7 @@ class Noticeboard:
 
     def queued_chunks(self, run: str) -> int:
         """How many of the run's chunks, from the first on, have been queued."""
-        return int(self._call("get", QUEUED + run) or 0)
+        return self._noted(QUEUED + run, _count) or 0
 
     def note_queued(self, run: str, chunks: int) -> None:
         self._call("set", QUEUED + run, chunks, ex=KEPT_SECONDS)
@@ -171,8 +179,7 @@ class Noticeboard:
 
     def sightings(self, run: str) -> dict[int, Sighting]:
         """Chunks by their index, as they were last seen."""
-        noted = json.loads(self._call("get", SEEN + run) or "{}")
-        return {int(index): Sighting(**sighting) for index, sighting in noted.items()}
+        return self._noted(SEEN + run, _sightings) or {}
 
     def note_sightings(self, run: str, sightings: dict[int, Sighting]) -> None:
         noted = {str(index): asdict(sighting) for index, sighting in sightings.items()}
@@ -186,11 +193,46 @@ class Noticeboard:
 
     def trouble(self, run: str) -> str | None:
         """Why nothing can be recorded in the ledger, if that was so within the last minute."""
-        noted = self._call("get", TROUBLE + run)
-        return None if noted is None else noted.decode()
+        return self._noted(TROUBLE + run, bytes.decode)
+
+    # The calls
+
+    def _noted(self, key: str, parse: Callable[[bytes], Note]) -> Note | None:
+        """What is noted under a key; None where there is nothing, or nothing of ours, at which `parse` raises
+        ValueError."""
+        noted = self._call("get", key)
+        if noted is None:
+            return None
+        try:
+            return parse(noted)
+        except ValueError as error:
+            self._clear(key, str(error))
+            return None
+
+    def _clear(self, key: str, found: str) -> None:
+        """Delete what somebody else wrote under a key of ours, and say so."""
+        log.warning("the broker held something under %s that is not qmig's: %s; it is gone now", key, found)
+        self._guarded(self._redis.delete, key)
+
+    def _clear_unless_it_ends(self, key: str) -> None:
+        """What is written here ends by itself; what does not would stand in the way for ever."""
+        if self._call("pttl", key) == ENDLESS:
+            self._clear(key, "it never ends")
 
     def _call(self, command: str, *arguments: Any, **settings: Any) -> Any:
-        return self._guarded(getattr(self._redis, command), *arguments, **settings)
+        """A command, whose first argument is the key if it has one."""
+        call = getattr(self._redis, command)
+
+        def call_once_more_if_cleared(*arguments: Any, **settings: Any) -> Any:
+            try:
+                return call(*arguments, **settings)
+            except redis.ResponseError as error:
+                if not str(error).startswith(WRONG_TYPE):
+                    raise
+                self._clear(arguments[0], "another kind of value")
+                return call(*arguments, **settings)
+
+        return self._guarded(call_once_more_if_cleared, *arguments, **settings)
 
     def _guarded(self, call: Any, *arguments: Any, **settings: Any) -> Any:
         try:
@@ -202,8 +244,30 @@ class Noticeboard:
 def _signed_in(noted: bytes) -> SignedIn | None:
     """What a worker noted, which may be of another version; None where it is nothing of the kind."""
     try:
-        note = json.loads(noted)
+        note = _object(noted)
         known = {one.name for one in fields(SignedIn)}
         return read(SignedIn, {name: note[name] for name in known & set(note)})
-    except (ValueError, TypeError):
+    except ValueError:
         return None
+
+
+def _sightings(noted: bytes) -> dict[int, Sighting]:
+    return {int(index): read(Sighting, sighting) for index, sighting in _object(noted).items()}
+
+
+def _count(noted: bytes) -> int:
+    count = int(noted)
+    if count < 0:
+        raise ValueError(f"the number {count}")
+    return count
+
+
+def _object(noted: bytes) -> dict[str, Any]:
+    """A JSON object; ValueError where it is anything else."""
+    try:
+        found = json.loads(noted)
+    except RecursionError:
+        raise ValueError("lists without end") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{type(found).__name__} in place of an object")  # noqa: TRY004
+    return found

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from qmig.errors import ChunkLostError
+from qmig.errors import ChunkLostError, TransientError
 from qmig.lease import LEASE_SECONDS, new_owner, owner_is_dead
 from qmig.ledger import Ledger
 from qmig.plan import cut, make_outline
@@ -31,7 +31,12 @@ class Planner:
 
     def claim(self) -> bool:
         """Whether the plan is this process' to make: nobody holds it, or its holder gives no sign of life."""
-        seen, now = self._ledger.plan(self._migration), time.monotonic()
+        try:
+            seen, now = self._ledger.plan(self._migration), time.monotonic()
+        except TransientError:
+            # While the ledger could not be read its holder could not be seen alive.
+            self._held = None
+            raise
         if seen != self._held:
             self._held, self._held_since = seen, now
         lapsed = now - self._held_since >= LEASE_SECONDS
@@ -57,22 +62,25 @@ class Planner:
         """
         end = time.monotonic() + seconds
         found: list[ChunkRecord] = []
-        while not self.planned and len(found) < AT_ONCE and (not found or time.monotonic() < end):
+        is_whole = False
+        while not is_whole and len(found) < AT_ONCE and (not found or time.monotonic() < end):
             chunk = next(self._cuts, None)
             if chunk is None:
-                self.planned = True
+                is_whole = True
             else:
                 found.append(chunk)
-        self._save(found)
+        self._save(found, is_whole)
 
-    def _save(self, found: list[ChunkRecord]) -> None:
+    def _save(self, found: list[ChunkRecord], is_whole: bool) -> None:
         """Write only as the plan's owner; the chunks count once the migration's record counts them."""
         assert self._plan is not None
-        end = {"state": State.DONE, "owner": NOBODY} if self.planned else {}
         chunks = self.chunks + len(found)
-        self._plan = self._ledger.change(self._plan, None, acknowledged=chunks, **end)
+        self._plan = self._ledger.change(self._plan, None, acknowledged=chunks)
         if self._plan is None:
             raise ChunkLostError(f"another coordinator plans migration {self._migration} by now")
         self._ledger.save_chunks(found)
-        self._ledger.update_migration(self._migration, chunks=chunks, planned=self.planned)
-        self.chunks = chunks
+        self._ledger.update_migration(self._migration, chunks=chunks, planned=is_whole)
+        self.chunks, self.planned = chunks, is_whole
+        if is_whole:
+            # Held until all of it is recorded: with the target away in between it is this one's to do again.
+            self._ledger.change(self._plan, state=State.DONE, owner=NOBODY)

@@ -5,6 +5,7 @@ batch on every host, and needs neither a coordinator nor the broker.
 """
 
 import uuid
+from typing import Any
 
 from qmig.errors import UsageError
 from qmig.ledger import Ledger
@@ -14,26 +15,34 @@ from qmig.records import MigrationRecord, State
 def pause(ledger: Ledger, record: MigrationRecord) -> None:
     """Let workers end the batches in flight and give their chunks back."""
     _refuse_unless(record, "paused", State.RUNNING)
-    ledger.update_migration(record.migration, state=State.PAUSED)
+    _change(ledger, record, "paused", state=State.PAUSED)
 
 
 def resume(ledger: Ledger, record: MigrationRecord) -> None:
     """Go on with a paused migration: the fleet that knows it queues its chunks within seconds."""
     _refuse_unless(record, "resumed", State.PAUSED)
     # A new run: what was queued before the pause has been thrown away.
-    ledger.update_migration(record.migration, state=State.RUNNING, run=uuid.uuid4().hex)
+    _change(ledger, record, "resumed", state=State.RUNNING, run=uuid.uuid4().hex)
 
 
 def cancel(ledger: Ledger, record: MigrationRecord) -> None:
     """End a migration for good; the fleet then puts the target's settings into their final state."""
     _refuse_unless(record, "cancelled", State.RUNNING, State.PAUSED)
-    ledger.update_migration(record.migration, state=State.CANCELLED)
+    _change(ledger, record, "cancelled", state=State.CANCELLED)
 
 
 def throttle(ledger: Ledger, record: MigrationRecord, max_rate: int | None) -> None:
     """Limit the whole fleet to `max_rate` points a second from now on; None lifts the limit."""
     _refuse_unless(record, "throttled", State.PREPARING, State.RUNNING, State.PAUSED, State.STOPPED)
     ledger.update_migration(record.migration, max_rate=max_rate)
+
+
+def _change(ledger: Ledger, record: MigrationRecord, verb: str, **changes: Any) -> None:
+    if not ledger.change_migration(record, **changes):
+        raise UsageError(
+            f"migration {record.migration} is no longer as it was a moment ago and was not {verb}; see what it is "
+            "with `qmig status`, and give the command again"
+        )
 
 
 def _refuse_unless(record: MigrationRecord, verb: str, *states: str) -> None:

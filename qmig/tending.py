@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
+from typing import Any
 
 from qmig.access import Access
 from qmig.balance import balance
@@ -21,6 +22,7 @@ from qmig.findings import Findings
 from qmig.fleet import Fleet
 from qmig.lease import LEASE_SECONDS, owner_is_dead
 from qmig.ledger import Ledger
+from qmig.ledger_collection import PAGE
 from qmig.migration import Migration
 from qmig.noticeboard import Sighting
 from qmig.records import ChunkRecord, MigrationRecord, Side, State, Work
@@ -31,6 +33,8 @@ from qmig.task import ChunkTask, MigrationTask
 from qmig.wire import api
 
 SHOWN_FAILURES = 5
+# Said where a migration went another way while it was seen to.
+STEERED = "nothing to do: the migration was paused, stopped, cancelled or begun again meanwhile"
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +80,10 @@ class Tender:
             raise
         except TerminalError as error:
             return self._fail(record, str(error))
+        except Exception as error:
+            # A defect ends the migration and is named there, rather than being met for ever.
+            self._fail(record, f"unexpected {type(error).__name__}: {error}")
+            raise
 
     def _queue_new(self, record: MigrationRecord) -> int:
         """Queue what the plan has more than was queued: all of it in a new run, or where the broker lost it."""
@@ -96,7 +104,7 @@ class Tender:
             drained = self._fleet.queued() == 0
             chunks = self._ledger.chunks_in(record.migration, State.RUNNING)
             if drained:
-                chunks += self._ledger.chunks_in(record.migration, State.PENDING)
+                chunks += self._ledger.chunks_in(record.migration, State.PENDING, PAGE)
             sightings, now = self._sightings(record, chunks)
         except TransientError:
             # While the ledger could not be read nobody could be seen alive: every lease begins anew.
@@ -149,25 +157,17 @@ class Tender:
                 lambda chunk: {one.point for one in rejects_of(self._ledger, chunk.migration, chunk.index)},
             )
         if books.errors:
-            self._ledger.update_migration(record.migration, books=asdict(books))
             return self._fail(
                 record,
                 f"{'; '.join(books.errors)}. `qmig verify --repair` brings over what is missing, --restart-migration "
                 "copies all of it again; the target keeps what it has",
+                books=asdict(books),
             )
+        if not self._is_current(record):
+            return STEERED
         self._put_back(record)
-        self._ledger.update_migration(
-            record.migration,
-            state=State.DONE,
-            finish=None,
-            finished=time.time(),
-            points=books.read,
-            books=asdict(books),
-            waiting=None,
-            error=None,
-        )
-        self._fleet.board.forget(record.migration)
-        return f"done: {books.read - books.rejected:,} points are in the target"
+        done = f"done: {books.read - books.rejected:,} points are in the target"
+        return self._close(record, State.DONE, done, finish=None, points=books.read, books=asdict(books))
 
     def _conclude(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> str:
         """Add up what a verification found."""
@@ -175,26 +175,29 @@ class Tender:
         for chunk in chunks:
             findings.add(Findings.from_dict(chunk.findings))
         compared = sum(chunk.read for chunk in chunks if chunk.side == Side.SOURCE)
-        self._ledger.update_migration(
-            record.migration,
-            state=State.DONE,
-            finished=time.time(),
-            points=compared,
-            findings=findings.to_dict(),
-            waiting=None,
-            error=None,
-        )
-        self._fleet.board.forget(record.migration)
-        return f"done: {compared:,} points compared, {findings.text or 'all of them equal'}"
+        done = f"done: {compared:,} points compared, {findings.text or 'all of them equal'}"
+        return self._close(record, State.DONE, done, points=compared, findings=findings.to_dict())
 
-    def _fail(self, record: MigrationRecord, error: str) -> str:
+    def _fail(self, record: MigrationRecord, error: str, **found: Any) -> str:
         try:
-            self._ledger.update_migration(record.migration, state=State.FAILED, waiting=None, error=error)
+            return self._close(record, State.FAILED, f"failed: {error}", error=error, **found)
         except TerminalError:
             self._fleet.board.note_trouble(record.run, error)
             raise
+
+    def _close(self, record: MigrationRecord, state: str, said: str, **changes: Any) -> str:
+        """The migration's last word, unless it was paused, cancelled or begun again while its books were checked."""
+        finished = None if state == State.FAILED else time.time()
+        ending = {"finished": finished, "waiting": None, "error": None, **changes}
+        if not self._ledger.change_migration(record, state=state, **ending):
+            return STEERED
         self._fleet.board.forget(record.migration)
-        return f"failed: {error}"
+        return said
+
+    def _is_current(self, record: MigrationRecord) -> bool:
+        """Whether nobody has steered the migration since."""
+        now = self._ledger.migration(record.migration)
+        return now is not None and (now.state, now.run) == (record.state, record.run)
 
     def _cancel(self, record: MigrationRecord) -> str:
         """Once nobody is at a chunk any more the target is left as a finished migration leaves it."""
@@ -203,10 +206,10 @@ class Tender:
         self._fleet.board.note_sightings(record.run, sightings)
         if any(not _has_lapsed(chunk, sightings[chunk.index], now) for chunk in running):
             return "cancelled: the batches in flight may end"
+        if not self._is_current(record):
+            return STEERED
         self._put_back(record)
-        self._ledger.update_migration(record.migration, finish=None, finished=time.time())
-        self._fleet.board.forget(record.migration)
-        return "cancelled"
+        return self._close(record, State.CANCELLED, "cancelled", finish=None)
 
     def _put_back(self, record: MigrationRecord) -> None:
         """Put a created target into its final state: vector index on, strict mode as the source's."""
@@ -216,8 +219,11 @@ class Tender:
 
 
 def _sighting(chunk: ChunkRecord, before: Sighting | None, now: float) -> Sighting:
-    same = before is not None and (before.state, before.owner, before.beat) == (chunk.state, chunk.owner, chunk.beat)
-    return before if before is not None and same else Sighting(chunk.state, chunk.owner, chunk.beat, now)
+    seen = (chunk.state, chunk.owner, chunk.beat)
+    # A sighting out of the future was made before Redis' clock was set back.
+    if before is not None and (before.state, before.owner, before.beat) == seen and before.since <= now:
+        return before
+    return Sighting(*seen, now)
 
 
 def _has_lapsed(chunk: ChunkRecord, sighting: Sighting, now: float) -> bool:

@@ -33,7 +33,7 @@ class ChunkVerification(ChunkCheck[list[Request]]):
         for key, group in self._ends.router.route(points, self._part).groups.items():
             ids = [raw_id(point) for point in group]
             start = partial(self._ends.target.start_get, key, ids)
-            requests.append((key, ids, self._retrying(start)))
+            requests.append((key, ids, self._start(start)))
         return requests
 
     def _judge(self, points: Sequence[bytes], question: list[Request]) -> list[bytes]:

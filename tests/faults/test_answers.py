@@ -37,6 +37,17 @@ def test_what_is_not_done_is_asked_for_again(
     assert arrived(refused)
 
 
+def test_a_target_whose_creation_was_not_answered_is_there(
+    refused: DisturbedEnds, target_answers: Answering, qmig: Run, fleet: str
+) -> None:
+    lost = Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "too slow", done=True)
+    target_answers.answer("Create", lost, 1, refused.target_name)
+    result = qmig("qdrant", *refused.arguments, "-c", broker=fleet)
+    assert result.returncode == 0, result.stderr
+    assert target_answers.left("Create") == 0
+    assert arrived(refused)
+
+
 def test_server_is_left_alone_for_as_long_as_it_asks(
     refused: DisturbedEnds, target_answers: Answering, qmig: Run, fleet: str
 ) -> None:

@@ -74,3 +74,27 @@ def test_points_missing_under_one_shard_key_are_named(ends: Ends, migrate: Run) 
 
     assert result.returncode == 1
     assert 'missing in the target: 1 of the source\'s points: 1 in […, …) of shard key "us"' in result.stderr
+
+
+@pytest.mark.usefixtures("custom_sharding")
+def test_fewer_under_one_shard_key_and_more_under_another_are_both_told(ends: Ends, migrate: Run) -> None:
+    create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom)
+    for part in ('"eu"', '"us"'):
+        create_shard_key(ends.source, ends.source_name, part)
+        fill(ends.source, ends.source_name, simple_points(100), part)
+    assert migrate("-c").returncode == 0
+    for server, name in ((ends.source, ends.source_name), (ends.target, ends.target_name)):
+        request = api.DeletePoints(
+            collection_name=name,
+            wait=True,
+            points=api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(num=7)])),
+            shard_key_selector=api.ShardKeySelector(shard_keys=[api.ShardKey(keyword="us")]),
+        )
+        server.call(server.points.Delete, request)
+    fill(ends.target, ends.target_name, simple_points(10, start=500), '"eu"')
+
+    result = migrate("-c")
+
+    assert result.returncode == 0, result.stderr
+    assert "1 points fewer than 200 are in the target" in result.stderr
+    assert "10 more than it had and was given" in result.stderr

@@ -2,13 +2,15 @@
 
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
 
 from qmig.connections import Server
-from qmig.errors import ChunkLostError
+from qmig.errors import ChunkLostError, TransientError
+from qmig.lease import LEASE_SECONDS
 from qmig.ledger import Ledger
 from qmig.migration import Endpoint
 from qmig.plan import holes
@@ -125,3 +127,51 @@ def test_a_coordinator_that_lost_its_plan_writes_nothing_more(ledger: Ledger) ->
         mine.go_on(10.0)
 
     assert ledger.migration(MIGRATION) == before
+
+
+def test_a_plan_that_could_not_be_recorded_is_not_taken_for_made(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = planner(ledger)
+    assert mine.claim()
+    mine.begin(100)
+
+    def away(_: object) -> None:
+        raise TransientError("the target is away")
+
+    monkeypatch.setattr(ledger, "save_chunks", away)
+    with pytest.raises(TransientError):
+        mine.go_on(10.0)
+    monkeypatch.undo()
+    assert not mine.planned
+    assert not planner(ledger).claim(), "two at one plan"
+
+    assert mine.claim()
+    mine.begin(100)
+    mine.go_on(10.0)
+    record = ledger.migration(MIGRATION)
+    assert record is not None
+    assert (mine.planned, record.planned, record.chunks) == (True, True, 10)
+    assert holes(ledger.chunks(MIGRATION, range(10))) == []
+
+
+def test_a_plan_is_not_taken_from_its_maker_because_the_ledger_was_away(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ledger.claim(ledger.plan(MIGRATION), "elsewhere/1/0/0/0") is not None
+    other, now = planner(ledger), time.monotonic()
+    monkeypatch.setattr("qmig.planning.time.monotonic", lambda: now)
+    assert not other.claim()
+
+    def away(_: object) -> None:
+        raise TransientError("the target is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "plan", away)
+        with pytest.raises(TransientError):
+            other.claim()
+    now += LEASE_SECONDS
+    assert not other.claim()
+
+    now += LEASE_SECONDS
+    assert other.claim()

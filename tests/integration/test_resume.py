@@ -3,11 +3,16 @@
 import os
 import signal
 import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 
 import psutil
 import pytest
 
+from qmig.ledger import Ledger, is_value
 from qmig.records import State
+from qmig.rejects import RejectRecord, rejects_of, save_rejects
+from qmig.wire import api
 from tests.conftest import Ends, Run
 from tests.contents import contents
 from tests.migrating import (
@@ -110,3 +115,22 @@ def test_options_that_would_change_the_plan_are_refused(filled: Ends, qmig: Run)
     assert result.returncode == 2
     assert "--chunk-size 100" in result.stderr
     assert "--restart-migration" in result.stderr
+
+
+def test_a_restart_that_was_killed_at_once_leaves_nothing_of_the_plan_before(
+    filled: Ends, plan_only: Callable[..., None], qmig: Run, fleet: str
+) -> None:
+    plan_only("-c", "--chunk-size", "500")
+    before = record_of(filled)
+    assert before is not None
+    ledger = Ledger(filled.target, filled.ledger)
+    save_rejects(ledger, [RejectRecord(before.migration, 9, None, "5000", "5000", "too large", 100)])
+    # Killed between the new record and the end of the old chunks.
+    ledger.save_migration(replace(before, state=State.PREPARING, planned=False, chunks=0, chunk_size=0, run=""))
+
+    result = qmig("qdrant", *filled.arguments, "--chunk-size", "3000", broker=fleet)
+
+    assert result.returncode == 0, result.stderr
+    assert len(ledger.scroll(api.Filter(must=[is_value("record", "chunk")]))) == len(chunks_of(filled)) == 2
+    assert rejects_of(ledger, before.migration) == []
+    assert arrived(filled)

@@ -88,3 +88,28 @@ def test_what_is_no_duration_is_refused(ends: Ends, qmig: Run, duration: str) ->
     result = qmig("qdrant", *ends.arguments, f"--retry-for={duration}")
     assert result.returncode == 2
     assert "give seconds, or 90s, 10m, 2h" in result.stderr
+
+
+def test_a_chunk_whose_end_could_not_be_recorded_counts_no_point_twice(
+    ends: Ends, proxies: dict[str, GrpcProxy], fleet: str, qmig: Run
+) -> None:
+    fill_source(ends, 300)
+    arguments = ends.through(proxies[SCROLL].url, proxies[UPSERT].url)
+
+    def refuse(path: str, request: bytes) -> Refusal | None:
+        if path.endswith("/SetPayload") and all(said in request for said in (b"seconds", b"done")):
+            return Refusal(grpc.StatusCode.UNAVAILABLE, "away for a test")
+        return None
+
+    proxies[UPSERT].reply = refuse
+    result = qmig("qdrant", *arguments, "-c", "--chunk-size", "300", "-b", "50", "--retry-for", "1s", broker=fleet)
+    assert result.returncode == 1, result.stderr
+
+    proxies[UPSERT].reply = nothing
+    result = qmig("qdrant", *arguments, "--retry-for", "1m", broker=fleet)
+    assert result.returncode == 0, result.stderr
+    assert "all 300 points are in the target" in result.stdout
+    assert "fewer" not in result.stderr
+    ledger = Ledger(ends.target, ends.ledger)
+    (record,) = ledger.migrations()
+    assert (record.points, record.expected) == (300, 300)

@@ -112,6 +112,21 @@ def test_a_second_coordinator_beside_a_first_does_no_harm(filled: Ends) -> None:
     assert copied(filled) == POINTS
 
 
+@pytest.mark.parametrize("fleets", ["one", "each its own"])
+def test_the_same_command_twice_at_once_is_done_by_one(filled: Ends, qmig: Run, fleet: str, fleets: str) -> None:
+    settings = ["-c", "--chunk-size", "500", *(["--workers", "1"] if fleets != "one" else [])]
+    both = [start(filled, *settings, broker=fleet if fleets == "one" else None) for _ in range(2)]
+    codes = {process.wait(PATIENCE): process.read_stderr() for process in both}
+
+    assert 0 in codes, codes
+    assert set(codes) <= {0, 1}
+    assert "another command began migration" in codes.get(1, "another command began migration")
+    assert arrived(filled)
+    assert indexing_threshold(filled) > 0
+    again = qmig("qdrant", *filled.arguments, broker=fleet)
+    assert again.returncode == 0, again.stderr
+
+
 def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> None:
     with own_fleet() as (broker, _):
         running = start(filled, *LEISURELY, broker=broker.url)

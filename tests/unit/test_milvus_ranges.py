@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from qdrant_client import grpc as api
 from qmig.errors import TerminalError
 from qmig.sources.milvus.connection import MilvusConnection, ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
+from qmig.sources.milvus.keys import MAX_INT64, Int64Keys
 from qmig.sources.milvus.mapping import map_collection
 from qmig.sources.milvus.messages import RawQueryResults, milvus, schema
 from qmig.sources.milvus.ranges import RangeReader
@@ -163,3 +165,25 @@ def test_keys_beyond_the_range_are_an_error() -> None:
 
 def test_an_empty_collection() -> None:
     assert read_all(FakeServer([], ordered=True), 10) == []
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("every", [7, 50, 1000])
+def test_keys_at_which_no_range_may_be_cut_hide_no_other(
+    ordered: bool, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As keys with line breaks are: a page then ends before keys that were in the answer."""
+    monkeypatch.setattr(Int64Keys, "is_safe", lambda _, key: key % every == 0)
+    keys = list(range(500))
+    pages = reader(FakeServer(keys, ordered, most=64)).pages(None, None, None)
+    assert [key for page in pages for key in page.keys] == keys
+    assert read_all(FakeServer(keys, ordered, most=64), 64) == keys
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_full_answer_that_ends_with_the_largest_key_of_all_is_the_last(ordered: bool) -> None:
+    keys = list(range(MAX_INT64 - 63, MAX_INT64 + 1))
+    ranges = reader(FakeServer(keys, ordered, most=len(keys)))
+    pages = list(islice(ranges.pages(None, keys[0], None), 5))
+    assert [key for page in pages for key in page.keys] == keys
+    assert read_all(FakeServer(keys, ordered, most=len(keys)), 30) == keys

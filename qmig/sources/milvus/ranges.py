@@ -114,14 +114,20 @@ class RangeReader:
                 self._page_rows = max(1, limit // 2)
                 continue
             keys = self._checked(self._converter.key_column(answer), start, stop)
-            if len(keys) >= limit:
+            is_full = len(keys) >= limit
+            if is_full:
                 # Perhaps the smallest of the range, as real servers give them: then its part up to the last is whole.
                 del keys[self._cut(keys, len(keys) - 1, 1) + 1 :]
-                stop, is_last = self._keys.after(keys[-1]), False
+                stop = self._keys.after(keys[-1])
+                is_last = stop is None
             rows = counted((yield self._requests.count(part, start, stop)))
-            if rows < limit or rows == len(keys) or not keys or self._is_one_key(start, stop):
+            if rows == len(keys) or not keys or self._is_one_key(start, stop):
                 return Page(start, stop, is_last, keys, rows)
-            stop, is_last = self._narrower(keys, start, rows, limit), False
+            if rows >= limit:
+                stop, is_last = self._narrower(keys, start, rows, limit), False
+            elif not is_full:
+                return Page(start, stop, is_last, keys, rows)
+            # Otherwise the part up to the last is asked for once more: it fits into one answer.
 
     def _narrower(self, keys: list[Key], start: Key | None, rows: int, limit: int) -> Key | None:
         """An end before which fewer rows than the limit are to be expected; `keys` are any of the range's."""

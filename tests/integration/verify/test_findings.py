@@ -267,6 +267,21 @@ def test_every_shard_key_is_compared_by_itself(ends: Ends, migrate: Run, verify:
 
 
 @pytest.mark.usefixtures("custom_sharding")
+def test_points_under_a_shard_key_that_the_source_has_not_are_extra(ends: Ends, migrate: Run, verify: Run) -> None:
+    create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom)
+    create_shard_key(ends.source, ends.source_name, '"a"')
+    fill(ends.source, ends.source_name, simple_points(20), '"a"')
+    assert migrate("-c").returncode == 0
+    create_shard_key(ends.target, ends.target_name, '"theirs"')
+    fill(ends.target, ends.target_name, simple_points(2), '"theirs"')
+
+    result = verify("--extra")
+
+    assert result.returncode == 4, result.stderr
+    assert "extra 2: 0, 1\n" in result.stdout
+
+
+@pytest.mark.usefixtures("custom_sharding")
 @pytest.mark.parametrize("routing", [["--target-shard-key", "all"], ["--target-shard-key-field", "title"]])
 def test_points_that_were_routed_are_found_where_they_went(
     ends: Ends, migrate: Run, verify: Run, routing: list[str]

@@ -1,0 +1,31 @@
+"""A source that falls silent before a worker's first word to it."""
+
+import time
+
+import psutil
+
+from tests.faults.conftest import DisturbedEnds, Stand
+from tests.migrating import POINTS, arrived, chunks_of, finish, own_fleet, start, until
+
+# Seconds: longer than a lease.
+SILENT_FOR = 35.0
+
+
+def test_a_worker_keeps_its_chunk_while_the_source_is_silent(disturbed: DisturbedEnds, stand: Stand) -> None:
+    with own_fleet(2) as (redis_server, workers):
+        hosts = [psutil.Process(workers.pid), *psutil.Process(workers.pid).children()]
+        for process in hosts:
+            process.suspend()
+        running = start(disturbed, "-c", "--chunk-size", str(POINTS), broker=redis_server.url)
+        running.wait_for_log("planned")
+        stand.proxies["source"].cut()
+        for process in hosts:
+            process.resume()
+        silent_until = time.monotonic() + SILENT_FOR
+        until(lambda: time.monotonic() > silent_until, "so long a silence")
+        (chunk,) = chunks_of(disturbed)
+        stand.mend()
+        finish(running)
+    assert (chunk.claims, chunk.deaths) == (1, 0)
+    assert chunk.waiting
+    assert arrived(disturbed)

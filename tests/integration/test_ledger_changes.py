@@ -1,0 +1,170 @@
+"""What the ledger's records keep when two reach for one of them, or one of them is late."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from qmig.access import Access
+from qmig.balance import Balance
+from qmig.errors import UsageError
+from qmig.fleet import BROKER_VARIABLE, Fleet
+from qmig.ledger import Ledger
+from qmig.migration import Migration, Source, Target
+from qmig.records import NOBODY, ChunkRecord, MigrationRecord, State
+from qmig.sealing import Credentials
+from qmig.steering import cancel, pause
+from qmig.task import MigrationTask
+from qmig.tending import Tender
+from tests.conftest import Ends
+from tests.contents import create, dense_params, fill, simple_points
+
+POINTS = 10
+
+
+@pytest.fixture
+def migration(ends: Ends) -> Migration:
+    for server, name in ((ends.source, ends.source_name), (ends.target, ends.target_name)):
+        create(server, name, dense_params())
+        fill(server, name, simple_points(POINTS))
+    source = Source("qdrant", ends.source.endpoint, ends.source_name)
+    return Migration(source, Target(ends.target.endpoint, ends.target_name, ends.ledger))
+
+
+@pytest.fixture
+def record(migration: Migration) -> MigrationRecord:
+    return MigrationRecord(
+        migration.id, migration.title, migration.to_json(), run="first", planned=True, chunks=1, expected=POINTS
+    )
+
+
+@pytest.fixture
+def ledger(ends: Ends, record: MigrationRecord) -> Ledger:
+    """Of one migration, whose only chunk is done."""
+    ledger = Ledger(ends.target, ends.ledger)
+    ledger.create()
+    ledger.save_migration(record)
+    counts = {"aim": POINTS, "read": POINTS, "acknowledged": POINTS}
+    ledger.save_chunks([ChunkRecord(record.migration, 0, None, None, None, state=State.DONE, claims=1, **counts)])
+    return ledger
+
+
+def test_a_claim_that_comes_late_leaves_a_finished_chunk_alone(ledger: Ledger, record: MigrationRecord) -> None:
+    (done,) = ledger.chunks(record.migration, [0])
+    seen = replace(done, state=State.PENDING, read=0, acknowledged=0, claims=0)
+
+    assert ledger.claim(seen, "host/1/2/3/4") is None
+
+    assert ledger.chunks(record.migration, [0]) == [done]
+
+
+def test_a_claim_whose_answer_was_lost_is_the_owners(ledger: Ledger, record: MigrationRecord) -> None:
+    (done,) = ledger.chunks(record.migration, [0])
+    seen = replace(done, state=State.PENDING)
+    ledger.save_chunks([seen])
+    set_payload, lost = ledger._set, []
+
+    def twice(*arguments: object) -> None:
+        set_payload(*arguments)  # type: ignore[arg-type]
+        set_payload(*arguments)  # type: ignore[arg-type]
+        lost.append(arguments)
+
+    ledger._set = twice  # type: ignore[assignment]
+    claimed = ledger.claim(seen, "host/1/2/3/4")
+    assert lost
+    assert claimed is not None
+    assert (claimed.owner, claimed.claims) == ("host/1/2/3/4", seen.claims + 1)
+
+
+def test_every_failed_chunk_waits_again_however_many_there_are(ledger: Ledger, record: MigrationRecord) -> None:
+    failed = [
+        ChunkRecord(record.migration, index, None, None, None, state=State.FAILED, offset=str(index), error="no")
+        for index in range(1, 1502)
+    ]
+    ledger.save_chunks(failed)
+
+    ledger.reopen(ledger.chunks_in(record.migration, State.FAILED))
+
+    wanted = [replace(chunk, state=State.PENDING, owner=NOBODY, error=None) for chunk in failed]
+    assert ledger.chunks(record.migration, range(1, 1502)) == wanted
+
+
+# The end of a migration
+
+
+@pytest.fixture
+def tender(
+    ledger: Ledger, migration: Migration, idle_broker: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Tender]:
+    # A fleet's broker becomes the process' own: the tests after these are to find none.
+    monkeypatch.setenv(BROKER_VARIABLE, idle_broker)
+    access = Access.of(migration, Credentials())
+    task = MigrationTask(migration=migration.id, access=access.to_text())
+    with Fleet(idle_broker) as fleet:
+        fleet.board.register(task)
+        fleet.board.note_queued("first", 1)
+        yield Tender(ledger, fleet, task, access)
+
+
+def test_the_end_is_written(ledger: Ledger, record: MigrationRecord, tender: Tender) -> None:
+    assert tender.tend() == "done: 10 points are in the target"
+    ended = ledger.migration(record.migration)
+    assert ended is not None
+    assert (ended.state, ended.points) == (State.DONE, POINTS)
+
+
+@pytest.mark.parametrize("errors", [[], ["some are missing"]], ids=["sound", "wanting"])
+def test_books_of_an_earlier_run_do_not_end_a_migration_that_was_begun_again(
+    ledger: Ledger, record: MigrationRecord, tender: Tender, monkeypatch: pytest.MonkeyPatch, errors: list[str]
+) -> None:
+    again = replace(record, run="second", planned=False, chunks=0, expected=0)
+
+    def begun_again_meanwhile(*_: object) -> Balance:
+        ledger.save_migration(again)
+        return Balance(read=POINTS, errors=errors)
+
+    monkeypatch.setattr("qmig.tending.balance", begun_again_meanwhile)
+
+    assert "begun again meanwhile" in tender.tend()
+
+    assert ledger.migration(record.migration) == again
+
+
+def test_a_pause_while_the_books_are_checked_holds(
+    ledger: Ledger, record: MigrationRecord, tender: Tender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def paused_meanwhile(*_: object) -> Balance:
+        pause(ledger, record)
+        return Balance(read=POINTS)
+
+    monkeypatch.setattr("qmig.tending.balance", paused_meanwhile)
+    tender.tend()
+    now = ledger.migration(record.migration)
+    assert now is not None
+    assert now.state == State.PAUSED
+
+
+def test_a_defect_in_the_books_is_named_and_not_met_for_ever(
+    ledger: Ledger, record: MigrationRecord, tender: Tender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> Balance:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("qmig.tending.balance", defect)
+    with pytest.raises(KeyError):
+        tender.tend()
+    now = ledger.migration(record.migration)
+    assert now is not None
+    assert (now.state, now.error) == (State.FAILED, "unexpected KeyError: 'a defect'")
+
+
+def test_a_finished_migration_is_not_cancelled_by_one_who_saw_it_running(
+    ledger: Ledger, record: MigrationRecord
+) -> None:
+    ledger.update_migration(record.migration, state=State.DONE, finished=time.time())
+    with pytest.raises(UsageError, match="was not cancelled"):
+        cancel(ledger, record)
+    now = ledger.migration(record.migration)
+    assert now is not None
+    assert now.state == State.DONE
