@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # The packages of the Milvus servers conflict: each gets a folder of its own.
 MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
 # Tests mostly wait for servers. A file is one process' own: its tests share what they have started.
-JOBS ?= 3
+JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile
 # The tests in a browser take the distribution's.
 BROWSER := $(VENV)/.browser

@@ -3,6 +3,10 @@
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+# Seconds after which a Redis that does not answer is taken for away: a network may drop everything without a word.
+# Celery waits up to three times as long, and a chunk's next beat has to come within its lease all the same.
+TIMEOUTS = {"socket_timeout": 3.0, "socket_connect_timeout": 3.0}
+
 # What the server's certificate must be, in redis-py's words; kombu has Python's besides, with CERT_ before them.
 CERTIFICATE_CHECKS = ("required", "optional", "none")
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import redis
 
 from qmig.access import read
+from qmig.broker import TIMEOUTS
 from qmig.errors import TerminalError, TransientError
 from qmig.migration import redacted
 from qmig.task import QUEUE, MigrationTask
@@ -79,7 +80,7 @@ class Noticeboard:
         """ValueError where `url` names no Redis."""
         self._url = url
         self._migrations = MIGRATIONS + queue
-        self._redis = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+        self._redis = redis.Redis.from_url(url, **TIMEOUTS)
 
     def close(self) -> None:
         self._redis.close()

@@ -7,6 +7,8 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from qmig.broker import TIMEOUTS
+
 # Seconds between two questions whether there is room, and the part of a second's points that one asks for: as much
 # as the limit at once would find room only after a second in which nobody sent anything.
 ASK_EVERY = 0.05
@@ -17,7 +19,8 @@ class Throttle:
     """Lets one worker's points through as a migration's limit allows."""
 
     def __init__(self, broker_url: str, migration: str) -> None:
-        self._limiter = SlidingWindowCounterRateLimiter(storage_from_string(broker_url, wrap_exceptions=True))
+        storage = storage_from_string(broker_url, wrap_exceptions=True, **TIMEOUTS)
+        self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._migration = migration
 
     def wait(self, points: int, max_rate: Callable[[], int | None], sleep: Callable[[float], None]) -> None:

@@ -6,7 +6,7 @@ import warnings
 from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning
 
-from qmig.broker import normalized, tls_settings
+from qmig.broker import TIMEOUTS, normalized, tls_settings
 from qmig.fleet import BROKER_VARIABLE, queue_name
 
 DEFAULT_BROKER = "redis://127.0.0.1:6379/0"
@@ -42,7 +42,7 @@ app.conf.update(
     broker_connection_max_retries=None,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     # Chunks of dead workers are queued again by whoever watches the ledger, long before this.
-    broker_transport_options={"visibility_timeout": 12 * 3600, "socket_keepalive": True},
+    broker_transport_options={"visibility_timeout": 12 * 3600, "socket_keepalive": True, **TIMEOUTS},
 )
 
 app.steps["consumer"].add("workers.supervision:Supervision")

@@ -5,6 +5,7 @@ import logging
 import mmap
 import signal
 import sys
+import time
 from typing import Any
 
 import redis
@@ -21,8 +22,29 @@ from workers.application import app
 
 log = logging.getLogger(__name__)
 
+# Seconds for which a broker that was away is not told of progress: finding out holds a chunk up.
+NOT_SHOWN_FOR = 30.0
+
+
+class _Progress:
+    """Tells Flower how far this process' chunk is, where the broker is there."""
+
+    def __init__(self) -> None:
+        self._not_before = 0.0
+
+    def show(self, task: Task, text: str) -> None:
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            task.send_event("task-progress", retry=False, result=text)
+        except (OperationalError, redis.RedisError, OSError) as error:
+            self._not_before = time.monotonic() + NOT_SHOWN_FOR
+            log.debug("progress was not shown: %s", error)
+
+
 # Anonymous shared memory, inherited by the fork: the parent writes it, the children read it between batches.
 _stop = mmap.mmap(-1, 1)
+_progress = _Progress()
 _worker = Worker(lambda: Fleet(str(app.conf.broker_url)), stop_requested=lambda: _stop[0] != 0)
 
 
@@ -56,7 +78,7 @@ def migrate_chunk(self: Task, **kwargs: Any) -> str:
     """Copy or verify one chunk of a migration; Flower shows its progress and what it came to."""
     task = ChunkTask.from_kwargs(kwargs)
     try:
-        return _worker.work_on(task, lambda text: _show(self, text))
+        return _worker.work_on(task, lambda text: _progress.show(self, text))
     except MigrationStoppedError as stopped:
         if _stop[0]:
             raise Reject(str(stopped), requeue=True) from None
@@ -70,14 +92,6 @@ def migrate_chunk(self: Task, **kwargs: Any) -> str:
 def tend_migration(**kwargs: Any) -> str:
     """See to a migration: queue its chunks, take up those of dead workers, and close its books at the end."""
     return _worker.tend(MigrationTask.from_kwargs(kwargs))
-
-
-def _show(task: Task, text: str) -> None:
-    """Tell Flower of the progress; a broker that is away is not waited for, and hears of it a second later."""
-    try:
-        task.send_event("task-progress", retry=False, result=text)
-    except (OperationalError, redis.RedisError, OSError) as error:
-        log.debug("progress was not shown: %s", error)
 
 
 def _tend_at_the_end(task: ChunkTask) -> None:
