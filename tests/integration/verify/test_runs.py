@@ -51,7 +51,7 @@ def test_a_migration_is_named_by_its_id_or_by_its_ends(make_ends: Callable[[], E
 
     result = qmig("verify", *one.where, broker=fleet)
     assert result.returncode == 2
-    assert all(migration in result.stderr for migration in records.values())
+    assert all(migration[:8] in result.stderr for migration in records.values())
 
     by_ends = ["--source-url", two.source.endpoint.url, "--source-collection", two.source_name]
     result = qmig("verify", *one.where, *by_ends, "--target-collection", two.target_name, broker=fleet)
