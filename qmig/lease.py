@@ -63,6 +63,11 @@ def owner_is_dead(owner: str) -> bool:
         return True
 
 
+def has_lapsed(owner: str, still: float) -> bool:
+    """Whether an owner that has given no sign of life for so many seconds counts as gone."""
+    return still >= LEASE_SECONDS or owner_is_dead(owner)
+
+
 def _started(process: psutil.Process) -> str:
     """When the process began. On Linux in ticks since the boot: psutil's time moves whenever the clock is set, and a
     living owner would be taken for dead."""

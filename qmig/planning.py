@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from qmig.errors import ChunkLostError, TransientError
-from qmig.lease import LEASE_SECONDS, new_owner, owner_is_dead
+from qmig.lease import has_lapsed, new_owner
 from qmig.ledger import Ledger
 from qmig.plan import cut, make_outline
 from qmig.records import NOBODY, ChunkRecord, MigrationRecord, State
@@ -39,8 +39,7 @@ class Planner:
             raise
         if seen != self._held:
             self._held, self._held_since = seen, now
-        lapsed = now - self._held_since >= LEASE_SECONDS
-        if self._plan is None and (not seen.owner or lapsed or owner_is_dead(seen.owner)):
+        if self._plan is None and (not seen.owner or has_lapsed(seen.owner, now - self._held_since)):
             self._plan = self._ledger.claim(seen, new_owner())
         record = self._ledger.migration(self._migration)
         if record is not None:

@@ -20,7 +20,7 @@ from qmig.errors import TerminalError, TransientError
 from qmig.figures import counted
 from qmig.findings import Findings
 from qmig.fleet import Fleet
-from qmig.lease import LEASE_SECONDS, owner_is_dead
+from qmig.lease import LEASE_SECONDS, has_lapsed
 from qmig.ledger import Ledger
 from qmig.ledger_collection import PAGE
 from qmig.migration import Migration
@@ -227,7 +227,7 @@ def _sighting(chunk: ChunkRecord, before: Sighting | None, now: float) -> Sighti
 
 
 def _has_lapsed(chunk: ChunkRecord, sighting: Sighting, now: float) -> bool:
-    return now - sighting.since >= LEASE_SECONDS or (bool(chunk.owner) and owner_is_dead(chunk.owner))
+    return has_lapsed(chunk.owner, now - sighting.since)
 
 
 def _why(chunk: ChunkRecord) -> str:

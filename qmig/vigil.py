@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from qmig.lease import BEAT_SECONDS, LEASE_SECONDS, owner_is_dead
+from qmig.lease import BEAT_SECONDS, has_lapsed
 from qmig.records import ChunkRecord
 
 
@@ -16,7 +16,7 @@ class Vigil:
         """The running chunks whose worker is gone; `now` is in seconds of any steady clock.
 
         A process of this machine is known to be gone, any other is taken for it when its beat has stood still for
-        `LEASE_SECONDS`.
+        a lease.
         """
         before, self._beats, gone = self._beats, {}, []
         for chunk in running:
@@ -25,6 +25,7 @@ class Vigil:
                 since = now
             self._beats[chunk.index] = (chunk.owner, chunk.beat, since)
             still = now - since
-            if still >= LEASE_SECONDS or (still > BEAT_SECONDS and owner_is_dead(chunk.owner)):
+            # Whether a process is there is not asked at each look while it beats.
+            if still > BEAT_SECONDS and has_lapsed(chunk.owner, still):
                 gone.append(chunk)
         return gone

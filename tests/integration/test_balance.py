@@ -61,13 +61,19 @@ def test_a_finished_migration_leaves_the_settings_of_its_target_alone(ends: Ends
     assert info(ends.target, ends.target_name).config.optimizer_config.indexing_threshold == 12345
 
 
-@pytest.mark.usefixtures("custom_sharding")
-def test_points_missing_under_one_shard_key_are_named(ends: Ends, migrate: Run) -> None:
+@pytest.fixture
+def migrated_by_key(custom_sharding: None, ends: Ends, migrate: Run) -> Ends:  # noqa: ARG001
+    """A hundred points under each of two shard keys, migrated."""
     create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom)
     for part in ('"eu"', '"us"'):
         create_shard_key(ends.source, ends.source_name, part)
         fill(ends.source, ends.source_name, simple_points(100), part)
     assert migrate("-c").returncode == 0
+    return ends
+
+
+def test_points_missing_under_one_shard_key_are_named(migrated_by_key: Ends, migrate: Run) -> None:
+    ends = migrated_by_key
     delete_points(ends.target, ends.target_name, 7, part='"us"')
 
     result = migrate("-c")
@@ -76,21 +82,10 @@ def test_points_missing_under_one_shard_key_are_named(ends: Ends, migrate: Run) 
     assert 'missing in the target: 1 of the source\'s points: 1 in […, …) of shard key "us"' in result.stderr
 
 
-@pytest.mark.usefixtures("custom_sharding")
-def test_fewer_under_one_shard_key_and_more_under_another_are_both_told(ends: Ends, migrate: Run) -> None:
-    create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom)
-    for part in ('"eu"', '"us"'):
-        create_shard_key(ends.source, ends.source_name, part)
-        fill(ends.source, ends.source_name, simple_points(100), part)
-    assert migrate("-c").returncode == 0
-    for server, name in ((ends.source, ends.source_name), (ends.target, ends.target_name)):
-        request = api.DeletePoints(
-            collection_name=name,
-            wait=True,
-            points=api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(num=7)])),
-            shard_key_selector=api.ShardKeySelector(shard_keys=[api.ShardKey(keyword="us")]),
-        )
-        server.call(server.points.Delete, request)
+def test_fewer_under_one_shard_key_and_more_under_another_are_both_told(migrated_by_key: Ends, migrate: Run) -> None:
+    ends = migrated_by_key
+    delete_points(ends.source, ends.source_name, 7, part='"us"')
+    delete_points(ends.target, ends.target_name, 7, part='"us"')
     fill(ends.target, ends.target_name, simple_points(10, start=500), '"eu"')
 
     result = migrate("-c")

@@ -14,16 +14,12 @@ from tests.migrating import SLOWLY, fill_source
 FULL = Path("/dev/full")
 
 
-def where(ends: Ends) -> list[str]:
-    return ["--target-url", ends.target.endpoint.url, "--migration-offsets-collection-name", ends.ledger]
-
-
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 def test_an_output_that_takes_no_more_is_one_line_and_a_status(ends: Ends, migrate: Run) -> None:
     fill_source(ends, 100)
     assert migrate("-c").returncode == 0
 
-    for command in (["list", *where(ends)], ["status", *where(ends), "--json"], ["secret"]):
+    for command in (["list", *ends.where], ["status", *ends.where, "--json"], ["secret"]):
         with FULL.open("w") as full:
             result = subprocess.run(
                 [sys.executable, "-m", "qmig", *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False
