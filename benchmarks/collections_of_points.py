@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qmig.connections import Server
 from qmig.errors import NotFoundError
-from qmig.target import create_index, exact_count
-from qmig.wire import api
-from qmig.wire.payload import to_payload
+from qmig.qdrant import messages as api
+from qmig.qdrant.collection import exact_count
+from qmig.qdrant.payload import to_payload
+from qmig.qdrant.payload_indexes import create_index
+from qmig.qdrant.server import Server
 
 FILL_BATCH = 1000
 DIGEST_PAGE = 2000

@@ -20,15 +20,17 @@ from typing import Any
 from collections_of_points import delete
 from other_load import OtherLoad
 
-from qmig import target
-from qmig.connections import Server
+from qmig.coordinator.plan import cut, make_outline
 from qmig.migration import Endpoint
-from qmig.plan import cut, make_outline
+from qmig.qdrant import messages as api
+from qmig.qdrant.create import create_request, loading_request
+from qmig.qdrant.keys import PointKey
+from qmig.qdrant.passthrough import upsert_request
+from qmig.qdrant.payload_indexes import create_index
+from qmig.qdrant.payload_indexes import missing_indexes as target_missing_indexes
+from qmig.qdrant.server import Server
+from qmig.qdrant.writer import UPSERT
 from qmig.sources.qdrant import SCROLL, QdrantSource
-from qmig.wire import api
-from qmig.wire.keys import PointKey
-from qmig.wire.passthrough import upsert_request
-from qmig.writing import UPSERT
 
 PROCESSES = 2
 
@@ -113,10 +115,10 @@ def _scroll(collection: str, key: str | None, limit: int) -> api.ScrollPoints:
 def create_target(server: Server, source: api.CollectionInfo, name: str) -> None:
     """A target as qmig prepares one: the source's settings, no vector index while loading, payload indexes."""
     delete(server, name)
-    server.call(server.collections.Create, target.create_request(source, name))
-    server.call(server.collections.Update, target.loading_request(QdrantSource(server, name).info(), name))
-    for field, info in target.missing_indexes(source, api.CollectionInfo()).items():
-        target.create_index(server, name, field, info)
+    server.call(server.collections.Create, create_request(source, name))
+    server.call(server.collections.Update, loading_request(QdrantSource(server, name).info(), name))
+    for field, info in target_missing_indexes(source, api.CollectionInfo()).items():
+        create_index(server, name, field, info)
 
 
 def run(source: Endpoint, target: Endpoint, prepared: Prepared, load: OtherLoad) -> Floor:

@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 from other_load import OtherLoad
 
+from qmig.broker.url import BROKER_VARIABLE
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.fleet import BROKER_VARIABLE
 
 # Seconds until a run is given up.
 RUN_TIMEOUT = 1800

@@ -17,13 +17,12 @@ from measured_qmig import Run, WarmFleet
 from other_load import OtherLoad
 from pymilvus import DataType, MilvusClient
 
-from qmig.connections import Server
-from qmig.migration import Endpoint, Migration, Source, Target
-from qmig.sealing import Credentials
+from qmig.migration import Credentials, Endpoint, Migration, Source, Target
+from qmig.qdrant import messages as api
+from qmig.qdrant.collection import collection_names
+from qmig.qdrant.server import Server
 from qmig.sources.milvus import open_source
 from qmig.sources.milvus.ranges import RangeRead
-from qmig.target import collection_names
-from qmig.wire import api
 
 NAME = "qmig_benchmark"
 LEDGER = "qmig-benchmark-ledger"

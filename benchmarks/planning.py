@@ -22,13 +22,12 @@ from measured_qmig import Run, WarmFleet, peak_memory
 from other_load import OtherLoad
 from throughput import endpoint, verdict
 
-from qmig.connections import Server
-from qmig.ledger import Ledger
+from qmig.coordinator.plan import cut, make_outline
+from qmig.ledger.ledger import Ledger
 from qmig.migration import Endpoint
-from qmig.plan import cut, make_outline
-from qmig.reachability import server_version
+from qmig.qdrant import messages as api
+from qmig.qdrant.server import Server, server_version
 from qmig.sources.qdrant import QdrantSource
-from qmig.wire import api
 
 LEDGER = "qmig-benchmark-plans"
 PLAN_SECONDS = 2.0

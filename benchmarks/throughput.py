@@ -21,10 +21,9 @@ from floor import Floor, create_target
 from measured_qmig import Run, WarmFleet
 from other_load import OtherLoad
 
-from qmig.connections import Server
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.migration import Endpoint, Options
-from qmig.reachability import server_version
+from qmig.qdrant.server import Server, server_version
 from qmig.sources.qdrant import QdrantSource
 
 WARM_UP = Dataset(4_000, 16)

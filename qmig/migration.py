@@ -210,3 +210,19 @@ class Migration:
             options=Options(**data["options"]),
             routing=Routing(**data["routing"]),
         )
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What opens both ends; its representation shows nothing."""
+
+    source_api_key: str | None = None
+    target_api_key: str | None = None
+    source_username: str | None = None
+    source_password: str | None = None
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+    def __bool__(self) -> bool:
+        return any(asdict(self).values())

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from qmig.connections import Server
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.errors import QmigError
 from qmig.migration import Endpoint
-from qmig.reachability import server_version
-from qmig.wire import api
+from qmig.qdrant import messages as api
+from qmig.qdrant.server import Server, server_version
 from tests.contents import create, create_shard_key, delete, dense_params, new_name
 from tests.servers_used import ServersUsed, note_server
 

@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from qmig.connections import Server
 from qmig.errors import NotFoundError
-from qmig.wire import api
-from qmig.wire.keys import PointKey, shard_key_of, shard_key_selector
-from qmig.wire.payload import to_payload
+from qmig.qdrant import messages as api
+from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_selector
+from qmig.qdrant.payload import to_payload
+from qmig.qdrant.server import Server
 
 PointIds = int | str
 

@@ -11,9 +11,9 @@ import psutil
 
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.ledger import Ledger
-from qmig.progress import Progress
-from qmig.records import ChunkRecord, MigrationRecord
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import ChunkRecord, MigrationRecord
+from qmig.monitor.progress import Progress
 from tests.conftest import Ends, start_workers
 from tests.contents import contents, create, dense_params, fill, simple_points
 

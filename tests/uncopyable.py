@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from qmig.wire import api
+from qmig.qdrant import messages as api
 from tests.conftest import Ends
 from tests.contents import create, dense, dense_params, fill, point, simple_points
 

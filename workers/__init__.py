@@ -1,5 +1,5 @@
 """The Celery application: `celery -A workers worker` runs a worker of qmig's fleet."""
 
-from workers.application import app
+from qmig.broker.app import app
 
 __all__ = ["app"]

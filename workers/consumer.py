@@ -9,7 +9,7 @@ from celery.worker.consumer import Consumer
 from kombu.exceptions import KombuError
 from kombu.transport import redis
 
-from qmig.access import shortened
+from qmig.formatting import shortened
 
 log = logging.getLogger(__name__)
 

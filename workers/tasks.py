@@ -14,11 +14,11 @@ from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_shutting_down
 from kombu.exceptions import OperationalError
 
+from qmig.broker.app import app
+from qmig.broker.fleet import Fleet
+from qmig.broker.task import MIGRATE_CHUNK, TEND_MIGRATION, ChunkTask, MigrationTask
 from qmig.errors import MigrationStoppedError, QmigError
-from qmig.fleet import Fleet
-from qmig.task import MIGRATE_CHUNK, TEND_MIGRATION, ChunkTask, MigrationTask
-from qmig.worker import Worker
-from workers.application import app
+from qmig.jobs.runner import Worker
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ COMMANDS = {
     "milvus": ("qmig.cli.milvus", "Copy a Milvus collection into Qdrant."),
     "verify": ("qmig.cli.verify", "Compare a migration's contents at both ends."),
     "attach": ("qmig.cli.attach", "Show a migration live, from any host."),
-    "list": ("qmig.cli.migrations", "List every migration in a ledger."),
+    "list": ("qmig.cli.list_migrations", "List every migration in a ledger."),
     "status": ("qmig.cli.status", "Say where a migration stands, from the ledger alone."),
     "rejects": ("qmig.cli.rejects", "List the points that could not be copied."),
     "pause": ("qmig.cli.pause", "Let a migration rest."),

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
+from qmig.cli.ledger import migration_argument, open_migration
 from qmig.cli.options import broker_option, quiet_option
-from qmig.cli.steering import migration_argument, open_migration
 
 
 @click.command()
@@ -21,17 +21,16 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
     import time
     from contextlib import nullcontext
 
+    from qmig.broker.fleet import Fleet
     from qmig.cli.run import conclude, interruption
+    from qmig.cli.views.live import LiveView
+    from qmig.cli.views.summary import describe_verdict
+    from qmig.coordinator.follow import Follower
+    from qmig.coordinator.results import Summary, Verdict
     from qmig.errors import Interrupted
-    from qmig.findings import Findings
-    from qmig.fleet import Fleet
-    from qmig.following import Follower
-    from qmig.live import LiveView
-    from qmig.records import Work
-    from qmig.report import describe_verdict
-    from qmig.summary import Summary
-    from qmig.verification import Verdict
-    from qmig.watching import Watch
+    from qmig.ledger.findings import Findings
+    from qmig.ledger.records import Work
+    from qmig.monitor.reader import Watch
 
     with (
         open_migration(migration, **where) as (ledger, record),

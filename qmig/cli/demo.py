@@ -11,8 +11,8 @@ import click
 from qmig.cli.global_options import global_options
 
 if TYPE_CHECKING:
-    from qmig.connections import Server
     from qmig.migration import Source
+    from qmig.qdrant.server import Server
 
 COLLECTION = "python-docs"
 # Milvus takes no hyphen in a name.
@@ -30,9 +30,9 @@ def demo() -> None:
     import tempfile
 
     from qmig.cli.run import interruption
-    from qmig.connections import Server
     from qmig.embedded.qdrant.process import EmbeddedQdrant
     from qmig.migration import Endpoint
+    from qmig.qdrant.server import Server
 
     with (
         interruption() as interrupted,
@@ -52,10 +52,10 @@ def demo() -> None:
 
 
 def _from_qdrant(directory: Path, target: Server, interrupted: Callable[[], bool]) -> None:
-    from qmig.connections import Server
-    from qmig.demo.qdrant import differing_points, fill
+    from qmig.embedded.demo.qdrant import differing_points, fill
     from qmig.embedded.qdrant.process import EmbeddedQdrant
     from qmig.migration import Endpoint, Source
+    from qmig.qdrant.server import Server
 
     with EmbeddedQdrant(directory) as process:
         endpoint = Endpoint.parse(process.url, "source")
@@ -78,7 +78,7 @@ def _from_milvus(directory: Path, target: Server, interrupted: Callable[[], bool
             f"  pip install --target {EmbeddedMilvus.home()} milvus-lite=={EmbeddedMilvus.version}"
         )
         return
-    from qmig.demo.milvus import differing_rows, fill
+    from qmig.embedded.demo.milvus import differing_rows, fill
     from qmig.migration import Endpoint, Source
 
     with EmbeddedMilvus(directory) as process:
@@ -92,10 +92,9 @@ def _from_milvus(directory: Path, target: Server, interrupted: Callable[[], bool
 
 def _migrate(source: Source, target: Server, interrupted: Callable[[], bool]) -> None:
     from qmig.cli.run import migrate
-    from qmig.live import LiveView
-    from qmig.migration import Migration, Target
-    from qmig.sealing import Credentials
-    from qmig.survey import Wishes
+    from qmig.cli.views.live import LiveView
+    from qmig.coordinator.preflight import Wishes
+    from qmig.migration import Credentials, Migration, Target
 
     name = source.collection
     click.echo(

@@ -45,10 +45,10 @@ def flower(
     """
     if not broker_url:
         raise click.UsageError("no broker: give --broker-url or set $QMIG_BROKER_URL")
-    from qmig.fleet import Fleet
-    from qmig.flower.feed import Feed
-    from qmig.flower.process import run_flower
+    from qmig.broker.fleet import Fleet
     from qmig.migration import Endpoint
+    from qmig.monitor.flower.feed import Feed
+    from qmig.monitor.flower.process import run_flower
 
     feed = None
     if target_url:

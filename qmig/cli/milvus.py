@@ -108,8 +108,7 @@ def milvus(
     for this run.
     """
     from qmig.cli.run import run
-    from qmig.migration import Endpoint, Source
-    from qmig.sealing import Credentials
+    from qmig.migration import Credentials, Endpoint, Source
     from qmig.sources.milvus.settings import Settings
 
     if tls:

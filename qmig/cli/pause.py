@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from qmig.cli.steering import migration_argument, open_migration
+from qmig.cli.ledger import migration_argument, open_migration
 
 
 @click.command()
@@ -14,8 +14,8 @@ def pause(migration: str | None, **where: Any) -> None:
 
     MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one.
     """
-    from qmig import steering
+    from qmig.ledger import control
 
     with open_migration(migration, **where) as (ledger, record):
-        steering.pause(ledger, record)
+        control.pause(ledger, record)
         click.echo(f"{record.title} is paused; `qmig resume {record.migration}` goes on")

@@ -47,8 +47,7 @@ def qdrant(
     workers are started on this machine for this run.
     """
     from qmig.cli.run import run
-    from qmig.migration import Endpoint, Source
-    from qmig.sealing import Credentials
+    from qmig.migration import Credentials, Endpoint, Source
 
     endpoint = Endpoint.parse(source_url, "--source-url", ca_cert=source_ca_cert)
     source = Source("qdrant", endpoint, source_collection)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from qmig.cli.steering import migration_argument, open_migration
+from qmig.cli.ledger import migration_argument, open_migration
 
 
 @click.command()
@@ -21,7 +21,7 @@ def rejects(migration: str | None, as_json: bool, **where: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from qmig.rejects import rejects_of
+    from qmig.ledger.rejects import rejects_of
 
     with open_migration(migration, **where) as (ledger, record):
         found = rejects_of(ledger, record.migration)

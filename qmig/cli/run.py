@@ -9,18 +9,18 @@ from types import FrameType
 
 import click
 
+from qmig.broker.fleet import Fleet
 from qmig.cli.global_options import skips_tls_verification
-from qmig.coordinator import Coordinator
+from qmig.cli.views.dry_run import describe_survey
+from qmig.cli.views.live import LiveView
+from qmig.cli.views.summary import describe_missing, describe_summary, describe_verdict, verdict_as_json
+from qmig.coordinator.migrate import Coordinator
+from qmig.coordinator.preflight import Survey, Wishes
+from qmig.coordinator.results import Summary
+from qmig.coordinator.verify import Verification
 from qmig.errors import DifferentError, IncompleteError, Interrupted, UsageError
-from qmig.findings import Checks
-from qmig.fleet import Fleet
-from qmig.live import LiveView
-from qmig.migration import Endpoint, Migration, Options, Routing, Source, Target
-from qmig.report import describe_verdict, verdict_as_json
-from qmig.sealing import Credentials
-from qmig.summary import Summary, describe_missing, describe_summary, describe_survey
-from qmig.survey import Survey, Wishes
-from qmig.verification import Verification
+from qmig.ledger.findings import Checks
+from qmig.migration import Credentials, Endpoint, Migration, Options, Routing, Source, Target
 
 
 class Interruption:
@@ -216,6 +216,6 @@ def open_fleet(broker_url: str | None, workers: int | None) -> Fleet:
                 err=True,
             )
         return Fleet(broker_url)
-    from qmig.local_fleet import LocalFleet
+    from qmig.embedded.fleet import LocalFleet
 
     return LocalFleet(workers or os.cpu_count() or 1)

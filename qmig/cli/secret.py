@@ -12,8 +12,8 @@ def secret() -> None:
 
     The name of their queue on Redis, which autoscalers ask for, goes to stderr.
     """
-    from qmig.fleet import queue_of
-    from qmig.sealing import name_of, new_secret
+    from qmig.broker.queues import queue_of
+    from qmig.broker.sealing import name_of, new_secret
 
     made = new_secret()
     click.echo(made)

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
+from qmig.cli.ledger import json_option, migration_argument, open_ledger
 from qmig.cli.options import option
-from qmig.cli.steering import json_option, migration_argument, open_ledger
 
 
 @click.command()
@@ -19,11 +19,11 @@ def status(migration: str | None, as_json: bool, watch: bool, **where: Any) -> N
     over the last minute that this command has watched: while the migration is running it looks twice, two seconds
     apart.
     """
-    from qmig.lookup import find_migration
-    from qmig.observing import Observer, watched
-    from qmig.overview import Overview, to_json
-    from qmig.printing import Picture
-    from qmig.status import status_picture
+    from qmig.cli.views.status import status_picture
+    from qmig.cli.views.terminal import Picture
+    from qmig.ledger.find import find_migration
+    from qmig.monitor.poller import Observer, watched
+    from qmig.monitor.status import Overview, to_json
 
     with open_ledger(**where) as ledger, Picture(changing=watch) as picture:
         record = find_migration(ledger, migration)

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
+from qmig.cli.ledger import migration_argument, open_migration
 from qmig.cli.options import option
-from qmig.cli.steering import migration_argument, open_migration
 
 
 @click.command()
@@ -23,9 +23,9 @@ def throttle(migration: str | None, max_rate: int, **where: Any) -> None:
 
     MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one.
     """
-    from qmig import steering
+    from qmig.ledger import control
 
     with open_migration(migration, **where) as (ledger, record):
-        steering.throttle(ledger, record, max_rate or None)
+        control.throttle(ledger, record, max_rate or None)
         limit = f"limited to {max_rate:,} points/s" if max_rate else "no longer limited"
         click.echo(f"{record.title} is {limit}")

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from qmig.cli.global_options import skips_tls_verification
+from qmig.cli.ledger import migration_argument, open_ledger
 from qmig.cli.options import api_key_option, broker_option, ca_cert_option, option, quiet_option, workers_option
-from qmig.cli.steering import migration_argument, open_ledger
 
 
 def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> float:
@@ -87,12 +87,11 @@ def verify(
     from dataclasses import replace
 
     from qmig.cli.run import compare, interruption, open_fleet
-    from qmig.findings import Checks
-    from qmig.live import LiveView
-    from qmig.lookup import Between, find_migration
-    from qmig.migration import Migration
-    from qmig.sealing import Credentials
-    from qmig.verification import Verification
+    from qmig.cli.views.live import LiveView
+    from qmig.coordinator.verify import Verification
+    from qmig.ledger.find import Between, find_migration
+    from qmig.ledger.findings import Checks
+    from qmig.migration import Credentials, Migration
 
     credentials = Credentials(source_api_key, where["target_api_key"], source_username, source_password)
     with open_ledger(**where) as ledger, interruption() as interrupted, open_fleet(broker_url, workers) as fleet:

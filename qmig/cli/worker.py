@@ -31,10 +31,10 @@ def worker(broker_url: str | None, concurrency: int | None, autoscale: str | Non
         found = _AUTOSCALE.fullmatch(autoscale)
         if concurrency is not None or found is None or int(found[1]) < int(found[2]):
             raise click.UsageError(f"--autoscale {autoscale}: give MAX,MIN such as 8,2, and no --concurrency")
-    from qmig.fleet import Fleet
+    from qmig.broker.fleet import Fleet
 
     Fleet(broker_url).check()
-    from workers import app
+    from qmig.broker.app import app
 
     level = "DEBUG" if is_set("trace") else "INFO"
     app.worker_main(

@@ -14,9 +14,9 @@ def workers(broker_url: str | None) -> None:
     if not broker_url:
         raise click.UsageError("no broker: give --broker-url or set $QMIG_BROKER_URL")
     from qmig import __version__
-    from qmig.figures import counted
-    from qmig.fleet import Fleet
-    from qmig.task import VERSION
+    from qmig.broker.fleet import Fleet
+    from qmig.broker.task import VERSION
+    from qmig.formatting import counted
 
     with Fleet(broker_url) as fleet:
         fleet.check()

@@ -5,25 +5,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any, Generic, TypeVar
 
-from qmig.connections import Call, Server
 from qmig.errors import TerminalError
-from qmig.migration import Migration
-from qmig.reachability import server_version
-from qmig.sealing import Credentials
-from qmig.sources import Batch, Boundary, Keys, Recount
-from qmig.target import (
-    ShardKeyPlacement,
+from qmig.migration import Credentials, Migration
+from qmig.qdrant import messages as api
+from qmig.qdrant.collection import (
     check_readable,
     close_names,
     collection_info,
     collection_names,
     exact_count,
     is_custom,
-    shard_keys,
 )
-from qmig.wire import api
-from qmig.wire.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
-from qmig.wire.passthrough import get_request, point_id, raw_id, read_get, read_scroll
+from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
+from qmig.qdrant.passthrough import get_request, point_id, raw_id, read_get, read_scroll
+from qmig.qdrant.server import Server, server_version
+from qmig.qdrant.shard_keys import ShardKeyPlacement, shard_keys
+from qmig.rpc.connection import Call
+from qmig.sources.base import Batch, Boundary, Keys, Recount
 
 # Sampled ids for each chunk: its size then varies by 1/sqrt(50), about a seventh.
 SAMPLES_A_CHUNK = 50

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect
 
-from qmig.records import State
+from qmig.ledger.records import State
 from tests.conftest import Ends
 from tests.flower_process import flower_process
 from tests.migrating import POINTS, SLOWLY, arrived, fill_source, own_fleet, start, state_of, until_state

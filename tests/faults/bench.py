@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 import redis
 
-from qmig.connections import Server
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.ledger import Ledger
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import ChunkRecord
 from qmig.migration import Endpoint
-from qmig.records import ChunkRecord
+from qmig.qdrant.server import Server
 from tests.conftest import start_workers
 from tests.contents import contents, create, dense_params, fill, new_name, simple_points
 from tests.faults.answering import Answering

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from qmig.connections import Server
 from qmig.migration import Endpoint
+from qmig.qdrant.server import Server
 from tests.conftest import Ends
 from tests.contents import delete, new_name
 from tests.faults.answering import Answering

@@ -2,7 +2,7 @@
 
 import redis
 
-from qmig.task import QUEUE
+from qmig.broker.task import QUEUE
 
 
 def deliver_again(client: redis.Redis) -> None:

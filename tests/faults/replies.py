@@ -2,7 +2,7 @@
 
 import grpc
 
-from qmig.wire import api
+from qmig.qdrant import messages as api
 from tests.grpc_proxy import Refusal, Reply
 
 

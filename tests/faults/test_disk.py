@@ -10,8 +10,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from qmig.connections import Server
 from qmig.migration import Endpoint
+from qmig.qdrant.server import Server
 from tests.conftest import Run
 from tests.faults.answering import Answering
 from tests.faults.conftest import DisturbedEnds

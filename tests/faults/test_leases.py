@@ -13,13 +13,12 @@ import pytest
 import redis
 from celery import Celery
 
-from qmig.access import Access
+from qmig.broker.access import Access
+from qmig.broker.task import MIGRATE_CHUNK, QUEUE, ChunkTask
 from qmig.embedded.processes import ChildProcess
-from qmig.migration import Migration
-from qmig.records import ChunkRecord
-from qmig.sealing import Credentials
-from qmig.task import MIGRATE_CHUNK, QUEUE, ChunkTask
-from qmig.worker import MOST_DEATHS
+from qmig.jobs.runner import MOST_DEATHS
+from qmig.ledger.records import ChunkRecord
+from qmig.migration import Credentials, Migration
 from tests.conftest import Ends, Run
 from tests.faults.conftest import DisturbedEnds, Stand
 from tests.faults.delivery import deliver_again

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.records import State
+from qmig.ledger.records import State
 from tests.conftest import Ends
 from tests.faults.conftest import DisturbedEnds, Stand
 from tests.faults.proxy import Proxy

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from qmig.progress import Progress
+from qmig.monitor.progress import Progress
 from tests.conftest import Ends, Run
 from tests.migrating import (
     POINTS,

@@ -9,14 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from qmig.connections import Server
+from qmig.broker.sealing import new_secret
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
-from qmig.ledger import Ledger
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import MigrationRecord
 from qmig.migration import Endpoint, Migration, Source, Target
-from qmig.records import MigrationRecord
-from qmig.sealing import new_secret
+from qmig.qdrant.server import Server
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, count, create, delete, dense_params, exists
 from tests.migrating import fill_source

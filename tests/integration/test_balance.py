@@ -2,7 +2,7 @@
 
 import pytest
 
-from qmig.wire import api
+from qmig.qdrant import messages as api
 from tests.conftest import Ends, Run
 from tests.contents import contents, create, create_shard_key, delete_points, dense_params, fill, info, simple_points
 from tests.migrating import fill_source

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
-from qmig.flower.metrics import GAUGES, WORKERS
-from qmig.records import State
+from qmig.ledger.records import State
+from qmig.monitor.flower.metrics import GAUGES, WORKERS
 from tests.conftest import Ends, Run
 from tests.flower_process import flower_process
 from tests.migrating import (

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from qmig.connections import Server
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import find_redis_server
+from qmig.ledger.records import ChunkRecord, State
 from qmig.migration import Endpoint
-from qmig.records import ChunkRecord, State
+from qmig.qdrant.server import Server
 from tests.conftest import Ends
 from tests.contents import new_name
 from tests.hosts import NAMES, NAMESPACES, AddHost, Host, NamespaceHost, Network, named_hosts, why_not

@@ -6,17 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from qmig.access import Access
-from qmig.balance import Balance
+from qmig.broker.access import Access
+from qmig.broker.fleet import Fleet
+from qmig.broker.task import MigrationTask
+from qmig.broker.url import BROKER_VARIABLE
 from qmig.errors import UsageError
-from qmig.fleet import BROKER_VARIABLE, Fleet
-from qmig.ledger import Ledger
-from qmig.migration import Migration, Source, Target
-from qmig.records import NOBODY, ChunkRecord, MigrationRecord, State
-from qmig.sealing import Credentials
-from qmig.steering import cancel, pause
-from qmig.task import MigrationTask
-from qmig.tending import Tender
+from qmig.jobs.supervisor import Tender
+from qmig.ledger.control import cancel, pause
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import NOBODY, Balance, ChunkRecord, MigrationRecord, State
+from qmig.migration import Credentials, Migration, Source, Target
 from tests.conftest import Ends
 from tests.contents import create, dense_params, fill, simple_points
 
@@ -124,7 +123,7 @@ def test_books_of_an_earlier_run_do_not_end_a_migration_that_was_begun_again(
         ledger.save_migration(again)
         return Balance(read=POINTS, errors=errors)
 
-    monkeypatch.setattr("qmig.tending.balance", begun_again_meanwhile)
+    monkeypatch.setattr("qmig.jobs.supervisor.balance", begun_again_meanwhile)
 
     assert "begun again meanwhile" in tender.tend()
 
@@ -138,7 +137,7 @@ def test_a_pause_while_the_books_are_checked_holds(
         pause(ledger, record)
         return Balance(read=POINTS)
 
-    monkeypatch.setattr("qmig.tending.balance", paused_meanwhile)
+    monkeypatch.setattr("qmig.jobs.supervisor.balance", paused_meanwhile)
     tender.tend()
     now = ledger.migration(record.migration)
     assert now is not None
@@ -151,7 +150,7 @@ def test_a_defect_in_the_books_is_named_and_not_met_for_ever(
     def defect(*_: object) -> Balance:
         raise KeyError("a defect")
 
-    monkeypatch.setattr("qmig.tending.balance", defect)
+    monkeypatch.setattr("qmig.jobs.supervisor.balance", defect)
     with pytest.raises(KeyError):
         tender.tend()
     now = ledger.migration(record.migration)

@@ -7,10 +7,21 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+from qmig.broker.registry import (
+    DUE,
+    LOCK,
+    MIGRATIONS,
+    QUEUED,
+    SEEN,
+    TROUBLE,
+    WORKERS,
+    Noticeboard,
+    Sighting,
+    SignedIn,
+)
+from qmig.broker.task import QUEUE, MigrationTask
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.noticeboard import DUE, LOCK, MIGRATIONS, QUEUED, SEEN, TROUBLE, WORKERS, Noticeboard, Sighting, SignedIn
-from qmig.records import State
-from qmig.task import QUEUE, MigrationTask
+from qmig.ledger.records import State
 from tests.conftest import Ends
 from tests.migrating import (
     SLOWLY,

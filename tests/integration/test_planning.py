@@ -5,9 +5,9 @@ import uuid
 from bisect import bisect_left
 from itertools import pairwise
 
-from qmig.plan import cut, make_outline
+from qmig.coordinator.plan import cut, make_outline
+from qmig.qdrant.keys import PointKey
 from qmig.sources.qdrant import QdrantSource
-from qmig.wire.keys import PointKey
 from tests.conftest import Ends
 from tests.contents import PointIds, create, dense, dense_params, fill, point
 

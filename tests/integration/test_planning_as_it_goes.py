@@ -8,15 +8,15 @@ from typing import Any, cast
 
 import pytest
 
-from qmig.connections import Server
+from qmig.coordinator.planner import Planner
 from qmig.errors import ChunkLostError, TransientError
-from qmig.lease import LEASE_SECONDS
-from qmig.ledger import Ledger
+from qmig.jobs.reconciliation import holes
+from qmig.ledger.lease import LEASE_SECONDS
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Endpoint
-from qmig.plan import holes
-from qmig.planning import Planner
-from qmig.records import MigrationRecord, State
-from qmig.sources import Boundary, Source
+from qmig.qdrant.server import Server
+from qmig.sources.base import Boundary, Source
 from tests.conftest import Ends
 
 MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
@@ -160,7 +160,7 @@ def test_a_plan_is_not_taken_from_its_maker_because_the_ledger_was_away(
 ) -> None:
     assert ledger.claim(ledger.plan(MIGRATION), "elsewhere/1/0/0/0") is not None
     other, now = planner(ledger), time.monotonic()
-    monkeypatch.setattr("qmig.planning.time.monotonic", lambda: now)
+    monkeypatch.setattr("qmig.coordinator.planner.time.monotonic", lambda: now)
     assert not other.claim()
 
     def away(_: object) -> None:

@@ -9,11 +9,11 @@ import grpc
 import pytest
 
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.ledger import Ledger
-from qmig.records import State
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import State
+from qmig.qdrant import messages as api
+from qmig.qdrant.writer import UPSERT
 from qmig.sources.qdrant import SCROLL
-from qmig.wire import api
-from qmig.writing import UPSERT
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, create, delete_points, dense, dense_params, fill, point, simple_points
 from tests.grpc_proxy import GrpcProxy, Refusal, Replies, as_it_is

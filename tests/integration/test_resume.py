@@ -9,10 +9,10 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from qmig.ledger import Ledger, is_value
-from qmig.records import State
-from qmig.rejects import RejectRecord, rejects_of, save_rejects
-from qmig.wire import api
+from qmig.ledger.ledger import Ledger, is_value
+from qmig.ledger.records import State
+from qmig.ledger.rejects import RejectRecord, rejects_of, save_rejects
+from qmig.qdrant import messages as api
 from tests.conftest import Ends, Run
 from tests.contents import contents
 from tests.migrating import (

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from qmig.ledger import Ledger
-from qmig.records import State
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import State
+from qmig.qdrant.writer import UPSERT
 from qmig.sources.qdrant import SCROLL
-from qmig.writing import UPSERT
 from tests.conftest import Ends, Run
 from tests.grpc_proxy import GrpcProxy, Refusal, Replies, nothing
 from tests.migrating import arrived, fill_source, until

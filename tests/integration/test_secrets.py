@@ -16,13 +16,13 @@ import psutil
 import pytest
 import redis
 
-from qmig.connections import Server
+from qmig.broker.sealing import new_secret
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.migration import Endpoint
-from qmig.sealing import new_secret
+from qmig.qdrant.server import Server
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, new_name
 from tests.flower_process import until_listening

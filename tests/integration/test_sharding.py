@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from qdrant_client import grpc as api
 
-from qmig.target import ShardKeyPlacement, shard_keys
+from qmig.qdrant.shard_keys import ShardKeyPlacement, shard_keys
 from tests.conftest import Ends, Run
 from tests.contents import (
     contents,

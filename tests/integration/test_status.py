@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from qmig.coordinator.follow import STOP_SECONDS
 from qmig.embedded.processes import ChildProcess
-from qmig.following import STOP_SECONDS
-from qmig.lease import owner_is_dead
-from qmig.ledger import Ledger
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.owner import owner_is_dead
+from qmig.ledger.records import ChunkRecord, MigrationRecord, State
+from qmig.ledger.stalled import WORKERS_GONE
 from qmig.migration import Endpoint, Migration, Source, Target
-from qmig.observing import Observer
-from qmig.overview import WORKERS_GONE
-from qmig.records import ChunkRecord, MigrationRecord, State
+from qmig.monitor.poller import Observer
 from tests.conftest import Ends, Run
 from tests.migrating import (
     POINTS,

@@ -9,12 +9,12 @@ import time
 import pytest
 import redis
 
+from qmig.broker.registry import WORKERS
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.ledger import Ledger
-from qmig.noticeboard import WORKERS
-from qmig.records import State
-from qmig.wire import api
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import State
+from qmig.qdrant import messages as api
 from tests.conftest import Ends, Run
 from tests.migrating import (
     PATIENCE,
@@ -227,7 +227,7 @@ def sign_in(broker: EmbeddedRedis, version: str, tasks: int) -> None:
 
 
 def test_a_worker_of_another_version_is_named_and_an_incompatible_one_refused(filled: Ends, qmig: Run) -> None:
-    from qmig.task import VERSION
+    from qmig.broker.task import VERSION
 
     with own_fleet() as (broker, _):
         sign_in(broker, "9.9.9", VERSION + 1)

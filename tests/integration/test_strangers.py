@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import redis
 
-from qmig.access import Access
+from qmig.broker.access import Access
+from qmig.broker.queues import queue_name
+from qmig.broker.registry import MIGRATIONS
+from qmig.broker.sealing import new_secret
+from qmig.broker.task import MIGRATE_CHUNK, QUEUE, TEND_MIGRATION, VERSION
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
-from qmig.fleet import queue_name
-from qmig.ledger import Ledger
-from qmig.migration import Endpoint, Migration, Source, Target
-from qmig.noticeboard import MIGRATIONS
-from qmig.records import State
-from qmig.sealing import Credentials, new_secret
-from qmig.task import MIGRATE_CHUNK, QUEUE, TEND_MIGRATION, VERSION
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import State
+from qmig.migration import Credentials, Endpoint, Migration, Source, Target
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, exists
 from tests.migrating import fill_source, until

@@ -1,6 +1,6 @@
 """A source in strict mode is read within its limits, or refused before anything is written."""
 
-from qmig.wire import api
+from qmig.qdrant import messages as api
 from tests.conftest import Ends, Run
 from tests.contents import contents, create, dense_params, exists, fill, simple_points
 

@@ -6,8 +6,8 @@ import pytest
 from google.protobuf import text_format
 from qdrant_client import grpc as api
 
-from qmig.connections import Server
-from qmig.ledger import Ledger
+from qmig.ledger.ledger import Ledger
+from qmig.qdrant.server import Server
 from tests.conftest import Ends, Run
 from tests.contents import (
     contents,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from qmig.connections import Server
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.migration import Endpoint
+from qmig.qdrant.server import Server
 from tests.certificates import Authority, self_signed
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, create, dense_params, exists, new_name

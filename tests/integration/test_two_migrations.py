@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from qdrant_client import grpc as api
 
-from qmig.ledger import Ledger
-from qmig.records import ChunkRecord, MigrationRecord, State
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from tests.conftest import Ends, Run
 from tests.contents import (
     contents,

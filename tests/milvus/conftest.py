@@ -16,7 +16,7 @@ import pytest
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from qmig.connections import Server
+from qmig.qdrant.server import Server
 from tests.conftest import Run
 from tests.contents import delete, new_name
 from tests.milvus.clients import connect

@@ -10,8 +10,8 @@ from pymilvus import DataType, MilvusClient
 from qdrant_client import grpc as api
 from qdrant_client.conversions.conversion import grpc_to_payload
 
-from qmig.connections import Server
-from qmig.wire.keys import PointKey
+from qmig.qdrant.keys import PointKey
+from qmig.qdrant.server import Server
 from tests.conftest import Run
 
 Vector = list[float] | dict[int, float] | list[list[float]]

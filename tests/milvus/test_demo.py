@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from qmig.cli import demo
-from qmig.connections import Server
 from qmig.embedded.milvus import EmbeddedMilvus
+from qmig.qdrant.server import Server
 from tests.conftest import Run
 
 

@@ -6,9 +6,9 @@ import grpc
 import pytest
 from pymilvus import DataType
 
-from qmig.connections import Server
+from qmig.broker.sealing import SECRET_VARIABLE, new_secret
 from qmig.migration import Endpoint
-from qmig.sealing import SECRET_VARIABLE, new_secret
+from qmig.qdrant.server import Server
 from tests.conftest import Run
 from tests.contents import delete, new_name
 from tests.grpc_proxy import GrpcProxy

@@ -14,13 +14,12 @@ from pymilvus import DataType, MilvusException
 
 from qmig import migration as migrations
 from qmig.embedded.processes import ChildProcess
-from qmig.ledger import Ledger
-from qmig.migration import Endpoint
-from qmig.sealing import Credentials
+from qmig.ledger.ledger import Ledger
+from qmig.migration import Credentials, Endpoint
+from qmig.qdrant.collection import collection_names
 from qmig.sources.milvus import open_source
 from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.keys import NAMESPACE
-from qmig.target import collection_names
 from tests.contents import count as points_in
 from tests.milvus.clients import connect
 from tests.milvus.migrating import Migration

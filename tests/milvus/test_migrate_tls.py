@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from pymilvus import DataType
 
-from qmig.connections import Server
-from qmig.sealing import SECRET_VARIABLE, new_secret
+from qmig.broker.sealing import SECRET_VARIABLE, new_secret
+from qmig.qdrant.server import Server
 from tests.certificates import Authority
 from tests.conftest import Run
 from tests.contents import delete, exists, new_name

@@ -11,8 +11,7 @@ from qdrant_client import grpc as api
 from qdrant_client.conversions.conversion import grpc_to_payload
 
 from qmig.errors import TerminalError
-from qmig.migration import Endpoint, Migration, Source, Target
-from qmig.sealing import Credentials
+from qmig.migration import Credentials, Endpoint, Migration, Source, Target
 from qmig.sources.milvus import MilvusSource, open_source
 from qmig.sources.milvus.settings import Settings
 from tests.milvus.samples import BY_NAME, SAMPLES

@@ -10,7 +10,7 @@ import pytest
 from pymilvus import DataType, MilvusException
 from qdrant_client import grpc as api
 
-from qmig.wire.keys import PointKey
+from qmig.qdrant.keys import PointKey
 from tests.contents import fill, named, point
 from tests.milvus.migrating import Migration
 from tests.milvus.servers import MilvusServer

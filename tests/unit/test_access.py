@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from qmig.access import Access
+from qmig.broker.access import Access
+from qmig.broker.queues import queue_name
+from qmig.broker.sealing import SECRET_VARIABLE, new_secret
+from qmig.broker.task import QUEUE, ChunkTask, MigrationTask
 from qmig.errors import TerminalError, UsageError
-from qmig.fleet import queue_name
-from qmig.migration import Endpoint, Migration, Options, Source, Target, redacted
-from qmig.records import MigrationRecord, Work
-from qmig.sealing import SECRET_VARIABLE, Credentials, new_secret
-from qmig.task import QUEUE, ChunkTask, MigrationTask
+from qmig.ledger.records import MigrationRecord, Work
+from qmig.migration import Credentials, Endpoint, Migration, Options, Source, Target, redacted
 
 MIGRATION = Migration(
     Source("qdrant", Endpoint("a", 6334, True, "-----BEGIN CERTIFICATE-----"), "products"),

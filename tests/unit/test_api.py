@@ -7,7 +7,7 @@ import sys
 def test_messages_come_without_the_rest_client_and_are_its_own_afterwards() -> None:
     program = """
 import sys
-from qmig.wire import api
+from qmig.qdrant import messages as api
 assert "qdrant_client.http" not in sys.modules
 import qdrant_client
 from qdrant_client import grpc

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from qmig.batch_size import FIRST_BATCH, LARGEST_BATCH, BatchSize
+from qmig.jobs.batch_size import FIRST_BATCH, LARGEST_BATCH, BatchSize
 from qmig.migration import MAX_BATCH_BYTES, Options
-from qmig.sources import Batch
+from qmig.sources.base import Batch
 
 
 def batch(count: int, size: int) -> Batch:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qmig.broker import normalized, tls_settings
+from qmig.broker.url import normalized, tls_settings
 
 
 @pytest.mark.parametrize(

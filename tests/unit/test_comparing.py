@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qmig.comparing import PointComparison
-from qmig.wire import api
-from qmig.wire.passthrough import read_get, split, varint
-from qmig.wire.payload import to_payload
+from qmig.qdrant import messages as api
+from qmig.qdrant.passthrough import read_get, split, varint
+from qmig.qdrant.payload import to_payload
+from qmig.qdrant.point_diff import PointComparison
 from tests.contents import dense, dense_params, dense_vector, multi_vector, named, named_params, sparse_vector
 from tests.unit.test_passthrough import a_point, as_point_struct
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from qmig.broker.sealing import SECRET_VARIABLE
+from qmig.broker.url import BROKER_VARIABLE
 from qmig.cli import qmig
-from qmig.connections import CALL_TIMEOUT
-from qmig.fleet import BROKER_VARIABLE
-from qmig.following import STOP_SECONDS
-from qmig.sealing import SECRET_VARIABLE
+from qmig.coordinator.follow import STOP_SECONDS
+from qmig.rpc.connection import CALL_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

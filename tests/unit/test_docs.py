@@ -10,9 +10,9 @@ import pytest
 
 from qmig.cli import qmig
 from qmig.errors import DifferentError, IncompleteError, Interrupted, TerminalError, UsageError
+from qmig.ledger.records import VERSION, ChunkRecord, MigrationRecord, State
+from qmig.ledger.rejects import RejectRecord
 from qmig.migration import MAX_BATCH_BYTES, Options
-from qmig.records import VERSION, ChunkRecord, MigrationRecord, State
-from qmig.rejects import RejectRecord
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -1,7 +1,7 @@
 """What chunks found is added up, with the first ids of each kind."""
 
-from qmig.findings import DIFFERENT, EXTRA, KEPT_IDS, MISSING, Findings
-from qmig.wire.payload import from_payload, to_payload
+from qmig.ledger.findings import DIFFERENT, EXTRA, KEPT_IDS, MISSING, Findings
+from qmig.qdrant.payload import from_payload, to_payload
 
 
 def some(kind: str, first: int, number: int) -> Findings:

@@ -9,7 +9,7 @@ from flower import urls
 from flower.command import settings as settings_that_flower_takes
 from flower.views.monitor import Metrics
 
-from qmig.flower.joining import END_OF_PAGES, ENTRY, NAVIGATION, STATIC, TEMPLATES, Templates
+from qmig.monitor.flower.extension import END_OF_PAGES, ENTRY, NAVIGATION, STATIC, TEMPLATES, Templates
 
 FLOWERS = Path(flower.__file__).parent
 

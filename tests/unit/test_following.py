@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from qmig import following
-from qmig.following import Follower
-from qmig.progress import Progress
-from qmig.records import State
+from qmig.coordinator import follow as following
+from qmig.coordinator.follow import Follower
+from qmig.ledger.records import State
+from qmig.monitor.progress import Progress
 
 
 class View:

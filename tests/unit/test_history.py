@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from qmig.flower.history import MOST_SAMPLES, History
-from qmig.records import State
+from qmig.ledger.records import State
+from qmig.monitor.flower.history import MOST_SAMPLES, History
 from tests.unit.test_overview import CHUNKS, RECORD, overview
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from qdrant_client import grpc as api
 
-from qmig.wire.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
+from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
 
 IN_SCROLL_ORDER = [
     "0",

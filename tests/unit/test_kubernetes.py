@@ -9,12 +9,14 @@ import pytest
 from kombu.transport.redis import Channel
 from ruamel.yaml import YAML
 
+from qmig.broker.app import app
+from qmig.broker.fleet import NORMAL
+from qmig.broker.queues import queue_of
+from qmig.broker.registry import MIGRATIONS
+from qmig.broker.sealing import SECRET_VARIABLE
+from qmig.broker.url import BROKER_VARIABLE
 from qmig.cli import qmig
-from qmig.connections import CALL_TIMEOUT
-from qmig.fleet import BROKER_VARIABLE, NORMAL, queue_of
-from qmig.noticeboard import MIGRATIONS
-from qmig.sealing import SECRET_VARIABLE
-from workers import app
+from qmig.rpc.connection import CALL_TIMEOUT
 
 DIRECTORY = Path(__file__).parents[2] / "deploy" / "kubernetes"
 KUBERNETES = "1.30"

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from qmig.listing import ListPicture
+from qmig.cli.views.migrations_table import ListPicture
 from tests.unit.test_overview import overview
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from qmig.flower.metrics import GAUGES, WORKERS
+from qmig.monitor.flower.metrics import GAUGES, WORKERS
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana.json"

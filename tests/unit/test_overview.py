@@ -3,11 +3,11 @@
 import json
 from dataclasses import replace
 
+from qmig.ledger.records import ChunkRecord, MigrationRecord, State, Work
 from qmig.migration import Endpoint, Migration, Source, Target
-from qmig.overview import Overview, to_json
-from qmig.progress import Progress
-from qmig.rates import Rate, Sample
-from qmig.records import ChunkRecord, MigrationRecord, State, Work
+from qmig.monitor.progress import Progress
+from qmig.monitor.rates import Rate, Sample
+from qmig.monitor.status import Overview, to_json
 
 MIGRATION = Migration(
     Source("qdrant", Endpoint("a", 6334), "products"), Target(Endpoint("b", 6334, tls=True), "products_v2")

@@ -6,7 +6,7 @@ from typing import Any
 import psutil
 import pytest
 
-from qmig.lease import new_owner, owner_is_dead
+from qmig.ledger.owner import new_owner, owner_is_dead
 
 
 def owner_of_a_process(told: Any) -> None:

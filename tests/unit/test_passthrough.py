@@ -7,7 +7,7 @@ import pytest
 from qdrant_client import grpc as api
 
 from qmig.errors import TerminalError
-from qmig.wire.passthrough import payload_value, point_id, read_scroll, upsert_request
+from qmig.qdrant.passthrough import payload_value, point_id, read_scroll, upsert_request
 
 SEEDS = range(60)
 # Wire types of protobuf's encoding guide.

@@ -1,6 +1,6 @@
 """Payloads of qmig's own records come back as they were."""
 
-from qmig.wire.payload import from_payload, to_payload
+from qmig.qdrant.payload import from_payload, to_payload
 
 
 def test_every_json_value_comes_back_with_its_type() -> None:

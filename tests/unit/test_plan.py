@@ -8,10 +8,11 @@ from typing import cast
 
 import pytest
 
-from qmig.plan import CHUNKS_OF_A_LARGE_PLAN, SMALLEST_CHUNK, cut, default_chunk_size, holes, make_outline
-from qmig.records import ChunkRecord
-from qmig.sources import Boundary, Source
-from qmig.wire.keys import PointKey
+from qmig.coordinator.plan import CHUNKS_OF_A_LARGE_PLAN, SMALLEST_CHUNK, cut, default_chunk_size, make_outline
+from qmig.jobs.reconciliation import holes
+from qmig.ledger.records import ChunkRecord
+from qmig.qdrant.keys import PointKey
+from qmig.sources.base import Boundary, Source
 
 MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
 

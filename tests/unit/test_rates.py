@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from qmig.rates import Rate, Sample, WorkerRates
-from qmig.records import ChunkRecord, State
+from qmig.ledger.records import ChunkRecord, State
+from qmig.monitor.rates import Rate, Sample, WorkerRates
 
 
 def rate_of(*samples: tuple[float, int]) -> Rate:

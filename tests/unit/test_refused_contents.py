@@ -3,9 +3,9 @@
 import grpc
 import pytest
 
-from qmig.connections import Server
 from qmig.errors import AccessError, ContentsRefusedError, NotFoundError, QmigError, TerminalError, TransientError
 from qmig.migration import Endpoint
+from qmig.qdrant.server import Server
 
 CODES = grpc.StatusCode
 

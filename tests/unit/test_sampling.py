@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from qmig.sampling import in_share
+from qmig.jobs.sampling import in_share
 
 KEYS = {
     "numbers in a row": [str(number) for number in range(100_000)],

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from qmig.broker.sealing import SECRET_VARIABLE
+from qmig.broker.url import BROKER_VARIABLE
 from qmig.cli import qmig
-from qmig.connections import CALL_TIMEOUT
-from qmig.fleet import BROKER_VARIABLE
-from qmig.sealing import SECRET_VARIABLE
+from qmig.rpc.connection import CALL_TIMEOUT
 
 DIRECTORY = Path(__file__).parents[2] / "deploy" / "systemd"
 UNITS = sorted(DIRECTORY.glob("*.service"))

@@ -4,7 +4,8 @@ import pytest
 from google.protobuf import text_format
 from qdrant_client import grpc as api
 
-from qmig.target import differences, index_notices, missing_indexes, notices, throttles
+from qmig.qdrant.payload_indexes import index_notices, missing_indexes
+from qmig.qdrant.schema_diff import differences, notices, throttles
 
 SINGLE = "vectors_config { params { size: 4 distance: Cosine } }"
 

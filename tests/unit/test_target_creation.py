@@ -5,7 +5,7 @@ from typing import Any
 from google.protobuf.message import Message
 from qdrant_client import grpc as api
 
-from qmig.target import after_creation_request, create_request, finish_request, loading_request
+from qmig.qdrant.create import after_creation_request, create_request, finish_request, loading_request
 
 
 def filled(message: Message) -> Any:

@@ -3,7 +3,7 @@
 import pytest
 
 from qmig.errors import TerminalError
-from qmig.target import check_versions
+from qmig.qdrant.versions import check_versions
 
 
 @pytest.mark.parametrize(("source", "target"), [("1.18.3", "1.18.0"), ("v1.18.3", "1.18.0-dev")])

@@ -2,9 +2,9 @@
 
 import pytest
 
+from qmig.broker.task import chunk_title, shown_as
+from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.migration import Endpoint, Migration, Source, Target
-from qmig.records import ChunkRecord, MigrationRecord
-from qmig.task import chunk_title, shown_as
 
 
 def record(kind: str) -> MigrationRecord:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import psutil
 
-from qmig.lease import LEASE_SECONDS, new_owner
-from qmig.records import ChunkRecord, State
-from qmig.vigil import Vigil
+from qmig.ledger.lease import LEASE_SECONDS
+from qmig.ledger.owner import new_owner
+from qmig.ledger.records import ChunkRecord, State
+from qmig.ledger.stalled import Vigil
 
 ELSEWHERE = ChunkRecord(
     "m", 3, None, None, None, aim=100, state=State.RUNNING, owner="other/7/1.00/machine/a", beat=4
@@ -33,7 +34,7 @@ def test_a_beat_that_stands_still_for_a_lease() -> None:
 
 
 def test_a_process_of_this_machine_is_known_at_the_second_look() -> None:
-    command = [sys.executable, "-c", "from qmig.lease import new_owner; print(new_owner())"]
+    command = [sys.executable, "-c", "from qmig.ledger.owner import new_owner; print(new_owner())"]
     owner = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     dead, alive = replace(ELSEWHERE, owner=owner), replace(ELSEWHERE, index=4, owner=new_owner())
     assert not psutil.pid_exists(int(owner.split("/")[1]))

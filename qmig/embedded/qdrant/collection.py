@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from qmig.embedded.qdrant import indexes, settings
 from qmig.embedded.qdrant.refusals import bad_input, bad_request, from_engine, invalid, no_space
 from qmig.embedded.qdrant.values import Key, from_shard_key, quoted, to_shard_key
-from qmig.wire import api
+from qmig.qdrant import messages as api
 
 PEER = 1
 # Bytes on the disk below which nothing is written: room for a segment of the engine's log.

@@ -10,7 +10,7 @@ from qmig.embedded.qdrant.calls import serves
 from qmig.embedded.qdrant.refusals import invalid, require_served, unserved
 from qmig.embedded.qdrant.storage import Storage
 from qmig.embedded.qdrant.values import to_shard_key
-from qmig.wire import api
+from qmig.qdrant import messages as api
 
 
 class CollectionsService:

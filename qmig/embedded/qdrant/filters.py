@@ -11,7 +11,7 @@ import qdrant_edge as edge
 
 from qmig.embedded.qdrant.refusals import invalid, require_served, unserved
 from qmig.embedded.qdrant.values import from_point_id
-from qmig.wire import api
+from qmig.qdrant import messages as api
 
 
 def to_filter(message: api.Filter) -> edge.Filter:

@@ -7,7 +7,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from qmig.embedded.qdrant.refusals import invalid, require_served, unserved
-from qmig.wire import api
+from qmig.qdrant import messages as api
 
 KINDS = ("Keyword", "Integer", "Float", "Geo", "Text", "Bool", "Datetime", "Uuid")
 TOKENIZERS = {

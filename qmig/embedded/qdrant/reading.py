@@ -15,18 +15,11 @@ from qmig.embedded.qdrant.filters import optional_filter
 from qmig.embedded.qdrant.refusals import from_engine, invalid, require_served, unserved
 from qmig.embedded.qdrant.settings import smaller_is_nearer
 from qmig.embedded.qdrant.storage import Storage
-from qmig.embedded.qdrant.values import (
-    EngineIds,
-    Key,
-    fill_point_id,
-    from_point_id,
-    scroll_order,
-    to_shard_key,
-)
+from qmig.embedded.qdrant.values import EngineIds, Key, fill_point_id, from_point_id, scroll_order, to_shard_key
 from qmig.embedded.qdrant.vectors import fill_vectors, query_vector
 from qmig.embedded.qdrant.writing import shard_selector
-from qmig.wire import api
-from qmig.wire.payload import fill_value
+from qmig.qdrant import messages as api
+from qmig.qdrant.payload import fill_value
 
 DEFAULT_LIMIT = 10
 

@@ -26,7 +26,7 @@ from qmig.embedded.qdrant.collections_service import CollectionsService
 from qmig.embedded.qdrant.points_service import PointsService
 from qmig.embedded.qdrant.storage import Storage
 from qmig.errors import TerminalError
-from qmig.wire import api
+from qmig.qdrant import messages as api
 
 VERSION = "1.18.3"
 THREADS = 16

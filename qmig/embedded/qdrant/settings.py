@@ -8,7 +8,7 @@ import qdrant_edge as edge
 from google.protobuf.message import Message
 
 from qmig.embedded.qdrant.refusals import bad_input, invalid, unserved
-from qmig.wire import api
+from qmig.qdrant import messages as api
 
 DISTANCES = {
     api.Cosine: edge.Distance.Cosine,

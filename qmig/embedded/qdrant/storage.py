@@ -13,7 +13,7 @@ from qmig.embedded.qdrant import settings
 from qmig.embedded.qdrant.collection import SETTINGS, Collection, replace
 from qmig.embedded.qdrant.refusals import already_exists, bad_input, invalid, not_found
 from qmig.errors import TerminalError
-from qmig.wire import api
+from qmig.qdrant import messages as api
 
 FLUSH_SECONDS = 5.0
 UNWANTED = '<>:"/\\|?*'

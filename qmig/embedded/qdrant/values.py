@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from qmig.embedded.qdrant.refusals import invalid
-from qmig.wire import api
+from qmig.qdrant import messages as api
 
 Id = int | UUID
 EngineIds = list[int | UUID | str]

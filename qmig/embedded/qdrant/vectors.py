@@ -8,7 +8,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from qmig.embedded.qdrant.refusals import invalid, unserved
-from qmig.wire import api
+from qmig.qdrant import messages as api
 
 
 def from_vectors(message: api.Vectors) -> Any:

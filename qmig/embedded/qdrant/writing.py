@@ -15,7 +15,7 @@ from qmig.embedded.qdrant.refusals import bad_request, invalid, unserved
 from qmig.embedded.qdrant.storage import Storage
 from qmig.embedded.qdrant.values import EngineIds, from_payload, from_point_id
 from qmig.embedded.qdrant.vectors import from_vectors
-from qmig.wire import api
+from qmig.qdrant import messages as api
 
 Update = edge.UpdateOperation
 UPDATE_MODES = {

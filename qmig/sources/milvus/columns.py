@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any
 
 from qmig.errors import TerminalError
+from qmig.qdrant.passthrough import varint
 from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Field
 from qmig.sources.milvus.values import (
     BOOLS,
@@ -27,7 +28,6 @@ from qmig.sources.milvus.values import (
     parse_json,
     struct_value,
 )
-from qmig.wire.passthrough import varint
 
 # A base-128 number ends at its first byte below 128.
 VARINT = re.compile(rb"[\x80-\xff]*[\x00-\x7f]", re.DOTALL)

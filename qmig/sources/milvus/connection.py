@@ -5,10 +5,9 @@ from typing import Any
 
 import grpc
 
-from qmig.connections import RETRY_FOR, Call, Connection
 from qmig.errors import NotFoundError, QmigError, TerminalError, TransientError, UsageError
-from qmig.migration import Migration
-from qmig.sealing import Credentials
+from qmig.migration import Credentials, Migration
+from qmig.rpc.connection import RETRY_FOR, Call, Connection
 from qmig.sources.milvus.messages import RawQueryResults, milvus
 
 # For the first question that is put to a server.

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from qmig.errors import TerminalError
-from qmig.sources import Unfit
+from qmig.qdrant.passthrough import varint
+from qmig.sources.base import Unfit
 from qmig.sources.milvus.columns import DynamicColumn, Prefixes, Rows, ScalarColumn, StructColumn
 from qmig.sources.milvus.keys import Key, Keys, keys_of
 from qmig.sources.milvus.mapping import Mapping, multi_name
 from qmig.sources.milvus.values import string_value
 from qmig.sources.milvus.vectors import DenseColumn, MultiColumn, SparseColumn, with_headers
-from qmig.wire.passthrough import varint
 
 # `id` of a PointStruct with a number (field 1 of a PointId) and with a UUID (field 2).
 ID, NUMBER, UUID = b"\x0a", b"\x08", b"\x0a\x26\x12\x24"

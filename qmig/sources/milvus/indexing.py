@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from qmig.qdrant import messages as api
 from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Collection, Field, Index
-from qmig.wire import api
 
 # Types of an index on a vector that say nothing which Qdrant has a setting for.
 PLAIN = {"", "AUTOINDEX", "HNSW", "DISKANN", "IVF_RABITQ", "SCANN", "GPU_CAGRA"}

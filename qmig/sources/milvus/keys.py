@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from qmig.errors import TerminalError
+from qmig.qdrant.passthrough import varint
 from qmig.sources.milvus.messages import schema
 from qmig.sources.milvus.schema import TEXTS, TYPES, Field
-from qmig.wire.passthrough import varint
 
 # Namespace of the ids made of keys; changing it would copy every such row once more.
 NAMESPACE = uuid.UUID("3d1c6c1e-5a0e-5d0c-8f0b-2b8a7d1f4e61")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from qmig.sources import Batch, Unfit
+from qmig.sources.base import Batch, Unfit
 from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key

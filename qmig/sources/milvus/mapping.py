@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qmig.errors import TerminalError, UsageError
+from qmig.qdrant import messages as api
 from qmig.sources.milvus.indexing import dense_settings, payload_indexes
 from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Collection, Field
 from qmig.sources.milvus.settings import Settings
-from qmig.wire import api
 
 METRICS = {
     "COSINE": api.Cosine,

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Sequence
 
+from qmig.qdrant import messages as api
+from qmig.qdrant.payload import from_payload
 from qmig.sources.milvus.mapping import Mapping
-from qmig.wire import api
-from qmig.wire.payload import from_payload
 
 SHOWN_NUMBERS = 4
 SHOWN_CHARACTERS = 200

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
-from qmig.connections import Call
 from qmig.errors import QmigError, TerminalError
-from qmig.sources import Batch, Keys, Unfit
+from qmig.rpc.connection import Call
+from qmig.sources.base import Batch, Keys, Unfit
 from qmig.sources.milvus.connection import MAX_ROWS, MilvusConnection, ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key

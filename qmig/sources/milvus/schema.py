@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qmig.errors import NotFoundError, TerminalError
+from qmig.qdrant.collection import close_names
 from qmig.sources.milvus.connection import MilvusConnection
 from qmig.sources.milvus.messages import milvus, schema
-from qmig.target import close_names
 
 TYPES = schema.DataType
 INTEGERS = {TYPES.Int8, TYPES.Int16, TYPES.Int32, TYPES.Int64}

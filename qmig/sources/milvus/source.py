@@ -7,10 +7,13 @@ from typing import Any
 
 from qmig import migration as definition
 from qmig.errors import AccessError, QmigError, TerminalError, TransientError, UsageError
-from qmig.migration import MILVUS_PORT, Migration
-from qmig.reachability import explain
-from qmig.sealing import Credentials
-from qmig.sources import Batch, Boundary, Keys, Recount
+from qmig.migration import MILVUS_PORT, Credentials, Migration
+from qmig.qdrant import messages as api
+from qmig.qdrant.keys import PointKey
+from qmig.qdrant.passthrough import payload_value, raw_id
+from qmig.qdrant.shard_keys import ShardKeyPlacement
+from qmig.rpc.diagnosis import explain
+from qmig.sources.base import Batch, Boundary, Keys, Recount
 from qmig.sources.milvus.connection import MilvusConnection, UnsupportedCallError, server_version
 from qmig.sources.milvus.consistency import choose_moment
 from qmig.sources.milvus.conversion import Converter
@@ -24,10 +27,6 @@ from qmig.sources.milvus.ranges import RangeRead, RangeReader
 from qmig.sources.milvus.requests import Requests, counted
 from qmig.sources.milvus.schema import check_loaded, describe, partition_names
 from qmig.sources.milvus.settings import Settings
-from qmig.target import ShardKeyPlacement
-from qmig.wire import api
-from qmig.wire.keys import PointKey
-from qmig.wire.passthrough import payload_value, raw_id
 
 # Keys from which the extent of all of them is found.
 SAMPLE = 1_000

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
-from qmig.wire import api
-from qmig.wire.passthrough import varint
+from qmig.qdrant import messages as api
+from qmig.qdrant.passthrough import varint
 
 # Tags of Value's fields, and of the containers in it: field number << 3 | wire type.
 NULL = b"\x08\x00"

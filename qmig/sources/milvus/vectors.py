@@ -7,10 +7,10 @@ from struct import unpack
 from typing import Any
 
 from qmig.errors import TerminalError
+from qmig.qdrant.passthrough import varint
 from qmig.sources.milvus.columns import Rows, member_name, spread
 from qmig.sources.milvus.schema import TYPES, Field
 from qmig.sources.milvus.values import FIRST, SECOND, holding
-from qmig.wire.passthrough import varint
 
 # Fields of a `Vector`, length-delimited.
 DENSE, SPARSE, MULTI = (varint(number << 3 | 2) for number in (101, 102, 103))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qmig.connections import Server
+from qmig.qdrant.server import Server
 from tests.contents import delete, new_name
 
 

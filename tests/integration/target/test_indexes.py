@@ -6,8 +6,8 @@ import pytest
 from google.protobuf import text_format
 from qdrant_client import grpc as api
 
-from qmig.connections import Server
-from qmig.target import create_index, index_notices, missing_indexes
+from qmig.qdrant.payload_indexes import create_index, index_notices, missing_indexes
+from qmig.qdrant.server import Server
 from tests.contents import create, delete, dense_params, info, new_name
 
 INDEXES = {

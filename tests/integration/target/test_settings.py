@@ -6,17 +6,11 @@ import pytest
 from google.protobuf import text_format
 from qdrant_client import grpc as api
 
-from qmig.connections import Server
 from qmig.errors import TerminalError
-from qmig.target import (
-    after_creation_request,
-    create_request,
-    differences,
-    exact_count,
-    finish_request,
-    loading_request,
-    notices,
-)
+from qmig.qdrant.collection import exact_count
+from qmig.qdrant.create import after_creation_request, create_request, finish_request, loading_request
+from qmig.qdrant.schema_diff import differences, notices
+from qmig.qdrant.server import Server
 from tests.conftest import TARGET_VARIABLE
 from tests.contents import info
 from tests.migrating import until

@@ -3,15 +3,15 @@
 import pytest
 from qdrant_client import grpc as api
 
-from qmig.connections import Server
 from qmig.errors import NotFoundError, TerminalError
-from qmig.target import (
+from qmig.qdrant.collection import exact_count
+from qmig.qdrant.create import create_request
+from qmig.qdrant.payload_indexes import create_index
+from qmig.qdrant.server import Server
+from qmig.qdrant.shard_keys import (
     ShardKeyPlacement,
     check_shard_keys_possible,
-    create_index,
-    create_request,
     create_shard_key,
-    exact_count,
     placement_notices,
     shard_keys,
 )

@@ -6,9 +6,9 @@ from threading import Event
 
 import pytest
 
+from qmig.jobs.sampling import in_share
 from qmig.migration import Migration
-from qmig.sampling import in_share
-from qmig.wire import api
+from qmig.qdrant import messages as api
 from tests.conftest import Ends, Run
 from tests.contents import (
     contents,

@@ -4,10 +4,10 @@ import sys
 from collections.abc import Callable
 
 from qmig.embedded.processes import ChildProcess
-from qmig.ledger import Ledger
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import ChunkRecord
 from qmig.migration import Migration
-from qmig.progress import Progress
-from qmig.records import ChunkRecord
+from qmig.monitor.progress import Progress
 from tests.conftest import Ends, Run
 from tests.contents import delete_points, simple_points
 from tests.integration.verify.verifying import found, overwrite, with_payload

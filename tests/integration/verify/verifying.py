@@ -4,8 +4,8 @@ import json
 import subprocess
 from typing import Any
 
-from qmig.wire import api
-from qmig.wire.payload import to_payload
+from qmig.qdrant import messages as api
+from qmig.qdrant.payload import to_payload
 from tests.conftest import Ends
 from tests.contents import fill, simple_points
 

@@ -1,0 +1,78 @@
+"""What `--dry-run` prints: both ends, the differences, the indexes and the chunks."""
+
+from collections.abc import Iterable
+
+from qmig.coordinator.plan import cut, make_outline
+from qmig.coordinator.preflight import Survey, Wishes
+from qmig.ledger.records import ChunkRecord, MigrationRecord, State
+from qmig.migration import Migration
+from qmig.qdrant import messages as api
+from qmig.qdrant.schema_diff import Vectors
+from qmig.sources.registry import part_title
+
+SHOWN_CHUNKS = 10
+
+
+def describe_survey(migration: Migration, survey: Survey, wishes: Wishes) -> str:
+    """What would be done; nothing has been written."""
+    source, target = migration.source, migration.target
+    if survey.target_info is None:
+        fate = "would be created"
+    else:
+        fate = f"exists with {survey.target_info.points_count:,} points"
+    lines = [
+        f"source  {source.endpoint.url}  {source.collection!r}  {survey.versions[0]}",
+        f"        {survey.source_info.points_count:,} points; {_vectors(survey.source_info)}",
+        f"target  {target.endpoint.url}  {target.collection!r}  {survey.versions[1]}; {fate}",
+    ]
+    lines += survey.source.outline()
+    if survey.shard_keys:
+        lines.append(f"shard keys  {', '.join(repr(placement.key) for placement in survey.shard_keys)}")
+    indexes = ", ".join(
+        f"{name} ({api.PayloadSchemaType.Name(info.data_type).lower()})"
+        for name, info in survey.missing_indexes.items()
+    )
+    lines.append(f"payload indexes to create  {indexes or 'none'}")
+    record = survey.record
+    if record is not None:
+        lines.append(f"ledger  {target.ledger!r} has this migration, {record.state}; {_fate(record, wishes)}")
+    chunks: Iterable[ChunkRecord]
+    if record is not None and record.planned and not wishes.restart:
+        lines.append(f"chunks  {record.chunks:,} of about {record.chunk_size:,} points, planned already")
+        chunks = survey.ledger.chunks(record.migration, range(min(record.chunks, SHOWN_CHUNKS + 1)))
+    else:
+        plan = make_outline(survey.source, wishes.chunk_size)
+        lines.append(f"chunks  about {sum(map(plan.pieces, plan.counts)):,} of about {plan.chunk_size:,} points")
+        chunks = cut(survey.source, plan, migration.id)
+    # No more is cut than is shown: of string keys all would have to be read.
+    for number, chunk in enumerate(chunks):
+        if number == SHOWN_CHUNKS:
+            lines.append("  …")
+            break
+        part = f"{part_title(migration, chunk.part)}  " if chunk.part is not None else ""
+        state = f"  {chunk.state}" if chunk.state != State.PENDING else ""
+        lines.append(
+            f"  {chunk.index + 1:>5}  {part}[{chunk.start or '…'}, {chunk.end or '…'})  ~{chunk.aim:,} points{state}"
+        )
+    lines.append("nothing was written")
+    return "\n".join(lines)
+
+
+def _fate(record: MigrationRecord, wishes: Wishes) -> str:
+    """What the command would do with a migration that the ledger has."""
+    if wishes.restart:
+        return "it would be forgotten, and begin again"
+    if record.state == State.DONE:
+        return "its books would be checked once more, and nothing copied"
+    return "it would go on from there"
+
+
+def _vectors(info: api.CollectionInfo) -> str:
+    vectors = Vectors.of(info)
+    described = [
+        f"{name or 'unnamed'} {params.size}-d {api.Distance.Name(params.distance)}"
+        f"{' multi' if params.HasField('multivector_config') else ''}"
+        for name, params in sorted(vectors.dense.items())
+    ]
+    described += [f"{name} sparse" for name in sorted(vectors.sparse)]
+    return ", ".join(described) or "no vectors"

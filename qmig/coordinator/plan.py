@@ -1,0 +1,67 @@
+"""The plan: chunks that together cover the source's whole key space, so that nothing can fall between two."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+
+from qmig.errors import TerminalError
+from qmig.ledger.records import ChunkRecord
+from qmig.sources.base import Source
+
+# A chunk costs some 15 ms of its own; below this size that would show.
+SMALLEST_CHUNK = 5_000
+# Enough chunks to spread over a fleet and to even out its end …
+CHUNKS_OF_A_SMALL_PLAN = 20
+LARGEST_OF_A_SMALL_PLAN = 50_000
+# … and few enough that queueing and watching them costs nothing.
+CHUNKS_OF_A_LARGE_PLAN = 1_000
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a plan aims at: points in each part of the source, and points in a chunk."""
+
+    counts: dict[str | None, int]
+    chunk_size: int
+
+    @property
+    def points(self) -> int:
+        return sum(self.counts.values())
+
+    def pieces(self, part: str | None) -> int:
+        return max(1, ceil(self.counts[part] / self.chunk_size))
+
+
+def default_chunk_size(points: int) -> int:
+    """Points a chunk aims at, from the size of the collection."""
+    small = min(LARGEST_OF_A_SMALL_PLAN, ceil(points / CHUNKS_OF_A_SMALL_PLAN))
+    return max(SMALLEST_CHUNK, small, ceil(points / CHUNKS_OF_A_LARGE_PLAN))
+
+
+def make_outline(source: Source, chunk_size: int | None) -> Outline:
+    """Count the source's parts and choose the size of a chunk where none is given."""
+    counts = {part: source.count(part, exact=False) for part in source.parts()}
+    return Outline(counts, chunk_size or default_chunk_size(sum(counts.values())))
+
+
+def cut(source: Source, outline: Outline, migration: str, last: ChunkRecord | None = None) -> Iterator[ChunkRecord]:
+    """The chunks in the order of their keys, each as soon as its end is found.
+
+    `last` is the last chunk of a plan that was begun: it goes on behind that one. In every part the first chunk
+    begins and the last one ends open.
+    """
+    index = 0 if last is None else last.index + 1
+    parts = list(outline.counts)
+    begun = None if last is None else last.part
+    if last is not None:
+        if begun not in outline.counts:
+            raise TerminalError(f"the plan was begun with {begun}, which the source has no more; --restart-migration")
+        parts = parts[parts.index(begun) + (last.end is None) :]
+    for part in parts:
+        start = last.end if last is not None and part == begun else None
+        left = outline.counts[part]
+        for boundary in source.boundaries(part, outline.pieces(part), start):
+            yield ChunkRecord(migration, index, part, start, boundary.key, aim=boundary.points)
+            index, start, left = index + 1, boundary.key, left - boundary.points
+        yield ChunkRecord(migration, index, part, start, None, aim=max(0, left))
+        index += 1

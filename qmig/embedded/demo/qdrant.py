@@ -1,0 +1,71 @@
+"""The demo's Qdrant half: the texts as points, and both ends compared."""
+
+import uuid
+from collections.abc import Callable, Sequence
+
+from qmig.embedded.demo.texts import DIMENSIONS, embed, standard_library
+from qmig.errors import Interrupted
+from qmig.qdrant import messages as api
+from qmig.qdrant.payload import to_payload
+from qmig.qdrant.server import Server
+from qmig.sources.qdrant import QdrantSource
+
+BATCH = 500
+PAGE = 2000
+
+
+def fill(server: Server, collection: str, interrupted: Callable[[], bool]) -> int:
+    """Create the collection with two payload indexes and put the texts into it; their number."""
+    params = api.VectorParams(size=DIMENSIONS, distance=api.Cosine)
+    request = api.CreateCollection(collection_name=collection, vectors_config=api.VectorsConfig(params=params))
+    server.call(server.collections.Create, request)
+    for field, kind in (("module", api.FieldTypeKeyword), ("line", api.FieldTypeInteger)):
+        index = api.CreateFieldIndexCollection(
+            collection_name=collection, wait=True, field_name=field, field_type=kind
+        )
+        server.call(server.points.CreateFieldIndex, index)
+    points: list[api.PointStruct] = []
+    total = 0
+    for number, (text, payload) in enumerate(standard_library()):
+        # Numbers and UUIDs, because both occur.
+        point_id = (
+            api.PointId(num=number)
+            if number % 3
+            else api.PointId(uuid=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{number} {text}")))
+        )
+        vectors = api.Vectors(vector=api.Vector(dense=api.DenseVector(data=embed(text).tolist())))
+        points.append(api.PointStruct(id=point_id, vectors=vectors, payload=to_payload(payload)))
+        total += 1
+        if len(points) == BATCH:
+            if interrupted():
+                raise Interrupted("interrupted; nothing is left of the demo")
+            _upsert(server, collection, points)
+            points = []
+    if points:
+        _upsert(server, collection, points)
+    return total
+
+
+def _upsert(server: Server, collection: str, points: Sequence[api.PointStruct]) -> None:
+    request = api.UpsertPoints(collection_name=collection, wait=True, points=points)
+    server.call(server.points.Upsert, request)
+
+
+def differing_points(source: Server, target: Server, collection: str) -> tuple[int, int]:
+    """How many points were compared, payload and vectors, and how many of them differ or are missing."""
+    ours, theirs = _contents(source, collection), _contents(target, collection)
+    differing = sum(ours.get(key) != theirs.get(key) for key in ours.keys() | theirs.keys())
+    return len(ours), differing
+
+
+def _contents(server: Server, collection: str) -> dict[str, bytes]:
+    source = QdrantSource(server, collection)
+    found: dict[str, bytes] = {}
+    batch = source.start_read(None, None, None, PAGE).result()
+    while True:
+        for raw in batch.points:
+            canonical = api.PointStruct.FromString(raw).SerializeToString(deterministic=True)
+            found[source.key_of(raw)] = canonical
+        if batch.next_key is None:
+            return found
+        batch = source.start_read(None, batch.next_key, None, PAGE).result()

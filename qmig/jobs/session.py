@@ -1,0 +1,29 @@
+"""Both ends of a migration, open in a worker."""
+
+from dataclasses import dataclass
+
+from qmig.jobs.batch_size import BatchSize
+from qmig.ledger.ledger import Ledger
+from qmig.migration import Options
+from qmig.qdrant.point_diff import PointComparison
+from qmig.qdrant.routing import Router
+from qmig.qdrant.writer import Writer
+from qmig.sources.base import Source
+from qmig.sources.qdrant import QdrantSource
+
+
+@dataclass
+class Ends:
+    """Source, target and ledger of one migration, and what is known of its points from chunks before.
+
+    `target` reads the target collection the way a source is read.
+    """
+
+    source: Source
+    target: QdrantSource
+    ledger: Ledger
+    router: Router
+    writer: Writer
+    comparison: PointComparison
+    size: BatchSize
+    options: Options

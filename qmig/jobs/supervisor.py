@@ -1,0 +1,244 @@
+"""Seeing to a migration until it ends: queue its chunks, take up those of dead workers, and close its books.
+
+Any worker does this, one at a time for a migration, every few seconds and after each chunk that leaves the queue
+empty. So a migration needs no coordinator once it is planned. All that counts is in the ledger; what is on the
+noticeboard may be lost.
+"""
+
+import base64
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+from qmig.broker.access import Access
+from qmig.broker.fleet import Fleet
+from qmig.broker.registry import Sighting
+from qmig.broker.task import ChunkTask, MigrationTask
+from qmig.errors import TerminalError, TransientError
+from qmig.formatting import counted
+from qmig.jobs.reconciliation import balance
+from qmig.ledger.collection import PAGE
+from qmig.ledger.findings import Findings
+from qmig.ledger.lease import LEASE_SECONDS, has_lapsed
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import ChunkRecord, MigrationRecord, Side, State, Work
+from qmig.ledger.rejects import rejects_of
+from qmig.migration import Migration
+from qmig.qdrant import messages as api
+from qmig.rpc.connection import RETRY_FOR
+from qmig.sources.qdrant import QdrantSource
+from qmig.sources.registry import open_source
+
+SHOWN_FAILURES = 5
+# Said where a migration went another way while it was seen to.
+STEERED = "nothing to do: the migration was paused, stopped, cancelled or begun again meanwhile"
+
+log = logging.getLogger(__name__)
+
+
+class Tender:
+    """Sees to the migration of `task`, whose access is `access`."""
+
+    def __init__(self, ledger: Ledger, fleet: Fleet, task: MigrationTask, access: Access) -> None:
+        self._ledger = ledger
+        self._fleet = fleet
+        self._task = task
+        self._access = access
+
+    def tend(self) -> str:
+        """Do what there is to do now and say so; nothing while another worker is at it."""
+        with self._fleet.board.lock(self._task.migration) as alone:
+            if not alone:
+                return "another worker sees to it"
+            # Somebody asks again soon: no worker is held up by a target that is away.
+            record = self._ledger.migration(self._task.migration, RETRY_FOR)
+            if record is None or record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
+                self._fleet.board.forget(self._task.migration)
+                return f"nothing to do: the migration is {'gone' if record is None else record.state}"
+            self._access.check(record)
+            if record.state == State.CANCELLED:
+                return self._cancel(record)
+            if record.state == State.PAUSED:
+                return "paused"
+            return self._go_on(record)
+
+    def _go_on(self, record: MigrationRecord) -> str:
+        if queued := self._queue_new(record):
+            return f"queued {counted(queued, 'chunk')}"
+        if requeued := self._requeue(record):
+            return f"queued {counted(requeued, 'chunk')} again"
+        left = self._ledger.unfinished(record.migration)
+        if left or not record.planned:
+            return f"{counted(left, 'chunk')} left"
+        try:
+            return self._end(record)
+        except TransientError as error:
+            self._ledger.update_migration(record.migration, waiting=str(error))
+            raise
+        except TerminalError as error:
+            return self._fail(record, str(error))
+        except Exception as error:
+            # A defect ends the migration and is named there, rather than being met for ever.
+            self._fail(record, f"unexpected {type(error).__name__}: {error}")
+            raise
+
+    def _queue_new(self, record: MigrationRecord) -> int:
+        """Queue what the plan has more than was queued: all of it in a new run, or where the broker lost it."""
+        board = self._fleet.board
+        first = board.queued_chunks(record.run)
+        if first >= record.chunks:
+            return 0
+        chunks = self._ledger.chunks(record.migration, range(first, record.chunks))
+        waiting = [chunk for chunk in chunks if not chunk.finished]
+        self._queue(record, waiting)
+        board.note_queued(record.run, record.chunks)
+        return len(waiting)
+
+    def _requeue(self, record: MigrationRecord) -> int:
+        """Queue again what nobody is at: chunks whose owner is gone, and those that wait while no task does."""
+        board = self._fleet.board
+        try:
+            drained = self._fleet.queued() == 0
+            chunks = self._ledger.chunks_in(record.migration, State.RUNNING)
+            if drained:
+                chunks += self._ledger.chunks_in(record.migration, State.PENDING, PAGE)
+            sightings, now = self._sightings(record, chunks)
+        except TransientError:
+            # While the ledger could not be read nobody could be seen alive: every lease begins anew.
+            board.note_sightings(record.run, {})
+            raise
+        lapsed = [chunk for chunk in chunks if _has_lapsed(chunk, sightings[chunk.index], now)]
+        # A task that is queued is waited for, whoever's turn it is; with nothing queued it was lost.
+        abandoned = [chunk for chunk in lapsed if drained or not sightings[chunk.index].queued]
+        self._queue(record, abandoned, urgent=True)
+        for chunk in abandoned:
+            log.info("chunk %d is queued again: %s", chunk.index + 1, _why(chunk))
+            sightings[chunk.index] = Sighting(chunk.state, chunk.owner, chunk.beat, now, queued=True)
+        board.note_sightings(record.run, sightings)
+        return len(abandoned)
+
+    def _sightings(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> tuple[dict[int, Sighting], float]:
+        """Since when each chunk has stood as it does, and the time by the same clock."""
+        before, now = self._fleet.board.sightings(record.run), self._fleet.board.now()
+        return {chunk.index: _sighting(chunk, before.get(chunk.index), now) for chunk in chunks}, now
+
+    def _queue(self, record: MigrationRecord, chunks: Sequence[ChunkRecord], urgent: bool = False) -> None:
+        tasks = [
+            (
+                ChunkTask.of(self._task, chunk.index, (chunk.owner, chunk.beat) if urgent and chunk.owner else None),
+                chunk,
+            )
+            for chunk in chunks
+        ]
+        if tasks:
+            self._fleet.queue(record, tasks, urgent)
+
+    # The end
+
+    def _end(self, record: MigrationRecord) -> str:
+        """Check the books and put the target into its final state, or say what failed."""
+        chunks = self._ledger.chunks(record.migration, range(record.chunks))
+        if failed := [chunk for chunk in chunks if chunk.state == State.FAILED]:
+            return self._fail(record, _failures(failed))
+        if record.work == Work.VERIFY:
+            return self._conclude(record, chunks)
+        migration = Migration.from_json(record.definition)
+        target = QdrantSource(self._ledger.server, migration.target.collection)
+        with closing(open_source(migration, self._access.credentials)) as source:
+            books = balance(
+                record,
+                chunks,
+                source,
+                target,
+                migration.routing,
+                lambda chunk: {one.point for one in rejects_of(self._ledger, chunk.migration, chunk.index)},
+            )
+        if books.errors:
+            return self._fail(
+                record,
+                f"{'; '.join(books.errors)}. `qmig verify --repair` brings over what is missing, --restart-migration "
+                "copies all of it again; the target keeps what it has",
+                books=asdict(books),
+            )
+        if not self._is_current(record):
+            return STEERED
+        self._put_back(record)
+        done = f"done: {books.read - books.rejected:,} points are in the target"
+        return self._close(record, State.DONE, done, finish=None, points=books.read, books=asdict(books))
+
+    def _conclude(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> str:
+        """Add up what a verification found."""
+        findings = Findings()
+        for chunk in chunks:
+            findings.add(Findings.from_dict(chunk.findings))
+        compared = sum(chunk.read for chunk in chunks if chunk.side == Side.SOURCE)
+        done = f"done: {compared:,} points compared, {findings.text or 'all of them equal'}"
+        return self._close(record, State.DONE, done, points=compared, findings=findings.to_dict())
+
+    def _fail(self, record: MigrationRecord, error: str, **found: Any) -> str:
+        try:
+            return self._close(record, State.FAILED, f"failed: {error}", error=error, **found)
+        except TerminalError:
+            self._fleet.board.note_trouble(record.run, error)
+            raise
+
+    def _close(self, record: MigrationRecord, state: str, said: str, **changes: Any) -> str:
+        """The migration's last word, unless it was paused, cancelled or begun again while its books were checked."""
+        finished = None if state == State.FAILED else time.time()
+        ending = {"finished": finished, "waiting": None, "error": None, **changes}
+        if not self._ledger.change_migration(record, state=state, **ending):
+            return STEERED
+        self._fleet.board.forget(record.migration)
+        return said
+
+    def _is_current(self, record: MigrationRecord) -> bool:
+        """Whether nobody has steered the migration since."""
+        now = self._ledger.migration(record.migration)
+        return now is not None and (now.state, now.run) == (record.state, record.run)
+
+    def _cancel(self, record: MigrationRecord) -> str:
+        """Once nobody is at a chunk any more the target is left as a finished migration leaves it."""
+        running = self._ledger.chunks_in(record.migration, State.RUNNING)
+        sightings, now = self._sightings(record, running)
+        self._fleet.board.note_sightings(record.run, sightings)
+        if any(not _has_lapsed(chunk, sightings[chunk.index], now) for chunk in running):
+            return "cancelled: the batches in flight may end"
+        if not self._is_current(record):
+            return STEERED
+        self._put_back(record)
+        return self._close(record, State.CANCELLED, "cancelled", finish=None)
+
+    def _put_back(self, record: MigrationRecord) -> None:
+        """Put a created target into its final state: vector index on, strict mode as the source's."""
+        if record.finish is not None:
+            request = api.UpdateCollection.FromString(base64.b64decode(record.finish))
+            self._ledger.server.call(self._ledger.server.collections.Update, request)
+
+
+def _sighting(chunk: ChunkRecord, before: Sighting | None, now: float) -> Sighting:
+    seen = (chunk.state, chunk.owner, chunk.beat)
+    # A sighting out of the future was made before Redis' clock was set back.
+    if before is not None and (before.state, before.owner, before.beat) == seen and before.since <= now:
+        return before
+    return Sighting(*seen, now)
+
+
+def _has_lapsed(chunk: ChunkRecord, sighting: Sighting, now: float) -> bool:
+    return has_lapsed(chunk.owner, now - sighting.since)
+
+
+def _why(chunk: ChunkRecord) -> str:
+    if not chunk.owner:
+        return "nobody has begun it, and nothing is queued"
+    host, process, *_ = chunk.owner.split("/")
+    return f"worker {process} on {host} is gone or gave no sign of life for {LEASE_SECONDS:g} s"
+
+
+def _failures(failed: list[ChunkRecord]) -> str:
+    shown = "; ".join(f"chunk {chunk.index + 1}: {chunk.error}" for chunk in failed[:SHOWN_FAILURES])
+    more = f"; and {len(failed) - SHOWN_FAILURES} more" if len(failed) > SHOWN_FAILURES else ""
+    chunks = counted(len(failed), "chunk")
+    return f"{chunks} failed, the others are done: {shown}{more}. The same command tries them again"

@@ -1,0 +1,152 @@
+"""The ledger as a collection of the target's: made, read and written, a record a point without vectors.
+
+Every write is in the target when it returns. `qmig.ledger.ledger` knows what the records mean.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from qmig.errors import TerminalError, TransientError
+from qmig.qdrant import messages as api
+from qmig.qdrant.payload import to_payload
+from qmig.qdrant.server import Server, completed
+
+PAGE = 1000
+# The fields that filters name.
+INDEXES = {
+    "record": api.FieldTypeKeyword,
+    "migration": api.FieldTypeKeyword,
+    "owner": api.FieldTypeKeyword,
+    "state": api.FieldTypeKeyword,
+    "run": api.FieldTypeKeyword,
+    "chunk": api.FieldTypeInteger,
+    "claims": api.FieldTypeInteger,
+}
+# On a cluster every change of a record goes through its shard's leader, so that two claims have an order.
+STRONG = api.WriteOrdering(type=api.Strong)
+# A point of a collection without vectors must say that it has none.
+NO_VECTORS = api.Vectors(vectors=api.NamedVectors())
+
+
+class LedgerCollection:
+    """The collection `name` on the target server."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.server = server
+        self.name = name
+
+    def exists(self) -> bool:
+        request = api.CollectionExistsRequest(collection_name=self.name)
+        return self.server.call(self.server.collections.CollectionExists, request).result.exists
+
+    def check(self) -> bool:
+        """Whether the ledger is there; TerminalError where the name belongs to a collection of vectors."""
+        if not self.exists():
+            return False
+        request = api.GetCollectionInfoRequest(collection_name=self.name)
+        params = self.server.call(self.server.collections.Get, request).result.config.params
+        vectors = params.vectors_config
+        if vectors.HasField("params") or vectors.params_map.map or params.sparse_vectors_config.map:
+            raise TerminalError(
+                f"{self.name!r} at {self.server.endpoint.url} is a collection of vectors, not a ledger; "
+                "give another --migration-offsets-collection-name"
+            )
+        return True
+
+    def create(self) -> None:
+        """Make the ledger where it is missing, and the indexes that its filters use."""
+        if not self.check():
+            request = api.CreateCollection(
+                collection_name=self.name, vectors_config=api.VectorsConfig(params_map=api.VectorParamsMap())
+            )
+            try:
+                self.server.call(self.server.collections.Create, request)
+            except TerminalError:
+                # Two migrations may begin at once, and one of them is first.
+                if not self.check():
+                    raise
+        for key, kind in INDEXES.items():
+            index = api.CreateFieldIndexCollection(
+                collection_name=self.name, wait=True, field_name=key, field_type=kind
+            )
+            self.server.call(self.server.points.CreateFieldIndex, index)
+
+    # Reading
+
+    def scroll(self, wanted: api.Filter, limit: int | None = None) -> list[api.RetrievedPoint]:
+        """All points that the filter lets through, or so many of them."""
+        found: list[api.RetrievedPoint] = []
+        offset: api.PointId | None = None
+        while limit is None or len(found) < limit:
+            page = self.server.call(
+                self.server.points.Scroll,
+                api.ScrollPoints(
+                    collection_name=self.name,
+                    filter=wanted,
+                    offset=offset,
+                    limit=PAGE if limit is None else min(PAGE, limit - len(found)),
+                    with_payload=api.WithPayloadSelector(enable=True),
+                ),
+            )
+            found += page.result
+            if not page.HasField("next_page_offset"):
+                break
+            offset = page.next_page_offset
+        return found
+
+    def _get(self, ids: Sequence[str], retry_for: float | None = None) -> Sequence[api.RetrievedPoint]:
+        """The points with these ids that are there."""
+        return self.server.call(self.server.points.Get, self._get_request(ids), retry_for=retry_for).result
+
+    def _get_request(self, ids: Sequence[str]) -> api.GetPoints:
+        return api.GetPoints(
+            collection_name=self.name,
+            ids=[api.PointId(uuid=point) for point in ids],
+            with_payload=api.WithPayloadSelector(enable=True),
+        )
+
+    # Writing
+
+    def save(self, records: list[tuple[str, dict[str, Any]]]) -> None:
+        """Write records by their ids, over those that are there."""
+        points = [
+            api.PointStruct(id=api.PointId(uuid=point), payload=to_payload(payload), vectors=NO_VECTORS)
+            for point, payload in records
+        ]
+        request = api.UpsertPoints(collection_name=self.name, wait=True, points=points, ordering=STRONG)
+        self._update(self.server.points.Upsert, request)
+
+    def delete(self, records: api.PointsSelector) -> None:
+        """Delete records for good."""
+        request = api.DeletePoints(collection_name=self.name, wait=True, points=records, ordering=STRONG)
+        self._update(self.server.points.Delete, request)
+
+    def _set(self, selector: api.PointsSelector, changes: dict[str, Any], retry_for: float | None = None) -> None:
+        """Change some fields of the records that are selected."""
+        self._update(self.server.points.SetPayload, self._set_request(selector, changes), retry_for)
+
+    def _set_request(self, selector: api.PointsSelector, changes: dict[str, Any]) -> api.SetPayloadPoints:
+        return api.SetPayloadPoints(
+            collection_name=self.name,
+            wait=True,
+            payload=to_payload(changes),
+            points_selector=selector,
+            ordering=STRONG,
+        )
+
+    def _update(self, method: Callable[..., Any], request: Any, retry_for: float | None = None) -> None:
+        """An update that is merely accepted is sent again as one that failed is: nothing else is a record."""
+
+        def attempt(request: Any, **settings: Any) -> None:
+            answer = method(request, **settings)
+            if not completed(answer):
+                status = api.UpdateStatus.Name(answer.result.status)
+                raise TransientError(f"target {self.server.endpoint.url}: the ledger's update ended as {status}")
+
+        self.server.call(attempt, request, retry_for=retry_for)
+
+
+def is_value(key: str, value: str | int) -> api.Condition:
+    """The condition that a record has this value under the key."""
+    match = api.Match(integer=value) if isinstance(value, int) else api.Match(keyword=value)
+    return api.Condition(field=api.FieldCondition(key=key, match=match))

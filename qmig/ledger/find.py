@@ -1,0 +1,71 @@
+"""Which migration of a ledger a command means."""
+
+from dataclasses import dataclass
+
+from qmig.errors import TerminalError, UsageError
+from qmig.formatting import SHOWN_ID
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import MigrationRecord, Work
+from qmig.migration import DEFAULT_PORTS, Endpoint, Migration
+
+# The newest migrations that an error names.
+SHOWN_MIGRATIONS = 8
+
+
+def migrations(ledger: Ledger) -> list[MigrationRecord]:
+    """Every migration in the ledger, the oldest first; TerminalError where there is no ledger."""
+    if not ledger.check():
+        raise TerminalError(
+            f"there is no ledger {ledger.name!r} at {ledger.server.endpoint.url}: no migration into this server has "
+            "begun, or it was given another --target-url or --migration-offsets-collection-name"
+        )
+    return ledger.migrations()
+
+
+@dataclass(frozen=True)
+class Between:
+    """The ends that a migration was given, as far as they are named; None is any."""
+
+    source_url: str | None = None
+    source_collection: str | None = None
+    target_collection: str | None = None
+
+    def fits(self, record: MigrationRecord) -> bool:
+        """Whether the record is of a copy between these ends."""
+        migration = Migration.from_json(record.definition)
+        source = migration.source
+        if self.source_url is not None:
+            endpoint = Endpoint.parse(self.source_url, "--source-url", DEFAULT_PORTS[source.kind])
+            if (endpoint.host, endpoint.port) != (source.endpoint.host, source.endpoint.port):
+                return False
+        return self.source_collection in (None, source.collection) and self.target_collection in (
+            None,
+            migration.target.collection,
+        )
+
+
+def find_migration(ledger: Ledger, wanted: str | None, between: Between | None = None) -> MigrationRecord:
+    """The migration with this id or unique beginning of one; None means the only one that there is `between` ends.
+
+    A verification is found by its id alone. UsageError with those to choose from where there is none or several.
+    """
+    everything = records = migrations(ledger)
+    if wanted is None:
+        records = [record for record in records if record.work == Work.COPY and (between or Between()).fits(record)]
+    found = [record for record in records if record.migration.startswith(wanted or "")]
+    if len(found) == 1:
+        return found[0]
+    where = f"the ledger {ledger.name!r} at {ledger.server.endpoint.url}"
+    shown = max(SHOWN_ID, len(wanted or "") + 1)
+    choice = found or records or everything
+    named = [f"{one.migration[:shown]} ({one.title}, {one.state})" for one in choice[-SHOWN_MIGRATIONS:]]
+    more = [f"and {len(choice) - len(named):,} older ones, see `qmig list`"] if len(choice) > len(named) else []
+    known = ", ".join(named + more) or "none"
+    if wanted is None:
+        there = (
+            "there are no migrations" if between in (None, Between()) else "there is no migration between these ends"
+        )
+        what = "name one of the migrations" if found else there
+        raise UsageError(f"{what} in {where}; it has: {known}")
+    what = "is not unique" if found else "is unknown"
+    raise UsageError(f"migration {wanted!r} {what} in {where}; it has: {known}")

@@ -1,0 +1,68 @@
+"""Point ids and shard keys: as bytes on the wire, as text in the ledger, and in the servers' order."""
+
+import json
+import uuid
+from functools import total_ordering
+from typing import Any
+
+from qmig.qdrant import messages as api
+
+MAX_NUMBER = 2**64 - 1
+
+
+@total_ordering
+class PointKey:
+    """A point id in scroll order: unsigned integers first, then UUIDs by their bytes (measured on 1.18)."""
+
+    __slots__ = ("_order", "text")
+
+    def __init__(self, text: str) -> None:
+        """`text` is decimal digits or a UUID; anything else raises ValueError."""
+        self.text = text
+        if text.isascii() and text.isdigit():
+            if int(text) > MAX_NUMBER:
+                raise ValueError(f"point id {text} is larger than 2^64-1")
+            self._order = (0, int(text))
+        else:
+            self._order = (1, uuid.UUID(text).int)
+
+    @classmethod
+    def of(cls, point_id: api.PointId) -> "PointKey":
+        return cls(point_id.uuid if point_id.HasField("uuid") else str(point_id.num))
+
+    def to_message(self) -> api.PointId:
+        return api.PointId(num=self._order[1]) if self._order[0] == 0 else api.PointId(uuid=self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PointKey) and self._order == other._order
+
+    def __lt__(self, other: "PointKey") -> bool:
+        return self._order < other._order
+
+    def __hash__(self) -> int:
+        return hash(self._order)
+
+    def __repr__(self) -> str:
+        return f"PointKey({self.text})"
+
+
+def shard_key_text(key: api.ShardKey | None) -> str | None:
+    """A shard key as JSON: `"eu"` for a string, `7` for a number; None is no shard key."""
+    if key is None:
+        return None
+    value: Any = key.keyword if key.HasField("keyword") else key.number
+    return json.dumps(value, ensure_ascii=False)
+
+
+def shard_key_of(text: str | None) -> api.ShardKey | None:
+    """The reverse of `shard_key_text`."""
+    if text is None:
+        return None
+    value = json.loads(text)
+    return api.ShardKey(keyword=value) if isinstance(value, str) else api.ShardKey(number=value)
+
+
+def shard_key_selector(text: str | None) -> api.ShardKeySelector | None:
+    """The selector that reads or writes one shard key only."""
+    key = shard_key_of(text)
+    return None if key is None else api.ShardKeySelector(shard_keys=[key])

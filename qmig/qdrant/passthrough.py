@@ -1,0 +1,214 @@
+"""From the bytes of a scroll response to the bytes of an upsert, without decoding a vector or a payload.
+
+A `RetrievedPoint` and a `PointStruct` hold the same submessages (Qdrant's `points.proto`): `id` is field 1 of
+both, `vectors` field 4 of both, `payload` field 2 of the one and 3 of the other. So a point becomes the other
+message by renumbering its payload entries, one byte each, and by leaving out what only the response has
+(`shard_key` 5, `order_value` 6). Everything else stays as the server wrote it, fields unknown to qmig included.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from qmig.errors import TerminalError
+from qmig.qdrant import messages as api
+
+# Tags on the wire: field number << 3 | wire type 2 (length-delimited).
+_ID = 1 << 3 | 2
+_READ_PAYLOAD = 2 << 3 | 2
+_WRITE_PAYLOAD = 3 << 3 | 2
+_SHARD_KEY = 5 << 3 | 2
+_ORDER_VALUE = 6 << 3 | 2
+_NEXT_PAGE_OFFSET = 1 << 3 | 2
+_RESULT = 2 << 3 | 2
+_GET_RESULT = 1 << 3 | 2
+_POINTS = bytes([3 << 3 | 2])
+_GET_IDS = bytes([2 << 3 | 2])
+_FIXED_SIZES = {1: 8, 5: 4}
+
+
+def read_scroll(response: bytes) -> tuple[list[bytes], api.PointId | None]:
+    """Points of a serialized `ScrollResponse` as serialized `PointStruct`s, and the id of the next page."""
+    points: list[bytes] = []
+    next_page: api.PointId | None = None
+    try:
+        for tag, start, end in _fields(response, 0, len(response)):
+            if tag == _RESULT:
+                points.append(_to_point_struct(response[start:end]))
+            elif tag == _NEXT_PAGE_OFFSET:
+                next_page = api.PointId.FromString(response[start:end])
+    except IndexError:
+        raise TerminalError("a message arrived that is cut off; the source's answer cannot be read") from None
+    return points, next_page
+
+
+def read_get(response: bytes) -> list[bytes]:
+    """Points of a serialized `GetResponse` as serialized `PointStruct`s."""
+    try:
+        return [
+            _to_point_struct(response[start:end])
+            for tag, start, end in _fields(response, 0, len(response))
+            if tag == _GET_RESULT
+        ]
+    except IndexError:
+        raise TerminalError("a message arrived that is cut off; the answer cannot be read") from None
+
+
+def upsert_request(header: bytes, points: Sequence[bytes]) -> bytes:
+    """A serialized `UpsertPoints`: `header` holds all its fields but the points, which are appended as they are."""
+    return _with_each(header, _POINTS, points)
+
+
+def get_request(header: bytes, ids: Sequence[bytes]) -> bytes:
+    """A serialized `GetPoints`: `header` holds all its fields but the ids, serialized `PointId`s."""
+    return _with_each(header, _GET_IDS, ids)
+
+
+def read_upsert(request: bytes) -> tuple[bytes, list[bytes]]:
+    """The reverse of `upsert_request`: header and points."""
+    points: list[bytes] = []
+    header_end = 0
+    for tag, start, end in _fields(request, 0, len(request)):
+        if tag == _POINTS[0]:
+            points.append(request[start:end])
+        else:
+            header_end = end
+    return request[:header_end], points
+
+
+def point_id(point: bytes) -> api.PointId:
+    """The id of a serialized `PointStruct`."""
+    return api.PointId.FromString(raw_id(point))
+
+
+def raw_id(point: bytes) -> bytes:
+    """The id of a serialized `PointStruct` as a serialized `PointId`: equal for equal ids, so it serves as a key."""
+    # It comes first, and is short, in whatever a server sends.
+    if len(point) > 2 and point[0] == _ID and point[1] < 128:
+        return point[2 : 2 + point[1]]
+    for tag, start, end in _fields(point, 0, len(point)):
+        if tag == _ID:
+            return point[start:end]
+    raise TerminalError("a point without an id arrived")
+
+
+def split(message: bytes) -> list[bytes]:
+    """The fields of a message, each with its tag, in the order in which they stand there."""
+    found: list[bytes] = []
+    position, end = 0, len(message)
+    try:
+        while position < end:
+            start = position
+            tag = message[position]
+            if tag & 7 == 2 and tag < 128:
+                length = message[position + 1]
+                position += 2
+                if length > 127:
+                    length, position = _read_varint(message, position - 1)
+                position += length
+            else:
+                _, position = _skip(message, position)
+            found.append(message[start:position])
+    except IndexError:
+        position = -1
+    if position != end:
+        raise TerminalError("a message arrived that is cut off; it cannot be read")
+    return found
+
+
+def field_number(field: bytes) -> int:
+    """The number of a field that `split` gave."""
+    return _read_varint(field, 0)[0] >> 3
+
+
+def payload_value(point: bytes, key: str) -> api.Value | None:
+    """The payload's value under the top-level `key` of a serialized `PointStruct`, or None."""
+    name = key.encode()
+    for tag, start, end in _fields(point, 0, len(point)):
+        if tag == _WRITE_PAYLOAD and point.find(name, start, end) >= 0:
+            entry = api.PointStruct.FromString(_POINTS + varint(end - start) + point[start:end]).payload
+            if key in entry:
+                return entry[key]
+    return None
+
+
+def _with_each(header: bytes, tag: bytes, messages: Sequence[bytes]) -> bytes:
+    parts = [header]
+    for message in messages:
+        parts += (tag, varint(len(message)), message)
+    return b"".join(parts)
+
+
+def _to_point_struct(point: bytes) -> bytes:
+    """A `RetrievedPoint` as a `PointStruct`. This loop runs once a field of every point: keep it lean."""
+    renumbered = bytearray(point)
+    dropped: list[tuple[int, int]] = []
+    position, end = 0, len(point)
+    while position < end:
+        field = position
+        tag = point[position]
+        if tag & 7 != 2 or tag > 127:
+            _, position = _skip(point, position)
+            continue
+        length = point[position + 1]
+        if length < 128:
+            position += 2 + length
+        else:
+            length, position = _read_varint(point, position + 1)
+            position += length
+        if tag == _READ_PAYLOAD:
+            renumbered[field] = _WRITE_PAYLOAD
+        elif tag in (_SHARD_KEY, _ORDER_VALUE):
+            dropped.append((field, position))
+    if position != end:
+        raise TerminalError("a point arrived that is cut off; the source's answer cannot be read")
+    for first, last in reversed(dropped):
+        del renumbered[first:last]
+    return bytes(renumbered)
+
+
+def _fields(message: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Tag, start and end of the contents of each field."""
+    while position < end:
+        tag, start = _read_varint(message, position)
+        if tag & 7 == 2:
+            length, start = _read_varint(message, start)
+            position = start + length
+        else:
+            _, position = _skip(message, position)
+        if position > end:
+            raise TerminalError("a message arrived that is cut off; the source's answer cannot be read")
+        yield tag, start, position
+
+
+def _skip(message: bytes, position: int) -> tuple[int, int]:
+    """Tag of the field at `position`, and where the next one starts."""
+    tag, start = _read_varint(message, position)
+    kind = tag & 7
+    if kind == 0:
+        return tag, _read_varint(message, start)[1]
+    if kind == 2:
+        length, start = _read_varint(message, start)
+        return tag, start + length
+    if kind in _FIXED_SIZES:
+        return tag, start + _FIXED_SIZES[kind]
+    raise TerminalError(f"a field of wire type {kind} arrived; the source's answer cannot be read")
+
+
+def _read_varint(message: bytes, position: int) -> tuple[int, int]:
+    """A base-128 number and the position behind it (protobuf's encoding guide)."""
+    value = shift = 0
+    while True:
+        byte = message[position]
+        position += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, position
+        shift += 7
+
+
+def varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

@@ -1,0 +1,227 @@
+"""Whether an existing collection can take the points of a source, and what is different about it."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from qmig.qdrant import messages as api
+
+# A vector read as the first and stored as the second is the same vector again. Everything is read as float32.
+LOSSLESS = {
+    (api.Datatype.Uint8, api.Datatype.Float16),
+}
+
+# Compared by `differences`; the rest of a vector's parameters is a matter of speed and memory.
+DEFINING = {"size", "distance", "datatype", "multivector_config", "modifier"}
+
+# Flags for which false says the same as no word; search_allow_exact, for one, is not among them.
+FALSE_BY_DEFAULT = {
+    "always_ram",
+    "enabled",
+    "inline_storage",
+    "on_disk",
+    "on_disk_payload",
+    "prevent_unoptimized",
+}
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vectors of a collection by name; the unnamed one has the empty name, as it has in Qdrant itself."""
+
+    dense: dict[str, api.VectorParams]
+    sparse: dict[str, api.SparseVectorParams]
+
+    @classmethod
+    def of(cls, info: api.CollectionInfo) -> "Vectors":
+        params = info.config.params
+        dense = dict(params.vectors_config.params_map.map)
+        if params.vectors_config.HasField("params"):
+            dense[""] = params.vectors_config.params
+        return cls(dense, dict(params.sparse_vectors_config.map))
+
+    def kind(self, name: str) -> str | None:
+        if name in self.dense:
+            return "dense"
+        return "sparse" if name in self.sparse else None
+
+    @property
+    def names(self) -> set[str]:
+        return {*self.dense, *self.sparse}
+
+
+def differences(source: api.CollectionInfo, target: api.CollectionInfo) -> list[str]:
+    """What makes an existing target unfit for the points of the source; one line each, none if it is fit.
+
+    A target has the same vector names, sizes, distances, comparators and modifiers, and its datatypes keep
+    every value: the same, float32, or float16 for uint8. Whether its sharding can hold the points depends on
+    the points, and is not asked here.
+    """
+    ours, theirs = Vectors.of(source), Vectors.of(target)
+    lines: list[str] = []
+    for name in sorted(ours.names | theirs.names):
+        kinds = (ours.kind(name), theirs.kind(name))
+        if kinds[0] != kinds[1]:
+            lines.append(_line(_vector(name), kinds[0] or "missing", kinds[1] or "missing"))
+        elif kinds[0] == "dense":
+            lines.extend(_dense_differences(name, ours.dense[name], theirs.dense[name]))
+        else:
+            modifiers = [vectors.sparse[name].modifier for vectors in (ours, theirs)]
+            if modifiers[0] != modifiers[1]:
+                lines.append(
+                    _line(
+                        _vector(name),
+                        *(f"modifier {_name(api.Modifier.DESCRIPTOR, value)}" for value in modifiers),
+                    )
+                )
+    return lines
+
+
+def notices(source: api.CollectionInfo, target: api.CollectionInfo) -> list[str]:
+    """Settings of an existing target that differ from the source's and stay as they are; one line each.
+
+    They make a difference to speed, memory and safety, not to what a point is.
+    """
+    lines = []
+    # A Qdrant always has shards; another kind of source has no settings of a collection to compare.
+    if source.config.params.shard_number:
+        lines += _setting_lines("", source.config, target.config, {"params"})
+        lines += _setting_lines(
+            "", source.config.params, target.config.params, {"vectors_config", "sparse_vectors_config"}
+        )
+    ours, theirs = Vectors.of(source), Vectors.of(target)
+    for name in sorted(ours.names & theirs.names):
+        for mine, other in ((ours.dense, theirs.dense), (ours.sparse, theirs.sparse)):
+            if name in mine and name in other:
+                lines += _setting_lines(f"{_vector(name)}: ", mine[name], other[name], DEFINING)
+                break
+    return lines
+
+
+def throttles(target: api.CollectionInfo) -> list[str]:
+    """Settings of an existing target that slow a load down or stop it; one line each."""
+    lines = []
+    if target.config.strict_mode_config.enabled:
+        lines.append("the target is in strict mode, which may limit the size and the rate of upserts")
+    if target.config.optimizer_config.prevent_unoptimized:
+        lines.append("the target has prevent_unoptimized: upserts wait until their points are indexed")
+    return lines
+
+
+def _dense_differences(name: str, ours: api.VectorParams, theirs: api.VectorParams) -> list[str]:
+    lines = []
+    if ours.size != theirs.size:
+        lines.append(_line(_vector(name), f"size {ours.size}", f"size {theirs.size}"))
+    if ours.distance != theirs.distance:
+        lines.append(
+            _line(
+                _vector(name),
+                *(f"distance {_name(api.Distance.DESCRIPTOR, side.distance)}" for side in (ours, theirs)),
+            )
+        )
+    comparators = [_comparator(side) for side in (ours, theirs)]
+    if comparators[0] != comparators[1]:
+        lines.append(_line(_vector(name), comparators[0], comparators[1]))
+    if not _keeps_values(ours.datatype, theirs.datatype):
+        datatypes = [f"datatype {_datatype(side.datatype)}" for side in (ours, theirs)]
+        lines.append(f"{_line(_vector(name), *datatypes)}, which cannot hold every value")
+    return lines
+
+
+def _keeps_values(ours: int, theirs: int) -> bool:
+    same = _datatype(ours) == _datatype(theirs)
+    return same or _datatype(theirs) == "float32" or (ours, theirs) in LOSSLESS
+
+
+def _setting_lines(prefix: str, source: Message, target: Message, skipped: set[str]) -> list[str]:
+    """A line for each field of two messages of one type that differs, with the parts of it that do."""
+    lines = []
+    for field in _fields(source):
+        if field.name in skipped:
+            continue
+        values = [_settings(message, field) for message in (source, target)]
+        if _is_map(field):
+            keys = sorted(key for key in {**values[0], **values[1]} if values[0].get(key) != values[1].get(key))
+            if keys:
+                lines.append(f"{prefix}{field.name}: other values under {', '.join(keys)}")
+            continue
+        left = {path: value for path, value in values[0].items() if values[1].get(path) != value}
+        right = {path: value for path, value in values[1].items() if values[0].get(path) != value}
+        if left or right:
+            absent = "false" if field.type == FieldDescriptor.TYPE_BOOL else "not set"
+            lines.append(prefix + _line(field.name, _described(left) or absent, _described(right) or absent))
+    return lines
+
+
+def _settings(message: Message, field: FieldDescriptor) -> dict[str, object]:
+    """What is set in a field: a map's entries, a message's fields, or the one value under no name."""
+    if _is_map(field):
+        return dict(getattr(message, field.name))
+    if field.message_type is None:
+        value = _scalar(message, field)
+        return {} if value is None else {"": value}
+    if not message.HasField(field.name):
+        return {}
+    held = getattr(message, field.name)
+    settings: dict[str, object] = {}
+    for part in _fields(held):
+        if part.message_type is None:
+            value = _scalar(held, part)
+        else:
+            is_set = not part.has_presence or held.HasField(part.name)
+            value = f"{{{' '.join(str(getattr(held, part.name)).split())}}}" if is_set else None
+        if value is not None:
+            settings[f"{part.name} "] = value
+    return settings
+
+
+def _scalar(message: Message, field: FieldDescriptor) -> object:
+    """A value for a message to show; None if it is unset or as good as that."""
+    value = getattr(message, field.name)
+    if field.has_presence and not message.HasField(field.name):
+        return None
+    if field.enum_type is not None:
+        return _name(field.enum_type, value) if value else None
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return "true" if value else None if field.name in FALSE_BY_DEFAULT else "false"
+    return value
+
+
+def _described(settings: dict[str, object]) -> str:
+    return ", ".join(f"{name}{value}" for name, value in settings.items())
+
+
+def _fields(message: Message) -> list[FieldDescriptor]:
+    return cast("list[FieldDescriptor]", message.DESCRIPTOR.fields)
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def _line(what: str, source: str, target: str) -> str:
+    return f"{what}: {source} in the source, {target} in the target"
+
+
+def _vector(name: str) -> str:
+    return f"vector {name!r}" if name else "the unnamed vector"
+
+
+def _datatype(value: int) -> str:
+    name = _name(api.Datatype.DESCRIPTOR, value)
+    return "float32" if name == "Default" else name.lower()
+
+
+def _name(enum: EnumDescriptor, value: int) -> str:
+    """The name of an enum's value; a value that only a newer server knows stays a number."""
+    known = enum.values_by_number.get(value)
+    return known.name if known else str(value)
+
+
+def _comparator(params: api.VectorParams) -> str:
+    if not params.HasField("multivector_config"):
+        return "a single vector"
+    comparator = _name(api.MultiVectorComparator.DESCRIPTOR, params.multivector_config.comparator)
+    return f"a multivector with {comparator}"

@@ -1,0 +1,149 @@
+"""Shard keys: which a collection has, how they are placed, and the same ones in the target."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qmig.errors import NotFoundError, TerminalError
+from qmig.qdrant import messages as api
+from qmig.qdrant.collection import is_custom
+from qmig.qdrant.create import CHANGE_TIMEOUT
+from qmig.qdrant.server import Server
+
+# Replicas on their way to or from another peer; they say nothing about how many a shard is to have.
+MOVING = {
+    api.ReplicaState.Partial,
+    api.ReplicaState.PartialSnapshot,
+    api.ReplicaState.Recovery,
+    api.ReplicaState.Resharding,
+    api.ReplicaState.ManualRecovery,
+}
+
+CLUSTER_MODE = "they need a Qdrant in cluster mode (QDRANT__CLUSTER__ENABLED=true) and custom sharding"
+
+
+@dataclass(frozen=True)
+class ShardKeyPlacement:
+    """One shard key, a string or a number, and its shards; None where the server does not tell."""
+
+    key: str | int
+    shards_number: int | None = None
+    replication_factor: int | None = None
+
+    @property
+    def shard_key(self) -> api.ShardKey:
+        return api.ShardKey(keyword=self.key) if isinstance(self.key, str) else api.ShardKey(number=self.key)
+
+
+def shard_keys(server: Server, collection: str) -> list[ShardKeyPlacement]:
+    """The shard keys of a collection with custom sharding, empty ones included; no other collection has any.
+
+    Every key has a shard, so the cluster info (Qdrant 1.7 and later) names all of them with their numbers.
+    """
+    if not is_custom(_info(server, collection)):
+        return []
+    try:
+        shards = _settled_replicas(server, collection)
+    except TerminalError:
+        # An API key may be allowed to list the shard keys (1.16 and later) and not to see the cluster.
+        request = api.ListShardKeysRequest(collection_name=collection)
+        listed = server.call(server.collections.ListShardKeys, request).shard_keys
+        return _sorted([ShardKeyPlacement(_value(description.key)) for description in listed])
+    by_key: dict[str | int, list[int]] = defaultdict(list)
+    for key, replicas in shards:
+        if key is not None:
+            by_key[key].append(replicas)
+    return _sorted(
+        [
+            ShardKeyPlacement(key, sum(1 for count in counts if count) or len(counts), max(*counts, 1))
+            for key, counts in by_key.items()
+        ]
+    )
+
+
+def check_shard_keys_possible(server: Server, collection: str) -> None:
+    """Raise TerminalError if the server takes no shard keys; to be asked before the collection is created.
+
+    A server without cluster mode creates a collection with custom sharding, and then refuses every shard key.
+    """
+    # No call says whether a server is in cluster mode. This one says so before it looks for the collection,
+    # and would do no harm if there were one.
+    request = api.DeleteShardKeyRequest(collection_name=collection)
+    request.request.shard_key.keyword = str(uuid.uuid4())
+    try:
+        server.call(server.collections.DeleteShardKey, request)
+    except NotFoundError:
+        return
+    except TerminalError as error:
+        raise TerminalError(f"{error}; {collection!r} cannot have shard keys: {CLUSTER_MODE}") from None
+
+
+def create_shard_key(server: Server, collection: str, placement: ShardKeyPlacement) -> None:
+    """Create a shard key with its shards; one that exists already is left as it is.
+
+    With fewer peers than replicas asked for, Qdrant makes as many as it has peers and says nothing:
+    `placement_notices` tells.
+    """
+    request = api.CreateShardKeyRequest(collection_name=collection, timeout=CHANGE_TIMEOUT)
+    request.request.shard_key.CopyFrom(placement.shard_key)
+    if placement.shards_number is not None:
+        request.request.shards_number = placement.shards_number
+    if placement.replication_factor is not None:
+        request.request.replication_factor = placement.replication_factor
+    try:
+        server.call(server.collections.CreateShardKey, request)
+    except TerminalError as error:
+        if any(existing.key == placement.key for existing in shard_keys(server, collection)):
+            return
+        raise TerminalError(
+            f"{error}; shard key {placement.key!r} of {collection!r} could not be created: {CLUSTER_MODE}"
+        ) from None
+
+
+def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKeyPlacement]) -> list[str]:
+    """Where the shards of a target are fewer, or have fewer replicas, than asked for; one line each."""
+    info = _info(server, collection)
+    if is_custom(info):
+        placed = {placement.key: placement for placement in shard_keys(server, collection)}
+        return [
+            f"shard key {key.key!r}: {ours} in the source, {theirs} in the target"
+            for key in wanted
+            if key.key in placed and (ours := _described(key)) != (theirs := _described(placed[key.key]))
+        ]
+    asked = info.config.params.replication_factor
+    fewest = min((replicas for _, replicas in _settled_replicas(server, collection)), default=asked)
+    if 0 < fewest < asked:
+        return [f"replication_factor {asked}: the target has peers for {fewest} only; add peers and replicate"]
+    return []
+
+
+def _info(server: Server, collection: str) -> api.CollectionInfo:
+    request = api.GetCollectionInfoRequest(collection_name=collection)
+    info: api.CollectionInfo = server.call(server.collections.Get, request).result
+    return info
+
+
+def _settled_replicas(server: Server, collection: str) -> list[tuple[str | int | None, int]]:
+    """The shard key and the number of replicas of each shard."""
+    request = api.CollectionClusterInfoRequest(collection_name=collection)
+    cluster = server.call(server.collections.CollectionClusterInfo, request)
+    shards: dict[int, tuple[str | int | None, int]] = {}
+    for shard in (*cluster.local_shards, *cluster.remote_shards):
+        key = _value(shard.shard_key) if shard.HasField("shard_key") else None
+        _, replicas = shards.get(shard.shard_id, (key, 0))
+        shards[shard.shard_id] = (key, replicas + (shard.state not in MOVING))
+    return list(shards.values())
+
+
+def _value(key: api.ShardKey) -> str | int:
+    return key.number if key.WhichOneof("key") == "number" else key.keyword
+
+
+def _sorted(placements: list[ShardKeyPlacement]) -> list[ShardKeyPlacement]:
+    # A plan is made in this order: it must not depend on the order in which the server answers.
+    return sorted(placements, key=lambda placement: (isinstance(placement.key, str), placement.key))
+
+
+def _described(placement: ShardKeyPlacement) -> str:
+    return f"shards_number {placement.shards_number}, replication_factor {placement.replication_factor}"

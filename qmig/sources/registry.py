@@ -1,0 +1,32 @@
+"""The kinds of sources, and how one is opened."""
+
+from dataclasses import dataclass
+from importlib import import_module
+
+from qmig.migration import Credentials, Migration
+from qmig.sources.base import Source
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The module that reads sources of a kind, and what a part of one is called."""
+
+    module: str
+    part: str
+
+
+SOURCES = {
+    "qdrant": Kind("qmig.sources.qdrant", part="shard key"),
+    "milvus": Kind("qmig.sources.milvus", part="partition"),
+}
+
+
+def open_source(migration: Migration, credentials: Credentials) -> Source:
+    """Connect to the migration's source."""
+    source: Source = import_module(SOURCES[migration.source.kind].module).open_source(migration, credentials)
+    return source
+
+
+def part_title(migration: Migration, part: str | None) -> str:
+    """A part for a person, such as `partition north`; nothing where the source has no parts."""
+    return "" if part is None else f"{SOURCES[migration.source.kind].part} {part}"

@@ -1,1 +1,0 @@
-"""Messages and keys as they stand on the wire, so that a worker decodes no vector and no payload."""
