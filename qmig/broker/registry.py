@@ -18,6 +18,7 @@ from qmig.broker.codec import read
 from qmig.broker.task import QUEUE, MigrationTask
 from qmig.broker.url import TIMEOUTS
 from qmig.errors import TerminalError, TransientError
+from qmig.ledger.stalled import LastChange
 from qmig.migration import redacted
 
 MIGRATIONS, WORKERS = "qmig:migrations:", "qmig:workers"
@@ -57,17 +58,6 @@ class SignedIn:
     processes: int
     queue: str = QUEUE
     seen: float = 0.0
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """A chunk as it was last seen to change: at `since`, in seconds of Redis' own clock."""
-
-    state: str
-    owner: str
-    beat: int
-    since: float
-    queued: bool = False
 
 
 class Noticeboard:
@@ -178,11 +168,11 @@ class Noticeboard:
         seconds, microseconds = self._call("time")
         return float(seconds) + float(microseconds) / 1e6
 
-    def sightings(self, run: str) -> dict[int, Sighting]:
+    def sightings(self, run: str) -> dict[int, LastChange]:
         """Chunks by their index, as they were last seen."""
         return self._noted(SEEN + run, _sightings) or {}
 
-    def note_sightings(self, run: str, sightings: dict[int, Sighting]) -> None:
+    def note_sightings(self, run: str, sightings: dict[int, LastChange]) -> None:
         noted = {str(index): asdict(sighting) for index, sighting in sightings.items()}
         self._call("set", SEEN + run, json.dumps(noted), ex=KEPT_SECONDS)
 
@@ -252,8 +242,8 @@ def _signed_in(noted: bytes) -> SignedIn | None:
         return None
 
 
-def _sightings(noted: bytes) -> dict[int, Sighting]:
-    return {int(index): read(Sighting, sighting) for index, sighting in _object(noted).items()}
+def _sightings(noted: bytes) -> dict[int, LastChange]:
+    return {int(index): read(LastChange, sighting) for index, sighting in _object(noted).items()}
 
 
 def _count(noted: bytes) -> int:

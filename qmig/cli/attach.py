@@ -15,8 +15,7 @@ from qmig.cli.options import broker_option, quiet_option
 def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: Any) -> None:
     """Show a migration live until it ends; Ctrl-C leaves the view and lets the migration go on.
 
-    MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one. With a broker
-    it also says when no worker is there.
+    With a broker it also says when no worker is there.
     """
     import time
     from contextlib import nullcontext

@@ -1,5 +1,6 @@
 """What the commands that steer a migration have in common: which one, and its ledger open."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,11 +14,14 @@ if TYPE_CHECKING:
     from qmig.ledger.ledger import Ledger
     from qmig.ledger.records import MigrationRecord
 
+MIGRATION_HELP = "MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one."
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def migration_argument(command: Function) -> Function:
-    """MIGRATION and where its ledger is."""
+    """MIGRATION and where its ledger is; says in the help what MIGRATION may be."""
+    command.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n{MIGRATION_HELP}"
     for decorator in (global_options, target_options, click.argument("migration", required=False)):
         command = decorator(command)
     return command

@@ -13,10 +13,7 @@ from qmig.cli.ledger import migration_argument, open_migration
 @migration_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a point.")
 def rejects(migration: str | None, as_json: bool, **where: Any) -> None:
-    """List the points that could not be copied and were skipped, with the reasons.
-
-    MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one.
-    """
+    """List the points that could not be copied and were skipped, with the reasons."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -15,7 +15,7 @@ from qmig.cli.options import option
 def status(migration: str | None, as_json: bool, watch: bool, **where: Any) -> None:
     """Say where a migration stands, from the ledger alone.
 
-    MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one. The rate is
+    The rate is
     over the last minute that this command has watched: while the migration is running it looks twice, two seconds
     apart.
     """

@@ -11,7 +11,7 @@ from qmig.errors import Interrupted, TerminalError, TransientError
 from qmig.formatting import counted
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, State
-from qmig.ledger.stalled import WORKERS_GONE, Vigil
+from qmig.ledger.stalled import WORKERS_GONE, StalledChunks
 from qmig.monitor.progress import Progress
 from qmig.monitor.reader import Watch
 
@@ -53,7 +53,7 @@ class Follower:
         self._view = view
         self._began = self._idle_since = self._asked = time.monotonic()
         self._said: str | None = None
-        self._vigil = Vigil()
+        self._stalled = StalledChunks()
 
     def follow(self, between: Callable[[float], None]) -> Progress:
         """Look until the migration ends; `between` gets the seconds until the next look, and may raise.
@@ -111,7 +111,7 @@ class Follower:
 
     def _at_work(self, progress: Progress) -> bool:
         """Whether a worker that is there has a chunk."""
-        return len(self._vigil.gone(progress.running, time.monotonic())) < len(progress.running)
+        return len(self._stalled.find(progress.running, time.monotonic())) < len(progress.running)
 
     def _has_ended(self) -> bool:
         record = self._watch.found
@@ -143,7 +143,7 @@ class Follower:
             self._view.warn(f"{waiting}; waiting")
         self._said = waiting
         now = time.monotonic()
-        gone = self._vigil.gone(progress.running, now)
+        gone = self._stalled.find(progress.running, now)
         if len(gone) < len(progress.running) or waiting is not None:
             self._idle_since = now
         elif now - self._idle_since >= NO_WORKER_AFTER and now - self._asked >= NO_WORKER_AFTER:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from qmig.coordinator.plan import cut, make_outline
 from qmig.errors import ChunkLostError, TransientError
-from qmig.ledger.lease import has_lapsed
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import new_owner
 from qmig.ledger.records import NOBODY, ChunkRecord, MigrationRecord, State
+from qmig.ledger.stalled import LastChange
 from qmig.sources.base import Source
 
 # Chunks that the ledger gets at once, at most.
@@ -26,8 +26,7 @@ class Planner:
         self._source = source
         self._migration = record.migration
         self._plan: ChunkRecord | None = None
-        self._held: ChunkRecord | None = None
-        self._held_since = 0.0
+        self._seen: LastChange | None = None
         self._cuts: Iterator[ChunkRecord] = iter(())
 
     def claim(self) -> bool:
@@ -36,11 +35,10 @@ class Planner:
             seen, now = self._ledger.plan(self._migration), time.monotonic()
         except TransientError:
             # While the ledger could not be read its holder could not be seen alive.
-            self._held = None
+            self._seen = None
             raise
-        if seen != self._held:
-            self._held, self._held_since = seen, now
-        if self._plan is None and (not seen.owner or has_lapsed(seen.owner, now - self._held_since)):
+        self._seen = LastChange.of(seen, self._seen, now)
+        if self._plan is None and (not seen.owner or self._seen.has_lapsed(now)):
             self._plan = self._ledger.claim(seen, new_owner())
         record = self._ledger.migration(self._migration)
         if record is not None:

@@ -15,17 +15,17 @@ from typing import Any
 
 from qmig.broker.access import Access
 from qmig.broker.fleet import Fleet
-from qmig.broker.registry import Sighting
 from qmig.broker.task import ChunkTask, MigrationTask
 from qmig.errors import TerminalError, TransientError
 from qmig.formatting import counted
 from qmig.jobs.reconciliation import balance
 from qmig.ledger.collection import PAGE
 from qmig.ledger.findings import Findings
-from qmig.ledger.lease import LEASE_SECONDS, has_lapsed
+from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord, Side, State, Work
 from qmig.ledger.rejects import rejects_of
+from qmig.ledger.stalled import LastChange
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
 from qmig.rpc.connection import RETRY_FOR
@@ -110,20 +110,22 @@ class Tender:
             # While the ledger could not be read nobody could be seen alive: every lease begins anew.
             board.note_sightings(record.run, {})
             raise
-        lapsed = [chunk for chunk in chunks if _has_lapsed(chunk, sightings[chunk.index], now)]
+        lapsed = [chunk for chunk in chunks if sightings[chunk.index].has_lapsed(now)]
         # A task that is queued is waited for, whoever's turn it is; with nothing queued it was lost.
         abandoned = [chunk for chunk in lapsed if drained or not sightings[chunk.index].queued]
         self._queue(record, abandoned, urgent=True)
         for chunk in abandoned:
             log.info("chunk %d is queued again: %s", chunk.index + 1, _why(chunk))
-            sightings[chunk.index] = Sighting(chunk.state, chunk.owner, chunk.beat, now, queued=True)
+            sightings[chunk.index] = LastChange(chunk.state, chunk.owner, chunk.beat, now, queued=True)
         board.note_sightings(record.run, sightings)
         return len(abandoned)
 
-    def _sightings(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> tuple[dict[int, Sighting], float]:
+    def _sightings(
+        self, record: MigrationRecord, chunks: Sequence[ChunkRecord]
+    ) -> tuple[dict[int, LastChange], float]:
         """Since when each chunk has stood as it does, and the time by the same clock."""
         before, now = self._fleet.board.sightings(record.run), self._fleet.board.now()
-        return {chunk.index: _sighting(chunk, before.get(chunk.index), now) for chunk in chunks}, now
+        return {chunk.index: LastChange.of(chunk, before.get(chunk.index), now) for chunk in chunks}, now
 
     def _queue(self, record: MigrationRecord, chunks: Sequence[ChunkRecord], urgent: bool = False) -> None:
         tasks = [
@@ -204,7 +206,7 @@ class Tender:
         running = self._ledger.chunks_in(record.migration, State.RUNNING)
         sightings, now = self._sightings(record, running)
         self._fleet.board.note_sightings(record.run, sightings)
-        if any(not _has_lapsed(chunk, sightings[chunk.index], now) for chunk in running):
+        if any(not sightings[chunk.index].has_lapsed(now) for chunk in running):
             return "cancelled: the batches in flight may end"
         if not self._is_current(record):
             return STEERED
@@ -216,18 +218,6 @@ class Tender:
         if record.finish is not None:
             request = api.UpdateCollection.FromString(base64.b64decode(record.finish))
             self._ledger.server.call(self._ledger.server.collections.Update, request)
-
-
-def _sighting(chunk: ChunkRecord, before: Sighting | None, now: float) -> Sighting:
-    seen = (chunk.state, chunk.owner, chunk.beat)
-    # A sighting out of the future was made before Redis' clock was set back.
-    if before is not None and (before.state, before.owner, before.beat) == seen and before.since <= now:
-        return before
-    return Sighting(*seen, now)
-
-
-def _has_lapsed(chunk: ChunkRecord, sighting: Sighting, now: float) -> bool:
-    return has_lapsed(chunk.owner, now - sighting.since)
 
 
 def _why(chunk: ChunkRecord) -> str:

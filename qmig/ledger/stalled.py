@@ -1,34 +1,52 @@
-"""Which workers are gone, as far as somebody who looks at the ledger again and again can tell."""
+"""Stalled chunks: the owner's heartbeat has stood still for a lease, by the observer's own clock."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from qmig.ledger.lease import BEAT_SECONDS, has_lapsed
 from qmig.ledger.records import ChunkRecord
 
+WORKERS_GONE = "their workers are gone; others take them up, or the command that began it goes on with them"
 
-class Vigil:
-    """Watches the beats of running chunks by the watcher's own clock."""
+
+@dataclass(frozen=True)
+class LastChange:
+    """A chunk as it was when it was last seen to change: at `since`, in seconds of the observer's clock."""
+
+    state: str
+    owner: str
+    beat: int
+    since: float
+    queued: bool = False
+
+    @classmethod
+    def of(cls, chunk: ChunkRecord, before: "LastChange | None", now: float) -> "LastChange":
+        """`before` where nothing has changed since; one from the future was made before the clock was set back."""
+        seen = (chunk.state, chunk.owner, chunk.beat)
+        if before is not None and (before.state, before.owner, before.beat) == seen and before.since <= now:
+            return before
+        return cls(*seen, now)
+
+    def has_lapsed(self, now: float) -> bool:
+        """Whether the owner is known to be dead, or has sent no heartbeat for a lease."""
+        return has_lapsed(self.owner, now - self.since)
+
+
+class StalledChunks:
+    """Finds running chunks whose worker is gone, by the heartbeats seen at each call."""
 
     def __init__(self) -> None:
-        self._beats: dict[int, tuple[str, int, float]] = {}
+        self._changes: dict[int, LastChange] = {}
 
-    def gone(self, running: Iterable[ChunkRecord], now: float) -> list[ChunkRecord]:
-        """The running chunks whose worker is gone; `now` is in seconds of any steady clock.
-
-        A process of this machine is known to be gone, any other is taken for it when its beat has stood still for
-        a lease.
-        """
-        before, self._beats, gone = self._beats, {}, []
-        for chunk in running:
-            owner, beat, since = before.get(chunk.index, ("", 0, now))
-            if (owner, beat) != (chunk.owner, chunk.beat):
-                since = now
-            self._beats[chunk.index] = (chunk.owner, chunk.beat, since)
-            still = now - since
-            # Whether a process is there is not asked at each look while it beats.
-            if still > BEAT_SECONDS and has_lapsed(chunk.owner, still):
-                gone.append(chunk)
-        return gone
-
-
-WORKERS_GONE = "their workers are gone; others take them up, or the command that began it goes on with them"
+    def find(self, running: Iterable[ChunkRecord], now: float) -> list[ChunkRecord]:
+        """The chunks whose worker is gone; `now` is in seconds of any steady clock."""
+        chunks = {chunk.index: chunk for chunk in running}
+        self._changes = {
+            index: LastChange.of(chunk, self._changes.get(index), now) for index, chunk in chunks.items()
+        }
+        # Whether a process is there is not asked at each look while it beats.
+        return [
+            chunks[index]
+            for index, change in self._changes.items()
+            if now - change.since > BEAT_SECONDS and change.has_lapsed(now)
+        ]

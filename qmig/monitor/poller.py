@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from qmig.errors import TerminalError
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ENDED, MigrationRecord, State
-from qmig.ledger.stalled import Vigil
+from qmig.ledger.stalled import StalledChunks
 from qmig.monitor.progress import Progress
 from qmig.monitor.rates import Rate, Sample, WorkerRates
 from qmig.monitor.reader import Watch
@@ -29,7 +29,7 @@ class Observed:
         self._progress = Progress(0, 0)
         self._rate = Rate()
         self._worker_rates = WorkerRates()
-        self._vigil = Vigil()
+        self._stalled = StalledChunks()
         self._watch = Watch(ledger, record.migration)
 
     def look(self, record: MigrationRecord) -> Overview:
@@ -48,7 +48,7 @@ class Observed:
         now = time.monotonic()
         self._rate.add(Sample(now, self._progress.points, self._progress.bytes))
         self._worker_rates.add(now, self._watch.read)
-        gone = self._vigil.gone(self._progress.running, now)
+        gone = self._stalled.find(self._progress.running, now)
         self._overview = Overview.of_record(
             record, self._progress, self._rate, self._worker_rates.per_second, problem, gone
         )

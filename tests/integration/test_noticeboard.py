@@ -16,12 +16,12 @@ from qmig.broker.registry import (
     TROUBLE,
     WORKERS,
     Noticeboard,
-    Sighting,
     SignedIn,
 )
 from qmig.broker.task import QUEUE, MigrationTask
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.records import State
+from qmig.ledger.stalled import LastChange
 from tests.conftest import Ends
 from tests.migrating import (
     SLOWLY,
@@ -37,7 +37,7 @@ from tests.migrating import (
 
 RUN, MIGRATION = "a-run", "a-migration"
 DEEP = "[" * 100_000
-SEEN_THUS = Sighting(State.RUNNING, "host/1/2/3/4", 7, 1.5)
+SEEN_THUS = LastChange(State.RUNNING, "host/1/2/3/4", 7, 1.5)
 
 
 @pytest.fixture(scope="module")
