@@ -20,7 +20,7 @@ from typing import Any
 from collections_of_points import delete
 from other_load import OtherLoad
 
-from qmig.coordinator.plan import cut, make_outline
+from qmig.coordinator.plan import cut, plan_size
 from qmig.migration import Endpoint
 from qmig.qdrant import messages as api
 from qmig.qdrant.create import create_request, loading_request
@@ -85,7 +85,7 @@ def prepare(source: QdrantSource, target_collection: str, batch_bytes: int, dire
             out.write(request)
             return Request(out.tell() - len(request), len(request))
 
-        for planned in cut(source, make_outline(source, None), "floor"):
+        for planned in cut(source, plan_size(source, None), "floor"):
             chunk = Chunk([], [])
             key = planned.start
             while True:

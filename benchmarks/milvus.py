@@ -17,7 +17,7 @@ from measured_qmig import Run, WarmFleet
 from other_load import OtherLoad
 from pymilvus import DataType, MilvusClient
 
-from qmig.migration import Credentials, Endpoint, Migration, Source, Target
+from qmig.migration import Credentials, Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import collection_names
 from qmig.qdrant.server import Server
@@ -85,10 +85,10 @@ def fill(client: MilvusClient, rows: int, size: int) -> None:
 
 def read_into_nothing(url: str, target_url: str) -> Read:
     """The floor: the ranges that qmig reads, from one process, and nothing done with the answers."""
-    source = Source("milvus", Endpoint.parse(url, "--source-url"), NAME)
-    migration = Migration(source, Target(Endpoint.parse(target_url, "--target-url"), NAME))
+    source = SourceSpec("milvus", Endpoint.parse(url, "--source-url"), NAME)
+    migration = Migration(source, TargetSpec(Endpoint.parse(target_url, "--target-url"), NAME))
     opened = open_source(migration, Credentials())
-    opened.settle(None)
+    opened.freeze_settings(None)
     requests = opened._requests
     rows = opened.count(None, exact=True)
     began, cpu = time.monotonic(), time.process_time()
@@ -101,10 +101,10 @@ def read_into_nothing(url: str, target_url: str) -> Read:
 
 def read_as_points(url: str, target_url: str) -> Read:
     """The source as a worker reads it, from one process: pages of keys, rows, points; nothing written."""
-    source = Source("milvus", Endpoint.parse(url, "--source-url"), NAME)
-    migration = Migration(source, Target(Endpoint.parse(target_url, "--target-url"), NAME))
+    source = SourceSpec("milvus", Endpoint.parse(url, "--source-url"), NAME)
+    migration = Migration(source, TargetSpec(Endpoint.parse(target_url, "--target-url"), NAME))
     opened = open_source(migration, Credentials())
-    opened.settle(None)
+    opened.freeze_settings(None)
     rows, key = 0, None
     began, cpu = time.monotonic(), time.process_time()
     reading: RangeRead | None = opened.start_read(None, None, None, BATCH)

@@ -22,7 +22,7 @@ from measured_qmig import Run, WarmFleet, peak_memory
 from other_load import OtherLoad
 from throughput import endpoint, verdict
 
-from qmig.coordinator.plan import cut, make_outline
+from qmig.coordinator.plan import cut, plan_size
 from qmig.ledger.ledger import Ledger
 from qmig.migration import Endpoint
 from qmig.qdrant import messages as api
@@ -94,7 +94,7 @@ def _plan(target: Endpoint, source: Endpoint | None, collection: str, chunk_size
         before = resource.getrusage(resource.RUSAGE_SELF)
         began = time.monotonic()
         sampled = QdrantSource(reading, collection)
-        chunks = list(cut(sampled, make_outline(sampled, chunk_size), migration))
+        chunks = list(cut(sampled, plan_size(sampled, chunk_size), migration))
         planned = time.monotonic()
         ledger.save_chunks(chunks)
         recorded = time.monotonic()

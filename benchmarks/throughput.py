@@ -228,7 +228,7 @@ def table(result: Result, bars: Bars) -> str:
     return "\n".join([head, *(row.rstrip() for row in rows)])
 
 
-def overview(results: Sequence[Result]) -> str:
+def status(results: Sequence[Result]) -> str:
     """One line a size of batch, to choose the default from."""
     rows = [
         f"{'collection':<18} {'batch':>8} {'points':>7} {'floor':>8} {'copying':>9} {'ratio':>6} "
@@ -314,7 +314,7 @@ def main(
                 )
                 click.echo("\n" + table(results[-1], Bars()))
     if len(sizes) > 1:
-        click.echo("\n" + overview(results))
+        click.echo("\n" + status(results))
 
 
 if __name__ == "__main__":

@@ -54,13 +54,13 @@ class IncompleteError(QmigError):
     exit_status = 3
 
 
-class DifferentError(QmigError):
+class VerificationError(QmigError):
     """Verified, and the target is not as the source is."""
 
     exit_status = 4
 
 
-class UnrecordedError(TerminalError):
+class LedgerWriteError(TerminalError):
     """A failure that the ledger could not be told of: it refuses to be written."""
 
 

@@ -13,7 +13,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def moment(seconds: float) -> str:
+def format_datetime(seconds: float) -> str:
     """Seconds since 1970 as date and time to the minute, in this host's zone."""
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
 
@@ -32,12 +32,12 @@ def short_duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 
-def counted(number: int, one: str, several: str | None = None) -> str:
+def pluralize(number: int, one: str, several: str | None = None) -> str:
     """`1 chunk`, `2 chunks`; `several` where that is not `one` with an s."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
-def shortened(value: object, most: int = 80) -> str:
+def shorten(value: object, most: int = 80) -> str:
     """The beginning of a value for a message."""
     text = repr(value[:most] if isinstance(value, str) else value)
     return text if len(text) <= most + 2 else f"{text[:most]}…"

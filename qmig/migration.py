@@ -92,7 +92,7 @@ def redacted(url: str) -> str:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceSpec:
     """The collection to read: its kind names the module in `qmig.sources` that reads it.
 
     `settings` are the kind's own choices about what a point is: part of the plan, not of the fingerprint.
@@ -107,7 +107,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetSpec:
     """The collection to write, and the ledger beside it."""
 
     endpoint: Endpoint
@@ -145,8 +145,8 @@ class Routing:
 class Migration:
     """One copy of one source collection into one target collection."""
 
-    source: Source
-    target: Target
+    source: SourceSpec
+    target: TargetSpec
     options: Options = field(default_factory=Options)
     routing: Routing = field(default_factory=Routing)
 
@@ -199,14 +199,14 @@ class Migration:
         data: dict[str, Any] = json.loads(text)
         source, target = data["source"], data["target"]
         return cls(
-            source=Source(
+            source=SourceSpec(
                 **{
                     **source,
                     "endpoint": Endpoint(**source["endpoint"]),
                     "partitions": tuple(source["partitions"]),
                 }
             ),
-            target=Target(**{**target, "endpoint": Endpoint(**target["endpoint"])}),
+            target=TargetSpec(**{**target, "endpoint": Endpoint(**target["endpoint"])}),
             options=Options(**data["options"]),
             routing=Routing(**data["routing"]),
         )

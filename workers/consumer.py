@@ -9,7 +9,7 @@ from celery.worker.consumer import Consumer
 from kombu.exceptions import KombuError
 from kombu.transport import redis
 
-from qmig.formatting import shortened
+from qmig.formatting import shorten
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class RefusingChannel(redis.Channel):
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            log.error("something in the queue was refused: it is no message: %s", shortened(str(error)))  # noqa: TRY400
+            log.error("something in the queue was refused: it is no message: %s", shorten(str(error)))  # noqa: TRY400
             raise Empty from None
 
 
@@ -57,7 +57,7 @@ class RefusingConsumer(Consumer):  # type: ignore[misc]
         self._refuse(message, str(exc))
 
     def _refuse(self, message: Any, reason: str) -> None:
-        log.error("a message was refused: %s", shortened(" ".join(reason.split()), 200))
+        log.error("a message was refused: %s", shorten(" ".join(reason.split()), 200))
         message.reject_log_error(log, self.connection_errors)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from celery import bootsteps
 from celery.worker.consumer import Consumer
 
-from qmig.broker.fleet import TEND_EVERY, Fleet
+from qmig.broker.fleet import SUPERVISE_EVERY, Fleet
 from qmig.errors import TransientError
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Consumer) -> None:
         self._fleet = Fleet(str(parent.app.conf.broker_url))
-        self._timer = parent.timer.call_repeatedly(TEND_EVERY, self._ask)
+        self._timer = parent.timer.call_repeatedly(SUPERVISE_EVERY, self._ask)
         self._ask()
 
     def stop(self, parent: Consumer) -> None:  # noqa: ARG002
@@ -36,16 +36,16 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
             self._timer.cancel()
         if self._fleet is not None:
             with suppress(TransientError):
-                self._fleet.board.sign_out(self._name)
+                self._fleet.registry.deregister(self._name)
             self._fleet.close()
         self._timer = self._fleet = None
 
     def _ask(self) -> None:
         assert self._fleet is not None
         try:
-            self._fleet.sign_in(self._name, self._pool.num_processes)
-            for task in self._fleet.board.registered():
-                if self._fleet.board.is_due(task.migration, TEND_EVERY):
-                    self._fleet.tend(task)
+            self._fleet.send_heartbeat(self._name, self._pool.num_processes)
+            for task in self._fleet.registry.registered():
+                if self._fleet.registry.is_due(task.migration, SUPERVISE_EVERY):
+                    self._fleet.enqueue_supervision(task)
         except TransientError as error:
             log.info("%s; trying again", error)

@@ -16,14 +16,14 @@ from kombu.exceptions import OperationalError
 
 from qmig.broker.app import app
 from qmig.broker.fleet import Fleet
-from qmig.broker.task import MIGRATE_CHUNK, TEND_MIGRATION, ChunkTask, MigrationTask
+from qmig.broker.task import MIGRATE_CHUNK, SUPERVISE_MIGRATION, ChunkTask, MigrationTask
 from qmig.errors import MigrationStoppedError, QmigError
 from qmig.jobs.runner import Worker
 
 log = logging.getLogger(__name__)
 
 # Seconds for which a broker that was away is not told of progress: finding out holds a chunk up.
-NOT_SHOWN_FOR = 30.0
+PROGRESS_BACKOFF = 30.0
 
 
 class _Progress:
@@ -38,7 +38,7 @@ class _Progress:
         try:
             task.send_event("task-progress", retry=False, result=text)
         except (OperationalError, redis.RedisError, OSError) as error:
-            self._not_before = time.monotonic() + NOT_SHOWN_FOR
+            self._not_before = time.monotonic() + PROGRESS_BACKOFF
             log.debug("progress was not shown: %s", error)
 
 
@@ -48,7 +48,7 @@ _progress = _Progress()
 _worker = Worker(lambda: Fleet(str(app.conf.broker_url)), stop_requested=lambda: _stop[0] != 0)
 
 
-class _GivenBack(logging.Filter):
+class _HideRejectTraceback(logging.Filter):
     """A chunk that is given back is no error: Celery's line about it goes without the traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -57,7 +57,7 @@ class _GivenBack(logging.Filter):
         return True
 
 
-logging.getLogger("celery.app.trace").addFilter(_GivenBack())
+logging.getLogger("celery.app.trace").addFilter(_HideRejectTraceback())
 
 
 @worker_shutting_down.connect
@@ -85,16 +85,16 @@ def migrate_chunk(self: Task, **kwargs: Any) -> str:
         return str(stopped)
     finally:
         if not _stop[0]:
-            _tend_at_the_end(task)
+            _supervise_at_the_end(task)
 
 
-@app.task(name=TEND_MIGRATION, throws=(QmigError,), send_events=False)
-def tend_migration(**kwargs: Any) -> str:
+@app.task(name=SUPERVISE_MIGRATION, throws=(QmigError,), send_events=False)
+def supervise_migration(**kwargs: Any) -> str:
     """See to a migration: queue its chunks, take up those of dead workers, and close its books at the end."""
-    return _worker.tend(MigrationTask.from_kwargs(kwargs))
+    return _worker.supervise(MigrationTask.from_kwargs(kwargs))
 
 
-def _tend_at_the_end(task: ChunkTask) -> None:
+def _supervise_at_the_end(task: ChunkTask) -> None:
     try:
         _worker.after_chunk(task)
     except QmigError as error:

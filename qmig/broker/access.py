@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from qmig.broker.codec import read
 from qmig.broker.sealing import SECRET_VARIABLE, has_secret, seal, unseal
 from qmig.errors import TerminalError
-from qmig.ledger.records import MigrationRecord, Work
+from qmig.ledger.records import JobKind, MigrationRecord
 from qmig.migration import Credentials, Endpoint, Migration
 
 
 @dataclass(frozen=True)
-class Access:
+class AccessGrant:
     """The ends, ledger and credentials of one migration, or of its verification: `migration` is the record's id."""
 
     migration: str
@@ -23,9 +23,9 @@ class Access:
     credentials: Credentials = field(default_factory=Credentials)
 
     @classmethod
-    def of(cls, migration: Migration, credentials: Credentials, work: str = Work.COPY) -> "Access":
+    def of(cls, migration: Migration, credentials: Credentials, work: str = JobKind.COPY) -> "AccessGrant":
         return cls(
-            migration=migration.verification_id if work == Work.VERIFY else migration.id,
+            migration=migration.verification_id if work == JobKind.VERIFY else migration.id,
             source=migration.source.endpoint,
             target=migration.target.endpoint,
             ledger=migration.target.ledger,
@@ -39,7 +39,7 @@ class Access:
         return seal(text) if has_secret() or self.credentials else text
 
     @classmethod
-    def from_text(cls, text: str) -> "Access":
+    def from_text(cls, text: str) -> "AccessGrant":
         """TerminalError where it is malformed, or not sealed with this process' secret."""
         is_open = text.startswith("{")
         if is_open and has_secret():
@@ -59,7 +59,7 @@ class Access:
 
     def check(self, record: MigrationRecord) -> None:
         """TerminalError where a migration's definition in the ledger names other ends than these."""
-        if Access.of(Migration.from_json(record.definition), self.credentials, record.work) != self:
+        if AccessGrant.of(Migration.from_json(record.definition), self.credentials, record.job) != self:
             raise TerminalError(
                 f"migration {self.migration} has other ends in its ledger than in the task, which may be of an "
                 "earlier run; nothing was done"

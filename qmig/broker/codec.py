@@ -3,7 +3,7 @@
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
-from qmig.formatting import shortened
+from qmig.formatting import shorten
 
 Read = TypeVar("Read")
 
@@ -11,12 +11,12 @@ Read = TypeVar("Read")
 def read(kind: type[Read], data: object) -> Read:
     """An instance of a dataclass out of JSON that anybody may have made; ValueError where it does not fit."""
     if not isinstance(data, dict):
-        raise ValueError(f"{kind.__name__} is {shortened(data)}, not an object")  # noqa: TRY004
+        raise ValueError(f"{kind.__name__} is {shorten(data)}, not an object")  # noqa: TRY004
     hints = get_type_hints(kind)
     values: dict[str, Any] = {}
     for name, value in data.items():
         if name not in hints:
-            raise ValueError(f"{kind.__name__} has no field {shortened(name)}")
+            raise ValueError(f"{kind.__name__} has no field {shorten(name)}")
         # JSON has one kind of numbers, and Python takes True for one.
         wanted: Any = int | float if hints[name] is float else hints[name]
         if isinstance(wanted, type) and is_dataclass(wanted):
@@ -24,7 +24,7 @@ def read(kind: type[Read], data: object) -> Read:
         elif isinstance(value, wanted) and (not isinstance(value, bool) or wanted is bool):
             values[name] = value
         else:
-            raise ValueError(f"{kind.__name__}.{name} is {shortened(value)}")
+            raise ValueError(f"{kind.__name__}.{name} is {shorten(value)}")
     try:
         return kind(**values)
     except TypeError:

@@ -12,9 +12,17 @@ from kombu.exceptions import OperationalError
 
 from qmig import __version__
 from qmig.broker.queues import queue_name
-from qmig.broker.registry import Noticeboard, SignedIn
+from qmig.broker.registry import FleetRegistry, WorkerInfo
 from qmig.broker.sealing import SECRET_VARIABLE
-from qmig.broker.task import MIGRATE_CHUNK, QUEUE, TEND_MIGRATION, VERSION, ChunkTask, MigrationTask, shown_as
+from qmig.broker.task import (
+    MIGRATE_CHUNK,
+    QUEUE,
+    SUPERVISE_MIGRATION,
+    TASK_VERSION,
+    ChunkTask,
+    MigrationTask,
+    task_repr,
+)
 from qmig.broker.url import BROKER_VARIABLE, normalized
 from qmig.errors import TransientError, UsageError
 from qmig.ledger.records import ChunkRecord, MigrationRecord
@@ -23,7 +31,7 @@ from qmig.migration import redacted
 # A chunk whose worker died goes before those that nobody has begun. Kombu keeps a list a priority on Redis.
 URGENT, NORMAL = 0, 9
 # Seconds between two looks after a migration, and until one that no worker was free for is left to the next.
-TEND_EVERY, TEND_EXPIRES = 5.0, 30.0
+SUPERVISE_EVERY, SUPERVISE_EXPIRES = 5.0, 30.0
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +45,7 @@ class Fleet:
         try:
             self.broker_url = normalized(broker_url)
             self.queue_name = queue_name()
-            self.board = Noticeboard(self.broker_url, self.queue_name)
+            self.registry = FleetRegistry(self.broker_url, self.queue_name)
         except ValueError as error:
             raise self._unusable(error) from None
         os.environ[BROKER_VARIABLE] = self.broker_url
@@ -60,7 +68,7 @@ class Fleet:
 
     def close(self) -> None:
         """Let go of the broker; workers that others started go on."""
-        self.board.close()
+        self.registry.close()
 
     def supervise(self) -> None:
         """See to the fleet's own processes; a fleet that was started by others has none here."""
@@ -68,7 +76,7 @@ class Fleet:
     def check(self) -> None:
         """UsageError where the broker cannot be used."""
         try:
-            self.board.ping()
+            self.registry.ping()
         except (redis.RedisError, OSError, ValueError) as error:
             raise self._unusable(error) from None
 
@@ -78,25 +86,32 @@ class Fleet:
             f"start Redis there, or check --broker-url or ${BROKER_VARIABLE}"
         )
 
-    def see_to(self, task: MigrationTask) -> None:
+    def register(self, task: MigrationTask) -> None:
         """Let the fleet see to a migration from now on until it ends; TransientError where the broker is away."""
-        self.board.register(task)
-        self.tend(task)
+        self.registry.register(task)
+        self.enqueue_supervision(task)
 
-    def keep(self, task: MigrationTask) -> None:
+    def ensure_registered(self, task: MigrationTask) -> None:
         """While a command follows a migration: a fleet of this machine's own is kept alive, and a broker that was
         lost is told again."""
         self.supervise()
         try:
-            if not self.board.is_registered(task.migration):
-                self.see_to(task)
+            if not self.registry.is_registered(task.migration):
+                self.register(task)
         except TransientError as error:
             log.info("%s; trying again", error)
 
-    def tend(self, task: MigrationTask) -> None:
+    def enqueue_supervision(self, task: MigrationTask) -> None:
         """Queue a look after the migration."""
         self._send(
-            [(TEND_MIGRATION, task, URGENT, {"argsrepr": task.migration, "kwargsrepr": "", "expires": TEND_EXPIRES})]
+            [
+                (
+                    SUPERVISE_MIGRATION,
+                    task,
+                    URGENT,
+                    {"argsrepr": task.migration, "kwargsrepr": "", "expires": SUPERVISE_EXPIRES},
+                )
+            ]
         )
 
     def queue(
@@ -104,7 +119,7 @@ class Fleet:
     ) -> None:
         """Queue chunks; TransientError where the broker is away."""
         priority = URGENT if urgent else NORMAL
-        self._send((MIGRATE_CHUNK, task, priority, shown_as(record, chunk)) for task, chunk in tasks)
+        self._send((MIGRATE_CHUNK, task, priority, task_repr(record, chunk)) for task, chunk in tasks)
 
     def _send(self, tasks: Iterable[tuple[str, MigrationTask, int, dict[str, Any]]]) -> None:
         try:
@@ -124,11 +139,11 @@ class Fleet:
 
     def queued(self) -> int:
         """Tasks that wait for a worker."""
-        return self.board.length((self.queue_name, f"{self.queue_name}\x06\x16{NORMAL}"))
+        return self.registry.length((self.queue_name, f"{self.queue_name}\x06\x16{NORMAL}"))
 
-    def sign_in(self, name: str, processes: int) -> None:
+    def send_heartbeat(self, name: str, processes: int) -> None:
         """Say that a worker is there; to be repeated every few seconds."""
-        self.board.sign_in(SignedIn(name, __version__, VERSION, processes, self.queue_name))
+        self.registry.send_heartbeat(WorkerInfo(name, __version__, TASK_VERSION, processes, self.queue_name))
 
     def check_workers(self) -> list[str]:
         """What is odd about workers, a line each: another version of qmig, another secret.
@@ -136,10 +151,10 @@ class Fleet:
         UsageError for one that would take these tasks and cannot.
         """
         warnings = []
-        for worker in self.board.workers():
+        for worker in self.registry.workers():
             if worker.queue != self.queue_name:
-                warnings.append(f"{self.stranger(worker)}; it takes no part")
-            elif worker.tasks != VERSION:
+                warnings.append(f"{self.describe_secret_mismatch(worker)}; it takes no part")
+            elif worker.tasks != TASK_VERSION:
                 raise UsageError(
                     f"worker {worker.name} runs qmig {worker.version}, which cannot take the tasks of qmig "
                     f"{__version__}; install the same version there, or stop it"
@@ -148,7 +163,7 @@ class Fleet:
                 warnings.append(f"worker {worker.name} runs qmig {worker.version}, this is {__version__}")
         return warnings
 
-    def stranger(self, worker: SignedIn) -> str:
+    def describe_secret_mismatch(self, worker: WorkerInfo) -> str:
         """What is wrong with a worker that takes its tasks from another queue."""
         if worker.queue == QUEUE:
             return f"worker {worker.name} has no ${SECRET_VARIABLE}, and this is a fleet with one"

@@ -15,7 +15,7 @@ ASK_EVERY = 0.05
 PORTIONS = 10
 
 
-class Throttle:
+class RateLimiter:
     """Lets one worker's points through as a migration's limit allows."""
 
     def __init__(self, broker_url: str, migration: str) -> None:

@@ -23,20 +23,20 @@ from qmig.migration import redacted
 
 MIGRATIONS, WORKERS = "qmig:migrations:", "qmig:workers"
 # By migration, and by run, so that what an earlier run queued or saw does not count.
-DUE, LOCK, QUEUED, SEEN, TROUBLE = (
+DUE, LOCK, QUEUED, LAST_CHANGES, LEDGER_FAILURE = (
     "qmig:due:",
     "qmig:lock:",
     "qmig:queued:",
-    "qmig:seen:",
-    "qmig:trouble:",
+    "qmig:last-changes:",
+    "qmig:ledger-failure:",
 )
-KEPT_SECONDS = 7 * 86400
+KEY_EXPIRES = 7 * 86400
 # Trouble that lasts is noted again by whoever takes a chunk next.
-TROUBLE_SECONDS = 60
+LEDGER_FAILURE_SECONDS = 60
 # A lock is renewed as long as its holder lives, and waited for when another has it.
 LOCK_SECONDS, LOCK_RENEWED_EVERY, LOCK_WAIT = 30.0, 10.0, 5.0
 # Seconds after which a worker that has not signed in again is gone.
-SIGNED_IN_FOR = 15.0
+WORKER_EXPIRES = 15.0
 # What Redis says where a key holds another kind of value than the command is for, and of a key that never ends.
 WRONG_TYPE, ENDLESS = "WRONGTYPE", -1
 
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class SignedIn:
+class WorkerInfo:
     """A worker of the fleet: `version` is qmig's, `tasks` that of the tasks it takes; `seen` is by Redis' clock.
 
     `queue` is the one that it takes tasks from.
@@ -60,7 +60,7 @@ class SignedIn:
     seen: float = 0.0
 
 
-class Noticeboard:
+class FleetRegistry:
     """The shared notes on the Redis at `url`; TransientError wherever it is away.
 
     Migrations are noted by the `queue` of their tasks.
@@ -104,24 +104,24 @@ class Noticeboard:
         """Whether nobody has asked so for this migration in the last seconds."""
         if self._call("set", DUE + migration, "1", nx=True, px=int(every * 1000)):
             return True
-        self._clear_unless_it_ends(DUE + migration)
+        self._delete_if_no_ttl(DUE + migration)
         return False
 
     # The workers
 
-    def sign_in(self, worker: SignedIn) -> None:
+    def send_heartbeat(self, worker: WorkerInfo) -> None:
         """Say that a worker is there; to be repeated every few seconds."""
         self._call("hset", WORKERS, worker.name, json.dumps({**asdict(worker), "seen": self.now()}))
 
-    def sign_out(self, name: str) -> None:
+    def deregister(self, name: str) -> None:
         self._call("hdel", WORKERS, name)
 
-    def workers(self) -> list[SignedIn]:
+    def workers(self) -> list[WorkerInfo]:
         """The workers that are there, by name."""
-        signed_in = [worker for noted in self._call("hvals", WORKERS) if (worker := _signed_in(noted))]
-        oldest = self.now() - SIGNED_IN_FOR
+        signed_in = [worker for noted in self._call("hvals", WORKERS) if (worker := _worker_info(noted))]
+        oldest = self.now() - WORKER_EXPIRES
         for gone in (worker for worker in signed_in if worker.seen < oldest):
-            self.sign_out(gone.name)
+            self.deregister(gone.name)
         return sorted((w for w in signed_in if w.seen >= oldest), key=lambda worker: worker.name)
 
     @contextmanager
@@ -131,7 +131,7 @@ class Noticeboard:
             LOCK + migration, timeout=LOCK_SECONDS, blocking_timeout=LOCK_WAIT, thread_local=False
         )
         if not self._guarded(lock.acquire):
-            self._clear_unless_it_ends(LOCK + migration)
+            self._delete_if_no_ttl(LOCK + migration)
             yield False
             return
         over = threading.Event()
@@ -157,7 +157,7 @@ class Noticeboard:
         return self._noted(QUEUED + run, _count) or 0
 
     def note_queued(self, run: str, chunks: int) -> None:
-        self._call("set", QUEUED + run, chunks, ex=KEPT_SECONDS)
+        self._call("set", QUEUED + run, chunks, ex=KEY_EXPIRES)
 
     def length(self, queues: tuple[str, ...]) -> int:
         """Tasks that wait for a worker."""
@@ -168,23 +168,23 @@ class Noticeboard:
         seconds, microseconds = self._call("time")
         return float(seconds) + float(microseconds) / 1e6
 
-    def sightings(self, run: str) -> dict[int, LastChange]:
+    def last_changes(self, run: str) -> dict[int, LastChange]:
         """Chunks by their index, as they were last seen."""
-        return self._noted(SEEN + run, _sightings) or {}
+        return self._noted(LAST_CHANGES + run, _last_changes) or {}
 
-    def note_sightings(self, run: str, sightings: dict[int, LastChange]) -> None:
-        noted = {str(index): asdict(sighting) for index, sighting in sightings.items()}
-        self._call("set", SEEN + run, json.dumps(noted), ex=KEPT_SECONDS)
+    def save_last_changes(self, run: str, last_changes: dict[int, LastChange]) -> None:
+        noted = {str(index): asdict(sighting) for index, sighting in last_changes.items()}
+        self._call("set", LAST_CHANGES + run, json.dumps(noted), ex=KEY_EXPIRES)
 
     # What the ledger cannot be told
 
-    def note_trouble(self, run: str, error: str) -> None:
+    def report_ledger_failure(self, run: str, error: str) -> None:
         """Say why nothing can be recorded in the ledger."""
-        self._call("set", TROUBLE + run, error, ex=TROUBLE_SECONDS)
+        self._call("set", LEDGER_FAILURE + run, error, ex=LEDGER_FAILURE_SECONDS)
 
-    def trouble(self, run: str) -> str | None:
+    def ledger_failure(self, run: str) -> str | None:
         """Why nothing can be recorded in the ledger, if that was so within the last minute."""
-        return self._noted(TROUBLE + run, bytes.decode)
+        return self._noted(LEDGER_FAILURE + run, bytes.decode)
 
     # The calls
 
@@ -205,7 +205,7 @@ class Noticeboard:
         log.warning("the broker held something under %s that is not qmig's: %s; it is gone now", key, found)
         self._guarded(self._redis.delete, key)
 
-    def _clear_unless_it_ends(self, key: str) -> None:
+    def _delete_if_no_ttl(self, key: str) -> None:
         """What is written here ends by itself; what does not would stand in the way for ever."""
         if self._call("pttl", key) == ENDLESS:
             self._clear(key, "it never ends")
@@ -232,17 +232,17 @@ class Noticeboard:
             raise TransientError(f"the broker {redacted(self._url)} does not answer: {error}") from None
 
 
-def _signed_in(noted: bytes) -> SignedIn | None:
+def _worker_info(noted: bytes) -> WorkerInfo | None:
     """What a worker noted, which may be of another version; None where it is nothing of the kind."""
     try:
         note = _object(noted)
-        known = {one.name for one in fields(SignedIn)}
-        return read(SignedIn, {name: note[name] for name in known & set(note)})
+        known = {one.name for one in fields(WorkerInfo)}
+        return read(WorkerInfo, {name: note[name] for name in known & set(note)})
     except ValueError:
         return None
 
 
-def _sightings(noted: bytes) -> dict[int, LastChange]:
+def _last_changes(noted: bytes) -> dict[int, LastChange]:
     return {int(index): read(LastChange, sighting) for index, sighting in _object(noted).items()}
 
 

@@ -5,40 +5,40 @@ from typing import Any, Self
 
 from qmig.broker.codec import read
 from qmig.errors import TerminalError
-from qmig.formatting import shortened
+from qmig.formatting import shorten
 from qmig.ledger.findings import Findings
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.migration import Migration
-from qmig.sources.registry import part_title
+from qmig.sources.registry import partition_title
 
 # Raised when a task's fields change their meaning; a worker refuses what it does not know.
-VERSION = 3
+TASK_VERSION = 3
 # Digits of a 64-bit number, with a sign.
 LONGEST_NUMBER = 20
 MIGRATE_CHUNK = "migrate_chunk"
-TEND_MIGRATION = "tend_migration"
+SUPERVISE_MIGRATION = "supervise_migration"
 # Where tasks wait for workers that have no secret; those with one have queues of their own.
 QUEUE = "qmig"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MigrationTask:
-    """See to one migration; `access` is its `Access` as text."""
+    """See to one migration; `access` is its `AccessGrant` as text."""
 
     migration: str
     access: str
 
     def to_kwargs(self) -> dict[str, Any]:
-        return {"version": VERSION, **asdict(self)}
+        return {"version": TASK_VERSION, **asdict(self)}
 
     @classmethod
     def from_kwargs(cls, kwargs: dict[str, Any]) -> Self:
         """TerminalError where the task was made by another version of qmig, or by something else."""
         given = dict(kwargs)
         version = given.pop("version", None)
-        if version != VERSION:
+        if version != TASK_VERSION:
             raise TerminalError(
-                f"a task of version {shortened(version)} was refused: this worker knows version {VERSION}"
+                f"a task of version {shorten(version)} was refused: this worker knows version {TASK_VERSION}"
             )
         try:
             return read(cls, given)
@@ -63,7 +63,7 @@ class ChunkTask(MigrationTask):
                 return task
             case [str(owner), int(beat)]:
                 return replace(task, abandoned=(owner, beat))
-        raise TerminalError(f"a malformed task was refused: abandoned is {shortened(abandoned)}")
+        raise TerminalError(f"a malformed task was refused: abandoned is {shorten(abandoned)}")
 
     @classmethod
     def of(cls, task: MigrationTask, chunk: int, abandoned: tuple[str, int] | None = None) -> "ChunkTask":
@@ -84,9 +84,9 @@ def chunk_title(record: MigrationRecord, chunk: ChunkRecord) -> str:
 def chunk_range(record: MigrationRecord, chunk: ChunkRecord) -> str:
     """The part of the source, if it has parts, and the range of keys."""
     part = ""
-    if chunk.part is not None:
+    if chunk.partition is not None:
         # A shard key is JSON; its quotes are not for a title.
-        title = part_title(Migration.from_json(record.definition), chunk.part.strip('"'))
+        title = partition_title(Migration.from_json(record.definition), chunk.partition.strip('"'))
         part = f" · {title}"
     return f"{part} · ids {_key(chunk.start)}–{_key(chunk.end)}"
 
@@ -99,7 +99,7 @@ def _key(key: str | None) -> str:
     return f"{int(key):,}" if is_number and str(int(key)) == key else key
 
 
-def shown_as(record: MigrationRecord, chunk: ChunkRecord) -> dict[str, str]:
+def task_repr(record: MigrationRecord, chunk: ChunkRecord) -> dict[str, str]:
     """The representations of a task's arguments that Flower shows."""
     return {"argsrepr": record.title, "kwargsrepr": chunk_title(record, chunk)}
 
@@ -107,9 +107,9 @@ def shown_as(record: MigrationRecord, chunk: ChunkRecord) -> dict[str, str]:
 def progress_text(chunk: ChunkRecord, points_before: int, seconds: float) -> str:
     """How far a running chunk is, for Flower."""
     rate = (chunk.acknowledged - points_before) / seconds if seconds > 0 else 0.0
-    share = f"{min(100, 100 * chunk.acknowledged // chunk.aim)} %  " if chunk.aim else ""
+    share = f"{min(100, 100 * chunk.acknowledged // chunk.expected)} %  " if chunk.expected else ""
     waiting = f"  waiting: {chunk.waiting}" if chunk.waiting else ""
-    return f"{share}{chunk.acknowledged:,}/~{chunk.aim:,} points  {rate:,.0f}/s{waiting}"
+    return f"{share}{chunk.acknowledged:,}/~{chunk.expected:,} points  {rate:,.0f}/s{waiting}"
 
 
 def result_text(chunk: ChunkRecord) -> str:

@@ -28,16 +28,16 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
     from qmig.coordinator.results import Summary, Verdict
     from qmig.errors import Interrupted
     from qmig.ledger.findings import Findings
-    from qmig.ledger.records import Work
-    from qmig.monitor.reader import Watch
+    from qmig.ledger.records import JobKind
+    from qmig.monitor.reader import ProgressReader
 
     with (
         open_migration(migration, **where) as (ledger, record),
         Fleet(broker_url) if broker_url else nullcontext() as fleet,
         interruption() as interrupted,
     ):
-        watch = Watch(ledger, record.migration)
-        began, points_before = time.monotonic(), watch.look().points
+        watch = ProgressReader(ledger, record.migration)
+        began, points_before = time.monotonic(), watch.refresh().points
 
         def between(seconds: float) -> None:
             if interrupted():
@@ -47,8 +47,8 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
         with LiveView(record.title, quiet) as view:
             progress = Follower(watch, fleet, view).follow(between)
         points, seconds = progress.points - points_before, time.monotonic() - began
-        found, since = watch.found, "since attached"
-        if found.work == Work.VERIFY:
+        found, since = watch.record, "since attached"
+        if found.job == JobKind.VERIFY:
             click.echo(describe_verdict(Verdict(found, Findings.from_dict(found.findings), points, seconds, since)))
         else:
-            conclude(Summary(found, progress, watch.books, points, seconds, since))
+            conclude(Summary(found, progress, watch.reconciliation, points, seconds, since))

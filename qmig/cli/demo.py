@@ -11,7 +11,7 @@ import click
 from qmig.cli.global_options import global_options
 
 if TYPE_CHECKING:
-    from qmig.migration import Source
+    from qmig.migration import SourceSpec
     from qmig.qdrant.server import Server
 
 COLLECTION = "python-docs"
@@ -54,7 +54,7 @@ def demo() -> None:
 def _from_qdrant(directory: Path, target: Server, interrupted: Callable[[], bool]) -> None:
     from qmig.embedded.demo.qdrant import differing_points, fill
     from qmig.embedded.qdrant.process import EmbeddedQdrant
-    from qmig.migration import Endpoint, Source
+    from qmig.migration import Endpoint, SourceSpec
     from qmig.qdrant.server import Server
 
     with EmbeddedQdrant(directory) as process:
@@ -65,7 +65,7 @@ def _from_qdrant(directory: Path, target: Server, interrupted: Callable[[], bool
         with Server(endpoint, "source") as server:
             click.echo("filling the source with the standard library's definitions and documentation …")
             click.echo(f"  {fill(server, COLLECTION, interrupted):,} points with payloads, two payload indexes")
-            _migrate(Source("qdrant", endpoint, COLLECTION), target, interrupted)
+            _migrate(SourceSpec("qdrant", endpoint, COLLECTION), target, interrupted)
             _conclude(*differing_points(server, target, COLLECTION))
 
 
@@ -79,31 +79,31 @@ def _from_milvus(directory: Path, target: Server, interrupted: Callable[[], bool
         )
         return
     from qmig.embedded.demo.milvus import differing_rows, fill
-    from qmig.migration import Endpoint, Source
+    from qmig.migration import Endpoint, SourceSpec
 
     with EmbeddedMilvus(directory) as process:
         endpoint = Endpoint.parse(process.url, "source")
         click.echo(f"source {endpoint.url}: Milvus Lite, filled with the first paragraph of each documentation …")
         rows = fill(endpoint.url, MILVUS_COLLECTION, interrupted)
         click.echo(f"  {len(rows):,} rows with string keys, scalars, JSON and dynamic fields, two scalar indexes")
-        _migrate(Source("milvus", endpoint, MILVUS_COLLECTION), target, interrupted)
+        _migrate(SourceSpec("milvus", endpoint, MILVUS_COLLECTION), target, interrupted)
         _conclude(len(rows), differing_rows(rows, target, MILVUS_COLLECTION))
 
 
-def _migrate(source: Source, target: Server, interrupted: Callable[[], bool]) -> None:
+def _migrate(source: SourceSpec, target: Server, interrupted: Callable[[], bool]) -> None:
     from qmig.cli.run import migrate
     from qmig.cli.views.live import LiveView
-    from qmig.coordinator.preflight import Wishes
-    from qmig.migration import Credentials, Migration, Target
+    from qmig.coordinator.preflight import RunOptions
+    from qmig.migration import Credentials, Migration, TargetSpec
 
     name = source.collection
     click.echo(
         f"$ qmig {source.kind} --source-url {source.endpoint.url} --source-collection {name} "
         f"--target-url {target.endpoint.url} --target-collection {name} -c --workers {WORKERS}"
     )
-    migration = Migration(source, Target(target.endpoint, name))
+    migration = Migration(source, TargetSpec(target.endpoint, name))
     with LiveView(migration.title) as view:
-        migrate(migration, Credentials(), Wishes(create_target=True), None, WORKERS, view, interrupted)
+        migrate(migration, Credentials(), RunOptions(create_target=True), None, WORKERS, view, interrupted)
 
 
 def _conclude(compared: int, differing: int) -> None:

@@ -18,19 +18,19 @@ def list(as_json: bool, **where: Any) -> None:
 
     Where one is running, the ledger is looked at twice, two seconds apart, for the rate.
     """
-    from qmig.cli.views.migrations_table import ListPicture
-    from qmig.cli.views.terminal import Picture
+    from qmig.cli.views.migrations_table import MigrationsTable
+    from qmig.cli.views.terminal import TerminalOutput
     from qmig.ledger.find import migrations
-    from qmig.monitor.poller import Observer, watched
+    from qmig.monitor.poller import LedgerPoller, poll_repeatedly
     from qmig.monitor.status import to_json
 
     with open_ledger(**where) as ledger:
         there = migrations(ledger)
-        overviews = next(watched(Observer(ledger)))
+        statuses = next(poll_repeatedly(LedgerPoller(ledger)))
         if as_json:
-            click.echo(to_json(overviews))
+            click.echo(to_json(statuses))
         elif there:
-            with Picture() as picture:
-                picture.show(ListPicture(overviews))
+            with TerminalOutput() as picture:
+                picture.show(MigrationsTable(statuses))
         else:
             click.echo(f"no migrations in the ledger {ledger.name!r} at {ledger.server.endpoint.url}")

@@ -108,14 +108,14 @@ def milvus(
     for this run.
     """
     from qmig.cli.run import run
-    from qmig.migration import Credentials, Endpoint, Source
+    from qmig.migration import Credentials, Endpoint, SourceSpec
     from qmig.sources.milvus.settings import Settings
 
     if tls:
         source_url = source_url.replace("http://", "https://", 1)
     endpoint = Endpoint.parse(source_url, "--source-url", MILVUS_PORT, source_ca_cert)
     settings = Settings(tuple(sorted(set(skip_fields))), _distances(distances), id_field, partition_field)
-    source = Source(
+    source = SourceSpec(
         "milvus",
         endpoint,
         source_collection,

@@ -47,8 +47,8 @@ def qdrant(
     workers are started on this machine for this run.
     """
     from qmig.cli.run import run
-    from qmig.migration import Credentials, Endpoint, Source
+    from qmig.migration import Credentials, Endpoint, SourceSpec
 
     endpoint = Endpoint.parse(source_url, "--source-url", ca_cert=source_ca_cert)
-    source = Source("qdrant", endpoint, source_collection)
+    source = SourceSpec("qdrant", endpoint, source_collection)
     run(source, Credentials(source_api_key), **common)

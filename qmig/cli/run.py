@@ -11,16 +11,16 @@ import click
 
 from qmig.broker.fleet import Fleet
 from qmig.cli.global_options import skips_tls_verification
-from qmig.cli.views.dry_run import describe_survey
+from qmig.cli.views.dry_run import describe_dry_run
 from qmig.cli.views.live import LiveView
 from qmig.cli.views.summary import describe_missing, describe_summary, describe_verdict, verdict_as_json
 from qmig.coordinator.migrate import Coordinator
-from qmig.coordinator.preflight import Survey, Wishes
+from qmig.coordinator.preflight import PreflightResult, RunOptions
 from qmig.coordinator.results import Summary
 from qmig.coordinator.verify import Verification
-from qmig.errors import DifferentError, IncompleteError, Interrupted, UsageError
+from qmig.errors import IncompleteError, Interrupted, UsageError, VerificationError
 from qmig.ledger.findings import Checks
-from qmig.migration import Credentials, Endpoint, Migration, Options, Routing, Source, Target
+from qmig.migration import Credentials, Endpoint, Migration, Options, Routing, SourceSpec, TargetSpec
 
 
 class Interruption:
@@ -51,7 +51,7 @@ def interruption() -> Iterator[Interruption]:
 
 
 def run(
-    source: Source,
+    source: SourceSpec,
     credentials: Credentials,
     *,
     target_url: str,
@@ -87,11 +87,11 @@ def run(
     skip = skips_tls_verification(source=source.endpoint, target=target)
     migration = Migration(
         source=source,
-        target=Target(target, target_collection, ledger),
+        target=TargetSpec(target, target_collection, ledger),
         options=Options(batch_size, batch_bytes, batch_delay, skip, on_error, retry_for),
         routing=Routing(shard_key, shard_key_field),
     )
-    wishes = Wishes(create_target, ensure_indexes, restart, chunk_size, max_rate, retry_rejects)
+    run_options = RunOptions(create_target, ensure_indexes, restart, chunk_size, max_rate, retry_rejects)
     if detach and not broker_url:
         raise UsageError("--detach needs a fleet that goes on without this command; give --broker-url")
     if detach and verify:
@@ -99,26 +99,26 @@ def run(
     credentials = replace(credentials, target_api_key=target_api_key)
     with interruption() as interrupted:
         if dry_run:
-            look(migration, credentials, wishes)
+            look(migration, credentials, run_options)
             return
         with LiveView(migration.title, quiet) as view:
             if detach:
-                leave(migration, credentials, wishes, broker_url or "", view, interrupted)
+                leave(migration, credentials, run_options, broker_url or "", view, interrupted)
             else:
-                migrate(migration, credentials, wishes, broker_url, workers, view, interrupted, verify)
+                migrate(migration, credentials, run_options, broker_url, workers, view, interrupted, verify)
 
 
-def look(migration: Migration, credentials: Credentials, wishes: Wishes) -> None:
+def look(migration: Migration, credentials: Credentials, run_options: RunOptions) -> None:
     """Print what the migration would do; nothing is written."""
-    with LiveView(migration.title) as view, Coordinator(migration, credentials, wishes, view) as coordinator:
+    with LiveView(migration.title) as view, Coordinator(migration, credentials, run_options, view) as coordinator:
         survey = _survey(coordinator, view)
-        print(describe_survey(migration, survey, wishes))
+        print(describe_dry_run(migration, survey, run_options))
 
 
 def migrate(
     migration: Migration,
     credentials: Credentials,
-    wishes: Wishes,
+    run_options: RunOptions,
     broker_url: str | None,
     workers: int | None,
     view: LiveView,
@@ -128,7 +128,7 @@ def migrate(
     """Migrate over the broker's fleet, or over one of this machine's own, print the summary, and verify."""
     with (
         open_fleet(broker_url, workers) as fleet,
-        Coordinator(migration, credentials, wishes, view) as coordinator,
+        Coordinator(migration, credentials, run_options, view) as coordinator,
     ):
         survey = _survey(coordinator, view)
         fleet.check()
@@ -139,7 +139,7 @@ def migrate(
             record = summary.record
             recorded = Migration.from_json(record.definition)
             verification = Verification(survey.ledger, record, recorded, Checks(), credentials, view)
-            verification.survey()
+            verification.preflight()
             compare(verification, fleet, view, interrupted)
 
         conclude(summary, verified if verify else None)
@@ -161,7 +161,7 @@ def compare(
     interrupted: Callable[[], bool],
     as_json: bool = False,
 ) -> None:
-    """Verify and print what was found; DifferentError where the target is not as the source is.
+    """Verify and print what was found; VerificationError where the target is not as the source is.
 
     IncompleteError where nothing is wrong with it but that it lacks points that could not be copied.
     """
@@ -170,18 +170,18 @@ def compare(
     print(verdict_as_json(verdict) if as_json else describe_verdict(verdict), flush=True)
     found = verdict.findings
     if found.unequal:
-        raise DifferentError(f"the target is not as the source is: {found.text}")
+        raise VerificationError(f"the target is not as the source is: {found.text}")
     if found.rejected:
         raise IncompleteError(
             f"{found.rejected:,} points could not be copied and are missing, everything else is equal: `qmig rejects "
-            f"{verdict.record.of}` lists them with the reasons"
+            f"{verdict.record.verifies}` lists them with the reasons"
         )
 
 
 def leave(
     migration: Migration,
     credentials: Credentials,
-    wishes: Wishes,
+    run_options: RunOptions,
     broker_url: str,
     view: LiveView,
     interrupted: Callable[[], bool],
@@ -189,7 +189,7 @@ def leave(
     """Plan, queue, print the migration's id, and leave the rest to the fleet."""
     with (
         Fleet(broker_url) as fleet,
-        Coordinator(migration, credentials, wishes, view) as coordinator,
+        Coordinator(migration, credentials, run_options, view) as coordinator,
     ):
         survey = _survey(coordinator, view)
         fleet.check()
@@ -198,8 +198,8 @@ def leave(
         print(migration.id, flush=True)
 
 
-def _survey(coordinator: Coordinator, view: LiveView) -> Survey:
-    survey = coordinator.survey()
+def _survey(coordinator: Coordinator, view: LiveView) -> PreflightResult:
+    survey = coordinator.preflight()
     for notice in survey.notices:
         view.say(notice)
     for warning in survey.warnings:

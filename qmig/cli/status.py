@@ -20,18 +20,18 @@ def status(migration: str | None, as_json: bool, watch: bool, **where: Any) -> N
     apart.
     """
     from qmig.cli.views.status import status_picture
-    from qmig.cli.views.terminal import Picture
+    from qmig.cli.views.terminal import TerminalOutput
     from qmig.ledger.find import find_migration
-    from qmig.monitor.poller import Observer, watched
-    from qmig.monitor.status import Overview, to_json
+    from qmig.monitor.poller import LedgerPoller, poll_repeatedly
+    from qmig.monitor.status import MigrationStatus, to_json
 
-    with open_ledger(**where) as ledger, Picture(changing=watch) as picture:
+    with open_ledger(**where) as ledger, TerminalOutput(changing=watch) as picture:
         record = find_migration(ledger, migration)
-        for overviews in watched(Observer(ledger, record.migration)):
-            overview: Overview = overviews[0]
+        for statuses in poll_repeatedly(LedgerPoller(ledger, record.migration)):
+            status: MigrationStatus = statuses[0]
             if as_json:
-                click.echo(to_json(overview, indent=None if watch else 2))
+                click.echo(to_json(status, indent=None if watch else 2))
             else:
-                picture.show(status_picture(overview))
-            if not watch or overview.has_ended:
+                picture.show(status_picture(status))
+            if not watch or status.has_ended:
                 break

@@ -89,13 +89,13 @@ def verify(
     from qmig.cli.run import compare, interruption, open_fleet
     from qmig.cli.views.live import LiveView
     from qmig.coordinator.verify import Verification
-    from qmig.ledger.find import Between, find_migration
+    from qmig.ledger.find import EndpointFilter, find_migration
     from qmig.ledger.findings import Checks
     from qmig.migration import Credentials, Migration
 
     credentials = Credentials(source_api_key, where["target_api_key"], source_username, source_password)
     with open_ledger(**where) as ledger, interruption() as interrupted, open_fleet(broker_url, workers) as fleet:
-        record = find_migration(ledger, migration, Between(source_url, source_collection, target_collection))
+        record = find_migration(ledger, migration, EndpointFilter(source_url, source_collection, target_collection))
         recorded = Migration.from_json(record.definition)
         endpoint = recorded.source.endpoint
         if source_ca_cert is not None:
@@ -109,6 +109,6 @@ def verify(
         checks = Checks(share, extra, repair)
         with LiveView(f"verify {record.title}", quiet) as view:
             verification = Verification(ledger, record, found, checks, credentials, view)
-            verification.survey()
+            verification.preflight()
             fleet.check()
             compare(verification, fleet, view, interrupted, as_json)

@@ -8,12 +8,12 @@ from typing import NoReturn, Protocol
 
 from qmig.broker.fleet import Fleet
 from qmig.errors import Interrupted, TerminalError, TransientError
-from qmig.formatting import counted
+from qmig.formatting import pluralize
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, State
 from qmig.ledger.stalled import WORKERS_GONE, StalledChunks
 from qmig.monitor.progress import Progress
-from qmig.monitor.reader import Watch
+from qmig.monitor.reader import ProgressReader
 
 # Seconds between two looks at the ledger: often in a short run, and at no cost that counts in a long one.
 LOOK_EVERY = 0.25
@@ -47,7 +47,7 @@ class View(Protocol):
 class Follower:
     """Looks at one migration until it ends; `fleet`, if there is one, is asked who is there when nothing moves."""
 
-    def __init__(self, watch: Watch, fleet: Fleet | None, view: View) -> None:
+    def __init__(self, watch: ProgressReader, fleet: Fleet | None, view: View) -> None:
         self._watch = watch
         self._fleet = fleet
         self._view = view
@@ -63,17 +63,17 @@ class Follower:
         while True:
             try:
                 with self._told_of_silence():
-                    progress = self._watch.look()
+                    progress = self._watch.refresh()
             except TransientError as error:
                 self._view.warn(f"{error}; trying again")
                 between(LOOK_EVERY_AT_MOST)
                 continue
             self._view.show(progress)
             if self._has_ended():
-                for notice in self._watch.books.notices:
+                for notice in self._watch.reconciliation.notices:
                     self._view.warn(notice)
                 return progress
-            self._raise_trouble()
+            self._raise_ledger_failure()
             self._tell(progress)
             slower = (LOOK_EVERY_AT_MOST - LOOK_EVERY) * (time.monotonic() - self._began) / LOOKS_SLOW_DOWN_OVER
             between(min(LOOK_EVERY_AT_MOST, LOOK_EVERY + slower))
@@ -81,16 +81,16 @@ class Follower:
     def stop(self, ledger: Ledger) -> NoReturn:
         """Let the batches in flight end and every chunk be given back; Interrupted says how far it was."""
         self._view.say("stopping: the batches in flight may end …")
-        progress, record = self._watch.look(), self._watch.found
+        progress, record = self._watch.refresh(), self._watch.record
         while record.state in (State.RUNNING, State.PAUSED):
             if ledger.change_migration(record, state=State.STOPPED):
                 break
             # It was steered, or ended, this moment.
-            progress, record = self._watch.look(), self._watch.found
+            progress, record = self._watch.refresh(), self._watch.record
         deadline = time.monotonic() + STOP_SECONDS
         while self._at_work(progress) and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY)
-            progress = self._watch.look()
+            progress = self._watch.refresh()
             self._view.show(progress)
         raise Interrupted(
             f"stopped at {progress.points:,} points; everything acknowledged is in the ledger {ledger.name!r}, and "
@@ -114,7 +114,7 @@ class Follower:
         return len(self._stalled.find(progress.running, time.monotonic())) < len(progress.running)
 
     def _has_ended(self) -> bool:
-        record = self._watch.found
+        record = self._watch.record
         if record.state == State.FAILED:
             raise TerminalError(record.error or "the migration failed")
         if record.state == State.CANCELLED and record.finished is not None:
@@ -123,12 +123,12 @@ class Follower:
             raise TerminalError("the migration was stopped elsewhere; the same command goes on from the ledger")
         return record.state == State.DONE
 
-    def _raise_trouble(self) -> None:
+    def _raise_ledger_failure(self) -> None:
         """TerminalError where workers cannot write the ledger: it will say nothing any more."""
         if self._fleet is None:
             return
         try:
-            trouble = self._fleet.board.trouble(self._watch.found.run)
+            trouble = self._fleet.registry.ledger_failure(self._watch.record.run)
         except TransientError:
             # The ledger is what counts, and it can be read.
             return
@@ -137,7 +137,7 @@ class Follower:
 
     def _tell(self, progress: Progress) -> None:
         """Say what it waits for, once, and that nobody is at it."""
-        record = self._watch.found
+        record = self._watch.record
         waiting = _WAITING.get(record.state) or record.waiting
         if waiting is not None and waiting != self._said:
             self._view.warn(f"{waiting}; waiting")
@@ -153,16 +153,18 @@ class Follower:
     def _ask_for_workers(self, gone: Sequence[ChunkRecord], at_the_end: bool) -> None:
         if self._fleet is None:
             if gone:
-                self._view.warn(f"{counted(len(gone), 'chunk')}: {WORKERS_GONE}; waiting")
+                self._view.warn(f"{pluralize(len(gone), 'chunk')}: {WORKERS_GONE}; waiting")
             return
         try:
-            everybody = self._fleet.board.workers()
+            everybody = self._fleet.registry.workers()
         except TransientError as error:
             self._view.warn(f"{error}; trying again")
             return
         workers = [worker for worker in everybody if worker.queue == self._fleet.queue_name]
         if everybody and not workers:
-            strangers = "; ".join(self._fleet.stranger(worker) for worker in everybody[:SHOWN_WORKERS])
+            strangers = "; ".join(
+                self._fleet.describe_secret_mismatch(worker) for worker in everybody[:SHOWN_WORKERS]
+            )
             self._view.warn(
                 f"no worker on {self._fleet.shown_url} can take part: {strangers}; give them all the same secret and "
                 "start them again; waiting"

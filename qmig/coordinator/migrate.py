@@ -10,20 +10,20 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from qmig.broker.access import Access
+from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import LOOK_EVERY, Follower, View
 from qmig.coordinator.planner import Planner
-from qmig.coordinator.preflight import Survey, Surveyor, Wishes
+from qmig.coordinator.preflight import Preflight, PreflightResult, RunOptions
 from qmig.coordinator.results import Summary
 from qmig.coordinator.retry_rejects import retry_rejects
 from qmig.errors import ChunkLostError, TerminalError, TransientError
-from qmig.formatting import counted
+from qmig.formatting import pluralize
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Credentials, Migration
-from qmig.monitor.reader import Watch
+from qmig.monitor.reader import ProgressReader
 from qmig.qdrant.collection import collection_info
 from qmig.qdrant.create import after_creation_request, create_request, finish_request, loading_request
 from qmig.qdrant.payload_indexes import create_index
@@ -42,10 +42,10 @@ log = logging.getLogger(__name__)
 class Coordinator:
     """Runs one migration. Whatever it knows is in the ledger: killed, the same command goes on."""
 
-    def __init__(self, migration: Migration, credentials: Credentials, wishes: Wishes, view: View) -> None:
+    def __init__(self, migration: Migration, credentials: Credentials, run_options: RunOptions, view: View) -> None:
         self.migration = migration
         self.credentials = credentials
-        self.wishes = wishes
+        self.run_options = run_options
         self.view = view
         self._planning_since: float | None = None
         self._stack = ExitStack()
@@ -56,7 +56,7 @@ class Coordinator:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def survey(self) -> Survey:
+    def preflight(self) -> PreflightResult:
         """Look at both ends and refuse what cannot be done; nothing is written."""
         source = open_source(self.migration, self.credentials)
         self._stack.callback(source.close)
@@ -64,35 +64,37 @@ class Coordinator:
         target = self._stack.enter_context(
             Server(self.migration.target.endpoint, "target", self.credentials.target_api_key, skip)
         )
-        survey = Surveyor(self.migration, self.wishes, source, target).survey()
-        before = None if self.wishes.restart or survey.record is None else survey.record.definition
+        survey = Preflight(self.migration, self.run_options, source, target).check()
+        before = None if self.run_options.restart or survey.record is None else survey.record.definition
         recorded = None if before is None else Migration.from_json(before).source.settings
-        settled = replace(self.migration.source, settings=source.settle(recorded))
+        settled = replace(self.migration.source, settings=source.freeze_settings(recorded))
         self.migration = replace(self.migration, source=settled)
         survey.notices += source.notices()
         return survey
 
-    def run(self, fleet: Fleet, survey: Survey, interrupted: Callable[[], bool]) -> Summary:
+    def run(self, fleet: Fleet, survey: PreflightResult, interrupted: Callable[[], bool]) -> Summary:
         """Migrate and follow it to its end. TerminalError with the list where chunks failed or points are missing."""
         began = time.monotonic()
         self._retry_rejects(survey, interrupted)
         planner, watch = self._begin(fleet, survey)
-        points_before = watch.look().points
+        points_before = watch.refresh().points
         follower = Follower(watch, fleet, self.view)
 
         def between(seconds: float) -> None:
             if interrupted():
                 follower.stop(survey.ledger)
-            fleet.keep(self._task)
+            fleet.ensure_registered(self._task)
             if planner.planned:
                 time.sleep(seconds)
             else:
                 self._cut(planner, fleet, seconds)
 
         progress = follower.follow(between)
-        return Summary(watch.found, progress, watch.books, progress.points - points_before, time.monotonic() - began)
+        return Summary(
+            watch.record, progress, watch.reconciliation, progress.points - points_before, time.monotonic() - began
+        )
 
-    def detach(self, fleet: Fleet, survey: Survey, interrupted: Callable[[], bool]) -> None:
+    def detach(self, fleet: Fleet, survey: PreflightResult, interrupted: Callable[[], bool]) -> None:
         """Begin the migration, see the plan to its end, and leave the rest to the fleet."""
         self._retry_rejects(survey, interrupted)
         planner, watch = self._begin(fleet, survey)
@@ -101,7 +103,7 @@ class Coordinator:
                 Follower(watch, fleet, self.view).stop(survey.ledger)
             self._cut(planner, fleet, LOOK_EVERY)
 
-    def _begin(self, fleet: Fleet, survey: Survey) -> tuple[Planner, Watch]:
+    def _begin(self, fleet: Fleet, survey: PreflightResult) -> tuple[Planner, ProgressReader]:
         """Prepare the target, open a new run, and let the fleet see to it from now on."""
         # Without a secret the task could not carry the keys: nothing is begun then.
         task = self._task
@@ -116,23 +118,23 @@ class Coordinator:
         ledger.reopen(ledger.chunks_in(record.migration, State.FAILED))
         record = self._open_run(ledger, record)
         log.info("migration %s, run %s: %d chunks", record.migration, record.run, record.chunks)
-        fleet.see_to(task)
-        return Planner(ledger, survey.source, record), Watch(ledger, record.migration)
+        fleet.register(task)
+        return Planner(ledger, survey.source, record), ProgressReader(ledger, record.migration)
 
-    def _retry_rejects(self, survey: Survey, interrupted: Callable[[], bool]) -> None:
-        if self.wishes.retry_rejects and survey.record is not None:
+    def _retry_rejects(self, survey: PreflightResult, interrupted: Callable[[], bool]) -> None:
+        if self.run_options.retry_rejects and survey.record is not None:
             router = Router(self.migration.routing, survey.custom_target)
             writer = Writer(survey.target, self.migration.target.collection, router)
             tried, left = retry_rejects(survey.ledger, survey.record, survey.source, writer, interrupted)
-            self.view.say(f"tried {counted(tried, 'reject')} again: {left:,} left")
+            self.view.say(f"tried {pluralize(tried, 'reject')} again: {left:,} left")
 
     # Writing
 
-    def _prepare(self, survey: Survey) -> MigrationRecord:
+    def _prepare(self, survey: PreflightResult) -> MigrationRecord:
         """The record, and the target as it is to be. Killed at any point, it is done again."""
         ledger, record = survey.ledger, survey.record
         ledger.create()
-        if record is None or self.wishes.restart:
+        if record is None or self.run_options.restart:
             if record is None and ledger.migration(self.migration.id) is not None:
                 raise self._begun_elsewhere
             record = self._new_record(survey, record)
@@ -160,12 +162,12 @@ class Coordinator:
             "given again when it is planned"
         )
 
-    def _new_record(self, survey: Survey, kept: MigrationRecord | None) -> MigrationRecord:
+    def _new_record(self, survey: PreflightResult, kept: MigrationRecord | None) -> MigrationRecord:
         """`kept` is the record of a migration that begins again: what it owes the target is still owed."""
         before: dict[str, int] = {}
         if survey.target_info is not None:
             target = QdrantSource(survey.target, self.migration.target.collection)
-            before = {part or "": target.count(part, exact=True) for part in target.parts()}
+            before = {partition or "": target.count(partition, exact=True) for partition in target.partitions()}
         owed = kept if kept is not None and kept.state != State.DONE and survey.target_info is not None else None
         return MigrationRecord(
             migration=self.migration.id,
@@ -175,11 +177,11 @@ class Coordinator:
             run=uuid.uuid4().hex,
             created_target=survey.target_info is None or (owed is not None and owed.created_target),
             before=before,
-            finish=owed.finish if owed is not None else None,
+            final_settings=owed.final_settings if owed is not None else None,
             started=time.time(),
         )
 
-    def _prepare_target(self, survey: Survey, record: MigrationRecord) -> MigrationRecord:
+    def _prepare_target(self, survey: PreflightResult, record: MigrationRecord) -> MigrationRecord:
         """Create the target, its shard keys and payload indexes; one that was created loads without an index."""
         server, name = survey.target, self.migration.target.collection
         if survey.target_info is None:
@@ -191,10 +193,10 @@ class Coordinator:
             if later is not None:
                 server.call(server.collections.Update, later)
             created = collection_info(server, name)
-            if record.finish is None and created is not None:
+            if record.final_settings is None and created is not None:
                 finish = finish_request(created, survey.source_info, name)
                 finish_text = base64.b64encode(finish.SerializeToString()).decode()
-                record = self._change(survey.ledger, record, finish=finish_text)
+                record = self._change(survey.ledger, record, final_settings=finish_text)
             if created is not None:
                 server.call(server.collections.Update, loading_request(created, name))
         if survey.custom_target:
@@ -203,7 +205,7 @@ class Coordinator:
             create_index(server, name, field_name, info)
         return record
 
-    def _create_target(self, survey: Survey) -> None:
+    def _create_target(self, survey: PreflightResult) -> None:
         server, name = survey.target, self.migration.target.collection
         try:
             server.call(server.collections.Create, create_request(survey.source_info, name))
@@ -214,7 +216,7 @@ class Coordinator:
                 raise
         self.view.say(f"created collection {name!r} at {server.endpoint.url}")
 
-    def _create_shard_keys(self, survey: Survey) -> None:
+    def _create_shard_keys(self, survey: PreflightResult) -> None:
         server, name, routing = survey.target, self.migration.target.collection, self.migration.routing
         wanted = survey.shard_keys
         if routing.shard_key is not None:
@@ -235,7 +237,7 @@ class Coordinator:
             "state": State.RUNNING,
             "definition": self.migration.to_json(),
             "run": uuid.uuid4().hex,
-            "max_rate": self.wishes.max_rate or record.max_rate,
+            "max_rate": self.run_options.max_rate or record.max_rate,
             "finished": None,
             "waiting": None,
             "error": None,
@@ -259,18 +261,18 @@ class Coordinator:
                 if planner.planned:
                     return
                 self._planning_since = time.monotonic()
-                planner.begin(self.wishes.chunk_size)
+                planner.begin(self.run_options.chunk_size)
             before = planner.chunks
             planner.go_on(seconds)
             if planner.chunks > before:
-                fleet.tend(self._task)
+                fleet.enqueue_supervision(self._task)
         except (TransientError, ChunkLostError) as error:
             self.view.warn(f"planning: {error}; trying again")
             self._planning_since = None
             return
         if planner.planned:
             self.view.say(
-                f"planned {counted(planner.chunks, 'chunk')} in {time.monotonic() - self._planning_since:.1f} s"
+                f"planned {pluralize(planner.chunks, 'chunk')} in {time.monotonic() - self._planning_since:.1f} s"
             )
 
     # The fleet
@@ -279,5 +281,5 @@ class Coordinator:
     def _task(self) -> MigrationTask:
         """UsageError where there are credentials and no secret to seal them with."""
         return MigrationTask(
-            migration=self.migration.id, access=Access.of(self.migration, self.credentials).to_text()
+            migration=self.migration.id, access=AccessGrant.of(self.migration, self.credentials).to_text()
         )

@@ -18,7 +18,7 @@ CHUNKS_OF_A_LARGE_PLAN = 1_000
 
 
 @dataclass(frozen=True)
-class Outline:
+class PlanSize:
     """What a plan aims at: points in each part of the source, and points in a chunk."""
 
     counts: dict[str | None, int]
@@ -28,8 +28,8 @@ class Outline:
     def points(self) -> int:
         return sum(self.counts.values())
 
-    def pieces(self, part: str | None) -> int:
-        return max(1, ceil(self.counts[part] / self.chunk_size))
+    def pieces(self, partition: str | None) -> int:
+        return max(1, ceil(self.counts[partition] / self.chunk_size))
 
 
 def default_chunk_size(points: int) -> int:
@@ -38,30 +38,30 @@ def default_chunk_size(points: int) -> int:
     return max(SMALLEST_CHUNK, small, ceil(points / CHUNKS_OF_A_LARGE_PLAN))
 
 
-def make_outline(source: Source, chunk_size: int | None) -> Outline:
+def plan_size(source: Source, chunk_size: int | None) -> PlanSize:
     """Count the source's parts and choose the size of a chunk where none is given."""
-    counts = {part: source.count(part, exact=False) for part in source.parts()}
-    return Outline(counts, chunk_size or default_chunk_size(sum(counts.values())))
+    counts = {partition: source.count(partition, exact=False) for partition in source.partitions()}
+    return PlanSize(counts, chunk_size or default_chunk_size(sum(counts.values())))
 
 
-def cut(source: Source, outline: Outline, migration: str, last: ChunkRecord | None = None) -> Iterator[ChunkRecord]:
+def cut(source: Source, outline: PlanSize, migration: str, last: ChunkRecord | None = None) -> Iterator[ChunkRecord]:
     """The chunks in the order of their keys, each as soon as its end is found.
 
     `last` is the last chunk of a plan that was begun: it goes on behind that one. In every part the first chunk
     begins and the last one ends open.
     """
     index = 0 if last is None else last.index + 1
-    parts = list(outline.counts)
-    begun = None if last is None else last.part
+    partitions = list(outline.counts)
+    begun = None if last is None else last.partition
     if last is not None:
         if begun not in outline.counts:
             raise TerminalError(f"the plan was begun with {begun}, which the source has no more; --restart-migration")
-        parts = parts[parts.index(begun) + (last.end is None) :]
-    for part in parts:
-        start = last.end if last is not None and part == begun else None
-        left = outline.counts[part]
-        for boundary in source.boundaries(part, outline.pieces(part), start):
-            yield ChunkRecord(migration, index, part, start, boundary.key, aim=boundary.points)
+        partitions = partitions[partitions.index(begun) + (last.end is None) :]
+    for partition in partitions:
+        start = last.end if last is not None and partition == begun else None
+        left = outline.counts[partition]
+        for boundary in source.boundaries(partition, outline.pieces(partition), start):
+            yield ChunkRecord(migration, index, partition, start, boundary.key, expected=boundary.points)
             index, start, left = index + 1, boundary.key, left - boundary.points
-        yield ChunkRecord(migration, index, part, start, None, aim=max(0, left))
+        yield ChunkRecord(migration, index, partition, start, None, expected=max(0, left))
         index += 1

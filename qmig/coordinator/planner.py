@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from qmig.coordinator.plan import cut, make_outline
+from qmig.coordinator.plan import cut, plan_size
 from qmig.errors import ChunkLostError, TransientError
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import new_owner
@@ -38,7 +38,7 @@ class Planner:
             self._seen = None
             raise
         self._seen = LastChange.of(seen, self._seen, now)
-        if self._plan is None and (not seen.owner or self._seen.has_lapsed(now)):
+        if self._plan is None and (not seen.owner or self._seen.has_expired(now)):
             self._plan = self._ledger.claim(seen, new_owner())
         record = self._ledger.migration(self._migration)
         if record is not None:
@@ -48,7 +48,7 @@ class Planner:
     def begin(self, chunk_size: int | None) -> None:
         """Cut into chunks of this size, or of the one that the plan began with, from behind its last chunk."""
         record = self._ledger.migration(self._migration)
-        outline = make_outline(self._source, (record and record.chunk_size) or chunk_size)
+        outline = plan_size(self._source, (record and record.chunk_size) or chunk_size)
         last = self._ledger.chunks(self._migration, [self.chunks - 1])[0] if self.chunks else None
         self._ledger.update_migration(self._migration, chunk_size=outline.chunk_size, expected=outline.points)
         self._cuts = cut(self._source, outline, self._migration, last)

@@ -20,7 +20,7 @@ from qmig.sources.base import Source
 
 
 @dataclass(frozen=True)
-class Wishes:
+class RunOptions:
     """What a command asks for beyond the migration itself."""
 
     create_target: bool = False
@@ -32,7 +32,7 @@ class Wishes:
 
 
 @dataclass
-class Survey:
+class PreflightResult:
     """Both ends as they were found; nothing has been written."""
 
     source: Source
@@ -54,17 +54,17 @@ class Survey:
         return is_custom(info)
 
 
-class Surveyor:
+class Preflight:
     """Looks at both ends of one migration; TerminalError or UsageError where it cannot be done."""
 
-    def __init__(self, migration: Migration, wishes: Wishes, source: Source, target: Server) -> None:
+    def __init__(self, migration: Migration, run_options: RunOptions, source: Source, target: Server) -> None:
         self.migration = migration
-        self.wishes = wishes
+        self.run_options = run_options
         self.source = source
         self.target = target
         self.ledger = Ledger(target, migration.target.ledger)
 
-    def survey(self) -> Survey:
+    def check(self) -> PreflightResult:
         """Look at both ends; nothing is written."""
         product, version = self.source.identify()
         target_version = server_version(self.target)
@@ -72,14 +72,14 @@ class Surveyor:
         source_info = self.source.info()
         self.ledger.check()
         record = self.ledger.migration(self.migration.id)
-        if self.wishes.retry_rejects:
+        if self.run_options.retry_rejects:
             self._check_ended(record)
         target_info = collection_info(self.target, self.migration.target.collection)
-        if record is not None and not self.wishes.restart:
+        if record is not None and not self.run_options.restart:
             self._check_resume(record, target_info)
-        elif target_info is None and not self.wishes.create_target:
+        elif target_info is None and not self.run_options.create_target:
             self._refuse_missing_target()
-        survey = Survey(
+        survey = PreflightResult(
             source=self.source,
             target=self.target,
             ledger=self.ledger,
@@ -106,7 +106,7 @@ class Surveyor:
 
     def _check_ended(self, record: MigrationRecord | None) -> None:
         """Rejects are tried again only where no worker is at the migration's chunks."""
-        if self.wishes.restart:
+        if self.run_options.restart:
             raise UsageError("--retry-rejects and --restart-migration exclude each other; give one")
         if record is None or record.state not in (State.DONE, State.FAILED):
             state = "has not begun" if record is None else f"is {record.state}"
@@ -116,7 +116,7 @@ class Surveyor:
         """The plan is frozen: what would change it is refused."""
         out = "or begin again with --restart-migration"
         if record.state == State.PREPARING:
-            if target is None and not self.wishes.create_target:
+            if target is None and not self.run_options.create_target:
                 self._refuse_missing_target()
             return
         if target is None:
@@ -124,9 +124,9 @@ class Surveyor:
                 f"migration {record.migration} was begun, but its target collection "
                 f"{self.migration.target.collection!r} is gone; restore it {out}"
             )
-        if record.chunk_size and self.wishes.chunk_size not in (None, record.chunk_size):
+        if record.chunk_size and self.run_options.chunk_size not in (None, record.chunk_size):
             raise UsageError(
-                f"--chunk-size {self.wishes.chunk_size}: this migration's plan has chunks of "
+                f"--chunk-size {self.run_options.chunk_size}: this migration's plan has chunks of "
                 f"{record.chunk_size}; leave the option out {out}"
             )
         routing = Migration.from_json(record.definition).routing
@@ -140,11 +140,11 @@ class Surveyor:
         self, source: api.CollectionInfo, target: api.CollectionInfo | None, record: MigrationRecord | None
     ) -> dict[str, api.PayloadSchemaInfo]:
         created = target is None or (record is not None and record.created_target)
-        if not created and not self.wishes.ensure_indexes:
+        if not created and not self.run_options.ensure_indexes:
             return {}
         return target_missing_indexes(source, target or api.CollectionInfo())
 
-    def _compare(self, survey: Survey, target: api.CollectionInfo) -> None:
+    def _compare(self, survey: PreflightResult, target: api.CollectionInfo) -> None:
         differences = target_differences(survey.source_info, target)
         if differences:
             raise TerminalError(
@@ -156,7 +156,7 @@ class Surveyor:
             survey.notices += index_notices(survey.source_info, target)
             survey.warnings += target_throttles(target)
 
-    def _check_sharding(self, survey: Survey) -> None:
+    def _check_sharding(self, survey: PreflightResult) -> None:
         """Every point must have a shard to go to, and repeats of an id a shard key each."""
         routing = self.migration.routing
         if routing != Routing() and not survey.custom_target:
@@ -173,8 +173,8 @@ class Surveyor:
                     "does not; say where its points go with --target-shard-key or --target-shard-key-field"
                 )
         merges = not survey.custom_target or routing.shard_key is not None
-        begins = survey.record is None or self.wishes.restart or survey.record.state == State.PREPARING
-        if begins and merges and (repeats := survey.source.repeats()):
+        begins = survey.record is None or self.run_options.restart or survey.record.state == State.PREPARING
+        if begins and merges and (repeats := survey.source.count_duplicate_ids()):
             raise TerminalError(
                 f"{repeats:,} points of the source repeat an id under another shard key, and the target could hold "
                 "each id once; use a target that shards by the same keys"

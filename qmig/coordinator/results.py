@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from qmig.ledger.findings import Findings
-from qmig.ledger.records import Balance, MigrationRecord
+from qmig.ledger.records import MigrationRecord, Reconciliation
 from qmig.monitor.progress import Progress
 
 
@@ -13,7 +13,7 @@ class Summary:
 
     record: MigrationRecord
     progress: Progress
-    books: Balance
+    reconciliation: Reconciliation
     points: int
     seconds: float
     since: str = "in this run"

@@ -43,14 +43,14 @@ def retry_rejects(
 def _copy(reject: RejectRecord, chunk: ChunkRecord, source: Source, writer: Writer) -> str | None:
     """Copy one point; the reason why it still cannot be."""
     attempts = retrying(RETRY_FOR)
-    batch = attempts(lambda: source.start_read(reject.part, reject.key, chunk.end, 1).result())
-    for unfit in batch.unfit:
+    batch = attempts(lambda: source.start_read(reject.partition, reject.key, chunk.end, 1).result())
+    for unfit in batch.invalid_rows:
         if unfit.key == reject.key:
             return unfit.reason
     points = [point for point in batch.points if source.key_of(point) == reject.key]
 
     def write() -> str | None:
-        upserts, strays = writer.start(points, reject.part)
+        upserts, strays = writer.start(points, reject.partition)
         for upsert in upserts:
             writer.check(upsert)
         return next((reason for _, reason in strays), None)

@@ -8,20 +8,20 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 
-from qmig.broker.access import Access
+from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import Follower, View
-from qmig.coordinator.plan import cut, make_outline
+from qmig.coordinator.plan import cut, plan_size
 from qmig.coordinator.results import Verdict
 from qmig.errors import TerminalError, UsageError
-from qmig.formatting import counted
+from qmig.formatting import pluralize
 from qmig.ledger.collection import PAGE
 from qmig.ledger.findings import Checks, Findings
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import ChunkRecord, MigrationRecord, Side, State, Work
+from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.migration import Credentials, Migration
-from qmig.monitor.reader import Watch
+from qmig.monitor.reader import ProgressReader
 from qmig.qdrant.collection import check_readable, collection_info
 from qmig.qdrant.server import Server
 from qmig.sources.qdrant import QdrantSource
@@ -54,11 +54,11 @@ class Verification:
     def _server(self) -> Server:
         return self._ledger.server
 
-    def survey(self) -> None:
+    def preflight(self) -> None:
         """Look at both ends and refuse what cannot be verified; nothing is written."""
         record = self._record
-        if record.work != Work.COPY:
-            raise UsageError(f"{record.migration} is a verification itself; name the migration, {record.of}")
+        if record.job != JobKind.COPY:
+            raise UsageError(f"{record.migration} is a verification itself; name the migration, {record.verifies}")
         if record.state not in (State.DONE, State.FAILED):
             raise UsageError(f"migration {record.migration} is {record.state}; verify it when it is done")
         if not record.planned or self._ledger.unfinished(record.migration) or self._failed(record.migration):
@@ -70,7 +70,7 @@ class Verification:
             source.identify()
             source.info()
             # As the source is now, not as it was when the migration began.
-            settings = source.settle(None)
+            settings = source.freeze_settings(None)
         self._migration = replace(self._migration, source=replace(self._migration.source, settings=settings))
 
     def run(self, fleet: Fleet, interrupted: Callable[[], bool]) -> Verdict:
@@ -79,20 +79,20 @@ class Verification:
         for other in fleet.check_workers():
             self._view.warn(other)
         record = self._begin()
-        fleet.see_to(task)
-        watch = Watch(self._ledger, record.migration)
-        before = watch.look().points
+        fleet.register(task)
+        watch = ProgressReader(self._ledger, record.migration)
+        before = watch.refresh().points
         follower = Follower(watch, fleet, self._view)
 
         def between(seconds: float) -> None:
             if interrupted():
                 follower.stop(self._ledger)
-            fleet.keep(task)
+            fleet.ensure_registered(task)
             time.sleep(seconds)
 
         progress = follower.follow(between)
-        findings = Findings.from_dict(watch.found.findings)
-        return Verdict(watch.found, findings, progress.points - before, time.monotonic() - began)
+        findings = Findings.from_dict(watch.record.findings)
+        return Verdict(watch.record, findings, progress.points - before, time.monotonic() - began)
 
     def _check_target(self) -> None:
         target = self._migration.target
@@ -132,8 +132,8 @@ class Verification:
             title=f"verify {of.title}",
             definition=self._migration.to_json(),
             state=State.PREPARING,
-            work=Work.VERIFY,
-            of=of.migration,
+            job=JobKind.VERIFY,
+            verifies=of.migration,
             chunk_size=of.chunk_size,
             started=time.time(),
             checks=self._checks.to_dict(),
@@ -144,13 +144,13 @@ class Verification:
         count = expected = 0
         for count, chunk in enumerate(self._cut(record.migration), 1):
             page.append(replace(chunk, index=count - 1))
-            expected += chunk.aim
+            expected += chunk.expected
             if len(page) == PAGE:
                 ledger.save_chunks(page)
                 page.clear()
         ledger.save_chunks(page)
         ledger.update_migration(record.migration, chunks=count, expected=expected, planned=True)
-        self._view.say(f"verification {record.migration}: {counted(count, 'chunk')}")
+        self._view.say(f"verification {record.migration}: {pluralize(count, 'chunk')}")
         return replace(record, chunks=count, expected=expected, planned=True)
 
     def _cut(self, migration: str) -> Iterator[ChunkRecord]:
@@ -159,11 +159,11 @@ class Verification:
             indexes = range(first, min(first + PAGE, self._record.chunks))
             for chunk in self._ledger.chunks(self._record.migration, indexes):
                 aim = round(chunk.read * self._checks.share)
-                yield ChunkRecord(migration, chunk.index, chunk.part, chunk.start, chunk.end, aim=aim)
+                yield ChunkRecord(migration, chunk.index, chunk.partition, chunk.start, chunk.end, expected=aim)
         if self._checks.extra:
             target = QdrantSource(self._server, self._migration.target.collection)
-            for chunk in cut(target, make_outline(target, self._record.chunk_size), migration):
-                yield replace(chunk, side=Side.TARGET)
+            for chunk in cut(target, plan_size(target, self._record.chunk_size), migration):
+                yield replace(chunk, range_of=RangeOf.TARGET)
 
     def _failed(self, migration: str) -> list[ChunkRecord]:
         return self._ledger.chunks_in(migration, State.FAILED)
@@ -171,5 +171,5 @@ class Verification:
     @cached_property
     def _task(self) -> MigrationTask:
         """UsageError where there are credentials and no secret to seal them with."""
-        access = Access.of(self._migration, self._credentials, Work.VERIFY)
+        access = AccessGrant.of(self._migration, self._credentials, JobKind.VERIFY)
         return MigrationTask(migration=access.migration, access=access.to_text())

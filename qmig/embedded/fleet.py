@@ -12,7 +12,7 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.errors import TerminalError
 
 # A worker that was killed is started again; one that cannot run at all is not started for ever.
-MOST_RESTARTS = 10
+MAX_RESTARTS = 10
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class LocalFleet(Fleet):
         self._redis_server.start()
         if self._worker is not None and not self._worker.running:
             self._restarts += 1
-            if self._restarts > MOST_RESTARTS:
+            if self._restarts > MAX_RESTARTS:
                 raise TerminalError(
                     f"the local workers ended {self._restarts} times{self._worker.last_lines()}; "
                     "run again with --debug to see their log"

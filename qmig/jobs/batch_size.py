@@ -27,12 +27,12 @@ class BatchSize:
             fitting = self._aim * len(batch.points) // max(1, sum(map(len, batch.points)))
             self.limit = max(1, min(fitting, 4 * self.limit, self._most_points))
 
-    def keep_to_points(self, points: int) -> None:
+    def cap_points(self, points: int) -> None:
         """The target refused an upsert of more points and took its parts: from now on no more than these."""
         self._most_points = min(self._most_points, points)
         self.limit = min(self.limit, self._most_points)
 
-    def keep_to_bytes(self, size: int) -> None:
+    def cap_bytes(self, size: int) -> None:
         """The same for the bytes of an upsert; a point that is larger still goes alone."""
         self._most = self._aim = min(self._aim, size)
 

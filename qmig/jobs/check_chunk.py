@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from qmig.broker.rate_limit import Throttle
+from qmig.broker.rate_limit import RateLimiter
 from qmig.jobs.chunk import ChunkWork
-from qmig.jobs.session import Ends
+from qmig.jobs.session import Session
 from qmig.ledger.findings import REJECTED, Checks, Findings
 from qmig.ledger.lease import Lease
 from qmig.ledger.records import MigrationRecord
@@ -27,12 +27,12 @@ MOST_DOUBTS_BYTES = 8 * 1024 * 1024
 class ChunkCheck(ChunkWork, Generic[Question]):
     """Checks a chunk of a verification, batch by batch."""
 
-    def __init__(self, lease: Lease, ends: Ends, throttle: Throttle, record: MigrationRecord) -> None:
-        super().__init__(lease, ends, throttle)
+    def __init__(self, lease: Lease, session: Session, throttle: RateLimiter, record: MigrationRecord) -> None:
+        super().__init__(lease, session, throttle)
         self._checks = Checks.from_dict(record.checks)
-        self._of = record.of
+        self._of = record.verifies
         chunk = lease.chunk
-        self._part = chunk.part
+        self._partition = chunk.partition
         self._read = chunk.read
         self._bytes = chunk.bytes
         self._key: str | None = chunk.start if chunk.offset is None else chunk.offset
@@ -81,10 +81,10 @@ class ChunkCheck(ChunkWork, Generic[Question]):
         if wrong and not self._doubts:
             self._doubts_since = time.monotonic()
         self._doubts += wrong
-        for row in batch.unfit:
+        for row in batch.invalid_rows:
             self._findings.note(REJECTED, row.point)
         self._key = batch.next_key
-        self._read += len(batch.points) + len(batch.unfit)
+        self._read += len(batch.points) + len(batch.invalid_rows)
         self._bytes += sum(map(len, batch.points))
         if self._doubts and self._is_time_to_look_again():
             self._look_again()
@@ -97,7 +97,7 @@ class ChunkCheck(ChunkWork, Generic[Question]):
 
     def _look_again(self) -> None:
         self._lease.sleep(MOMENT - (time.monotonic() - self._doubts_since))
-        for portion in self._ends.size.split(self._doubts):
+        for portion in self._session.size.split(self._doubts):
             self._look_again_at(portion)
         self._doubts.clear()
 

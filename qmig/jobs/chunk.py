@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-from qmig.broker.rate_limit import Throttle
+from qmig.broker.rate_limit import RateLimiter
 from qmig.errors import ContentsRefusedError, MessageTooLargeError, MigrationStoppedError, QmigError, TerminalError
-from qmig.jobs.session import Ends
-from qmig.ledger.lease import BEAT_SECONDS, Lease
+from qmig.jobs.session import Session
+from qmig.ledger.lease import HEARTBEAT_SECONDS, Lease
 from qmig.ledger.records import ChunkRecord, State
 from qmig.qdrant.writer import Upsert
-from qmig.sources.base import Batch, Read
+from qmig.sources.base import Batch, Pending
 
 Answer = TypeVar("Answer")
 
@@ -18,9 +18,9 @@ Answer = TypeVar("Answer")
 class ChunkWork:
     """Work on the chunk that `lease` holds."""
 
-    def __init__(self, lease: Lease, ends: Ends, throttle: Throttle) -> None:
+    def __init__(self, lease: Lease, session: Session, throttle: RateLimiter) -> None:
         self._lease = lease
-        self._ends = ends
+        self._session = session
         self._throttle = throttle
         self._last: dict[str, Any] = {}
 
@@ -63,7 +63,7 @@ class ChunkWork:
         """The chunk's batches from its offset on; the next one is on its way already."""
         chunk = self._lease.chunk
         key = chunk.start if chunk.offset is None else chunk.offset
-        reading: Read[Batch] | None = self._start(partial(self._start_read, key))
+        reading: Pending[Batch] | None = self._start(partial(self._start_read, key))
         while reading is not None:
             batch = self._answer(partial(self._start_read, key), reading)
             self._learn(batch)
@@ -71,33 +71,33 @@ class ChunkWork:
             reading = None if key is None else self._start(partial(self._start_read, key))
             yield batch
 
-    def _start_read(self, key: str | None) -> Read[Batch]:
+    def _start_read(self, key: str | None) -> Pending[Batch]:
         """Begin to read the batch that begins at `key`."""
         chunk = self._lease.chunk
-        return self._ends.source.start_read(chunk.part, key, chunk.end, self._limit)
+        return self._session.source.start_read(chunk.partition, key, chunk.end, self._limit)
 
     def _learn(self, batch: Batch) -> None:
-        self._ends.size.learn(batch)
+        self._session.size.learn(batch)
 
     @property
     def _limit(self) -> int:
         """Points in the next batch. With a limit on the rate it is what the fleet may send in a second: it waits no
         longer than need be."""
-        limit = self._ends.size.limit
+        limit = self._session.size.limit
         return min(limit, self._lease.max_rate or limit)
 
-    def _start(self, start: Callable[[], Read[Answer]]) -> Read[Answer]:
+    def _start(self, start: Callable[[], Pending[Answer]]) -> Pending[Answer]:
         """Begin a read, which may have to ask its server for settings first."""
-        return self._retrying(partial(self._lease.during, start))
+        return self._retrying(partial(self._lease.run_blocking, start))
 
-    def _answer(self, start: Callable[[], Read[Answer]], under_way: Read[Answer] | None = None) -> Answer:
+    def _answer(self, start: Callable[[], Pending[Answer]], under_way: Pending[Answer] | None = None) -> Answer:
         """The answer to what is under way, or to what is started now, and again after transient errors."""
         reads = [] if under_way is None else [under_way]
 
         def attempt() -> Answer:
-            read = reads.pop() if reads else self._lease.during(start)
-            while not read.answered_within(BEAT_SECONDS):
-                self._lease.keep()
+            read = reads.pop() if reads else self._lease.run_blocking(start)
+            while not read.wait(HEARTBEAT_SECONDS):
+                self._lease.heartbeat()
                 self._lease.raise_if_stopping()
             return read.result()
 
@@ -110,10 +110,10 @@ class ChunkWork:
         under_way = [upsert]
 
         def attempt() -> None:
-            sent = under_way.pop() if under_way else self._ends.writer.send_again(upsert)
-            while not sent.call.answered_within(BEAT_SECONDS):
-                self._lease.keep()
-            self._ends.writer.check(sent)
+            sent = under_way.pop() if under_way else self._session.writer.send_again(upsert)
+            while not sent.call.wait(HEARTBEAT_SECONDS):
+                self._lease.heartbeat()
+            self._session.writer.check(sent)
 
         self._retrying(attempt)
 
@@ -123,20 +123,20 @@ class ChunkWork:
         """The points at fault in a refused upsert, with the target's reasons; the others are in the target then."""
         taken: list[Upsert] = []
 
-        def wait_for(part: Upsert) -> None:
-            self._lease.keep()
+        def wait_for(partition: Upsert) -> None:
+            self._lease.heartbeat()
             self._lease.raise_if_stopping()
-            self._wait_for(part)
-            taken.append(part)
+            self._wait_for(partition)
+            taken.append(partition)
 
         at_fault = False
-        for found in self._ends.writer.write_halves(upsert, refused, wait_for):
+        for found in self._session.writer.write_halves(upsert, refused, wait_for):
             at_fault = True
             yield found
         if not at_fault and isinstance(refused, MessageTooLargeError):
-            self._ends.size.keep_to_bytes(max(len(part.request) for part in taken))
+            self._session.size.cap_bytes(max(len(partition.request) for partition in taken))
         elif not at_fault:
-            self._ends.size.keep_to_points(max(part.points for part in taken))
+            self._session.size.cap_points(max(partition.points for partition in taken))
 
     # Progress
 
@@ -146,14 +146,14 @@ class ChunkWork:
         The chunk's end is written by `finish` alone, in one step with its state: an offset of None is the chunk's
         beginning, and what had been counted up to it would be counted once more.
         """
-        moved = {"offset": offset, "deaths": 0, "waiting": None, **progress}
+        moved = {"offset": offset, "lost_owners": 0, "waiting": None, **progress}
         if offset is None:
             self._last = moved
             return
         self._lease.advance(**moved)
-        self._lease.keep()
+        self._lease.heartbeat()
 
     # Trying again
 
     def _retrying(self, attempt: Callable[[], Answer]) -> Answer:
-        return self._lease.retrying(self._ends.options.retry_for, attempt)
+        return self._lease.retrying(self._session.options.retry_for, attempt)

@@ -4,53 +4,55 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from qmig.ledger.records import Balance, ChunkRecord, MigrationRecord
+from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation
 from qmig.migration import Migration, Routing
 from qmig.qdrant.collection import present_ids
 from qmig.sources.base import Source
 from qmig.sources.qdrant import QdrantSource
-from qmig.sources.registry import part_title
+from qmig.sources.registry import partition_title
 
 # Ranges that a message names; the rest is counted.
 SHOWN_RANGES = 10
 
 
-def balance(
+def reconcile(
     record: MigrationRecord,
     chunks: Sequence[ChunkRecord],
     source: Source,
     target: QdrantSource,
     routing: Routing,
     rejected_ids: Callable[[ChunkRecord], set[str]],
-) -> Balance:
+) -> Reconciliation:
     """Compare counts chunk by chunk and end by end; where the target falls short, compare the ids.
 
     `target` reads the target collection the way a source is read. Its parts are the shard keys that points
     were routed to. `rejected_ids` are those of a chunk's points that are known not to have arrived.
     """
     definition = Migration.from_json(record.definition)
-    books = Balance(errors=holes(chunks))
+    books = Reconciliation(errors=holes(chunks))
     _balance_chunks(books, chunks)
-    arrived = _sum_by_part(chunks, lambda chunk: chunk.acknowledged)
-    read = _sum_by_part(chunks, lambda chunk: chunk.acknowledged + chunk.rejected)
+    arrived = _sum_by_partition(chunks, lambda chunk: chunk.acknowledged)
+    read = _sum_by_partition(chunks, lambda chunk: chunk.acknowledged + chunk.rejected)
     books.read = sum(read.values())
     books.rejected = books.read - sum(arrived.values())
     _balance_source(books, read, chunks, source, definition)
     books.target_before = sum(record.before.values())
-    if routing == Routing() and set(read) <= set(target.parts()):
-        expected = {part: record.before.get(part or "", 0) + points for part, points in arrived.items()}
-        actual = {part: target.count(part, exact=True) for part in read}
+    if routing == Routing() and set(read) <= set(target.partitions()):
+        expected = {
+            partition: record.before.get(partition or "", 0) + points for partition, points in arrived.items()
+        }
+        actual = {partition: target.count(partition, exact=True) for partition in read}
     else:
         expected = {None: books.target_before + books.read - books.rejected}
         actual = {None: target.count(None, exact=True)}
     books.target_now = sum(actual.values())
-    short = {part for part in expected if actual[part] < expected[part]}
-    surplus = sum(max(0, actual[part] - expected[part]) for part in expected)
+    short = {partition for partition in expected if actual[partition] < expected[partition]}
+    surplus = sum(max(0, actual[partition] - expected[partition]) for partition in expected)
     if short:
-        looked_at = [chunk for chunk in chunks if chunk.part in short or None in short]
+        looked_at = [chunk for chunk in chunks if chunk.partition in short or None in short]
         _compare_ids(books, looked_at, source, target, definition, rejected_ids)
-        missing = sum(expected[part] - actual[part] for part in short)
-        if not books.errors and routing.shard_key_field is not None and source.repeats():
+        missing = sum(expected[partition] - actual[partition] for partition in short)
+        if not books.errors and routing.shard_key_field is not None and source.count_duplicate_ids():
             books.errors.append(
                 f"{missing:,} points are not in the target: the source repeats ids under several shard keys, and the "
                 f"payload field {routing.shard_key_field!r} sent some of the repeats to one shard key"
@@ -68,7 +70,7 @@ def balance(
     return books
 
 
-def _balance_chunks(books: Balance, chunks: Sequence[ChunkRecord]) -> None:
+def _balance_chunks(books: Reconciliation, chunks: Sequence[ChunkRecord]) -> None:
     for chunk in chunks:
         if chunk.read != chunk.acknowledged + chunk.rejected:
             books.errors.append(
@@ -78,29 +80,31 @@ def _balance_chunks(books: Balance, chunks: Sequence[ChunkRecord]) -> None:
 
 
 def _balance_source(
-    books: Balance,
+    books: Reconciliation,
     read: dict[str | None, int],
     chunks: Sequence[ChunkRecord],
     source: Source,
     definition: Migration,
 ) -> None:
-    given = {part: source.count(part, exact=True) for part in source.parts()}
+    given = {partition: source.count(partition, exact=True) for partition in source.partitions()}
     books.source_now = sum(given.values())
     differing: list[str] = []
     withheld: list[str] = []
-    for part in given:
-        of_part = [chunk for chunk in chunks if chunk.part == part]
-        ranges = [(chunk.start, chunk.end) for chunk in of_part]
-        recounts = source.recount(part, ranges, [chunk.read for chunk in of_part])
-        if recounts is None or not of_part:
+    for partition in given:
+        of_partition = [chunk for chunk in chunks if chunk.partition == partition]
+        ranges = [(chunk.start, chunk.end) for chunk in of_partition]
+        range_counts = source.count_ranges(partition, ranges, [chunk.read for chunk in of_partition])
+        if range_counts is None or not of_partition:
             continue
-        given[part] = sum(recount.given for recount in recounts)
-        for chunk, recount in zip(of_part, recounts, strict=True):
-            if recount.withheld:
-                withheld.append(f"{recount.withheld:,} in {_range(chunk, definition)}")
-            if recount.given != chunk.read:
-                differing.append(f"{chunk.read:,} read and {recount.given:,} now in {_range(chunk, definition)}")
-    books.withheld = _first(withheld)
+        given[partition] = sum(range_count.readable for range_count in range_counts)
+        for chunk, range_count in zip(of_partition, range_counts, strict=True):
+            if range_count.unreadable:
+                withheld.append(f"{range_count.unreadable:,} in {_range(chunk, definition)}")
+            if range_count.readable != chunk.read:
+                differing.append(
+                    f"{chunk.read:,} read and {range_count.readable:,} now in {_range(chunk, definition)}"
+                )
+    books.unreadable = _first(withheld)
     if differing or given != {**dict.fromkeys(given, 0), **read}:
         ranges_now = f" ({'; '.join(_first(differing))})" if differing else ""
         books.notices.append(
@@ -109,15 +113,17 @@ def _balance_source(
         )
 
 
-def _sum_by_part(chunks: Sequence[ChunkRecord], points: Callable[[ChunkRecord], int]) -> defaultdict[str | None, int]:
+def _sum_by_partition(
+    chunks: Sequence[ChunkRecord], points: Callable[[ChunkRecord], int]
+) -> defaultdict[str | None, int]:
     sums: defaultdict[str | None, int] = defaultdict(int)
     for chunk in chunks:
-        sums[chunk.part] += points(chunk)
+        sums[chunk.partition] += points(chunk)
     return sums
 
 
 def _compare_ids(
-    books: Balance,
+    books: Reconciliation,
     chunks: Sequence[ChunkRecord],
     source: Source,
     target: QdrantSource,
@@ -125,13 +131,13 @@ def _compare_ids(
     rejected_ids: Callable[[ChunkRecord], set[str]],
 ) -> None:
     """Name the ranges in which ids of the source are not in the target."""
-    target_parts = set(target.parts())
+    target_partitions = set(target.partitions())
     ranges: list[str] = []
     missing = 0
     for chunk in chunks:
-        part = chunk.part if chunk.part in target_parts else None
-        ids = source.point_ids(chunk.part, chunk.start, chunk.end)
-        lacking = ids - present_ids(target.server, target.collection, ids, part)
+        partition = chunk.partition if chunk.partition in target_partitions else None
+        ids = source.point_ids(chunk.partition, chunk.start, chunk.end)
+        lacking = ids - present_ids(target.server, target.collection, ids, partition)
         if chunk.rejected:
             lacking -= rejected_ids(chunk)
         if lacking:
@@ -147,25 +153,25 @@ def _first(ranges: list[str]) -> list[str]:
 
 
 def _range(chunk: ChunkRecord, definition: Migration) -> str:
-    of_part = f" of {part_title(definition, chunk.part)}" if chunk.part is not None else ""
+    of_partition = f" of {partition_title(definition, chunk.partition)}" if chunk.partition is not None else ""
     start, end = ("…" if edge is None else edge for edge in (chunk.start, chunk.end))
-    return f"[{start}, {end}){of_part}"
+    return f"[{start}, {end}){of_partition}"
 
 
 def holes(chunks: Sequence[ChunkRecord]) -> list[str]:
     """Where the chunks of a plan do not join: nothing in a sound ledger."""
-    by_part: dict[str | None, list[ChunkRecord]] = {}
+    by_partition: dict[str | None, list[ChunkRecord]] = {}
     for chunk in chunks:
-        by_part.setdefault(chunk.part, []).append(chunk)
+        by_partition.setdefault(chunk.partition, []).append(chunk)
     found = []
-    for of_part in by_part.values():
-        if of_part[0].start is not None or of_part[-1].end is not None:
+    for of_partition in by_partition.values():
+        if of_partition[0].start is not None or of_partition[-1].end is not None:
             found.append(
-                f"chunks {of_part[0].index + 1} to {of_part[-1].index + 1} do not reach to the ends of the keys"
+                f"chunks {of_partition[0].index + 1} to {of_partition[-1].index + 1} do not reach to the ends of the keys"
             )
         found += [
             f"chunks {one.index + 1} and {following.index + 1} do not join"
-            for one, following in pairwise(of_part)
+            for one, following in pairwise(of_partition)
             if one.end is None or one.end != following.start
         ]
     return found

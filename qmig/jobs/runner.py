@@ -5,23 +5,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from qmig.broker.access import Access
+from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
-from qmig.broker.rate_limit import Throttle
+from qmig.broker.rate_limit import RateLimiter
 from qmig.broker.task import ChunkTask, MigrationTask, progress_text, result_text
-from qmig.errors import MigrationStoppedError, QmigError, TerminalError, UnrecordedError
-from qmig.formatting import shortened
+from qmig.errors import LedgerWriteError, MigrationStoppedError, QmigError, TerminalError
+from qmig.formatting import shorten
 from qmig.jobs.batch_size import BatchSize
 from qmig.jobs.chunk import ChunkWork
 from qmig.jobs.copy_chunk import ChunkCopy
 from qmig.jobs.find_extra import ExtraSearch
-from qmig.jobs.session import Ends
-from qmig.jobs.supervisor import Tender
+from qmig.jobs.session import Session
+from qmig.jobs.supervisor import Supervisor
 from qmig.jobs.verify_chunk import ChunkVerification
 from qmig.ledger.lease import Lease
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import new_owner, owner_is_dead
-from qmig.ledger.records import ChunkRecord, MigrationRecord, Side, State, Work
+from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import is_custom
@@ -34,9 +34,9 @@ from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import open_source
 
 # Workers that may die of one chunk until it fails: one that runs out of memory would do so for ever.
-MOST_DEATHS = 5
+MAX_LOST_OWNERS = 5
 # Migrations whose connections a worker keeps open.
-KEPT_OPEN = 4
+MAX_OPEN = 4
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +45,15 @@ log = logging.getLogger(__name__)
 class _Opened:
     """What a worker has open of one migration: its ledger, and both ends as they were defined there at last."""
 
-    access: Access
+    access: AccessGrant
     ledger: Ledger
     in_ledger: bool = False
     definition: str | None = None
-    ends: Ends | None = None
+    session: Session | None = None
 
     def close(self) -> None:
-        if self.ends is not None:
-            self.ends.source.close()
+        if self.session is not None:
+            self.session.source.close()
         self.ledger.server.close()
 
 
@@ -100,8 +100,8 @@ class Worker:
             if chunk is None:
                 return "nothing to do: another worker was faster"
             return self._work_on(task, opened, record, chunk, report)
-        except UnrecordedError as error:
-            self.fleet.board.note_trouble(record.run, str(error))
+        except LedgerWriteError as error:
+            self.fleet.registry.report_ledger_failure(record.run, str(error))
             raise
 
     def _work_on(
@@ -121,17 +121,17 @@ class Worker:
             lambda now, seconds: report(progress_text(now, before, seconds)),
         )
         try:
-            _check_deaths(chunk)
+            _check_lost_owners(chunk)
             retry_for = Migration.from_json(record.definition).options.retry_for
-            ends = lease.retrying(retry_for, partial(self._connect, opened, record))
+            session = lease.retrying(retry_for, partial(self._connect, opened, record))
         except MigrationStoppedError:
             lease.release()
             raise
         except QmigError as error:
             lease.fail(error)
             raise
-        throttle = Throttle(self.fleet.broker_url, task.migration)
-        return result_text(_work(record, lease, ends, throttle).run())
+        throttle = RateLimiter(self.fleet.broker_url, task.migration)
+        return result_text(_work(record, lease, session, throttle).run())
 
     def after_chunk(self, task: ChunkTask) -> None:
         """With nothing queued any more the migration may be at its end: nobody should have to wait for it.
@@ -141,25 +141,25 @@ class Worker:
         opened = self._open.get((task.migration, task.access))
         if opened is None or not opened.in_ledger:
             return
-        if not self.fleet.board.is_registered(task.migration):
-            self.fleet.see_to(task.of_migration)
+        if not self.fleet.registry.is_registered(task.migration):
+            self.fleet.register(task.of_migration)
         if self.fleet.queued() == 0:
-            self.tend(task.of_migration)
+            self.supervise(task.of_migration)
 
-    def tend(self, task: MigrationTask) -> str:
+    def supervise(self, task: MigrationTask) -> str:
         """See to the task's migration, and say what there was to do."""
         opened = self._opened(task)
-        return Tender(opened.ledger, self.fleet, task, opened.access).tend()
+        return Supervisor(opened.ledger, self.fleet, task, opened.access).run_once()
 
     def _opened(self, task: MigrationTask) -> _Opened:
         key = (task.migration, task.access)
         if key not in self._open:
-            access = Access.from_text(task.access)
+            access = AccessGrant.from_text(task.access)
             if access.migration != task.migration:
                 raise TerminalError(
-                    f"a task for migration {shortened(task.migration)} was refused: its access is not for it"
+                    f"a task for migration {shorten(task.migration)} was refused: its access is not for it"
                 )
-            while len(self._open) >= KEPT_OPEN:
+            while len(self._open) >= MAX_OPEN:
                 self._open.pop(next(iter(self._open))).close()
             server = Server(
                 access.target,
@@ -170,12 +170,12 @@ class Worker:
             self._open[key] = _Opened(access, Ledger(server, access.ledger))
         return self._open[key]
 
-    def _connect(self, opened: _Opened, record: MigrationRecord) -> Ends:
+    def _connect(self, opened: _Opened, record: MigrationRecord) -> Session:
         """Both ends as the ledger defines them now: a resume may have changed the options."""
-        if opened.ends is None or opened.definition != record.definition:
+        if opened.session is None or opened.definition != record.definition:
             migration = Migration.from_json(record.definition)
-            if opened.ends is not None:
-                opened.ends.source.close()
+            if opened.session is not None:
+                opened.session.source.close()
             source = open_source(migration, opened.access.credentials)
             server, collection = opened.ledger.server, migration.target.collection
             server.retry_for = migration.options.retry_for
@@ -184,7 +184,7 @@ class Worker:
             request = api.GetCollectionInfoRequest(collection_name=collection)
             info = server.call(server.collections.Get, request, retry_for=0).result
             router = Router(migration.routing, is_custom(info))
-            opened.ends = Ends(
+            opened.session = Session(
                 source,
                 QdrantSource(server, collection),
                 opened.ledger,
@@ -195,25 +195,25 @@ class Worker:
                 migration.options,
             )
             opened.definition = record.definition
-        return opened.ends
+        return opened.session
 
 
-def _work(record: MigrationRecord, lease: Lease, ends: Ends, throttle: Throttle) -> ChunkWork:
+def _work(record: MigrationRecord, lease: Lease, session: Session, throttle: RateLimiter) -> ChunkWork:
     """What is to be done with the chunk."""
-    if record.work == Work.COPY:
-        return ChunkCopy(lease, ends, throttle)
-    kind = ExtraSearch if lease.chunk.side == Side.TARGET else ChunkVerification
-    return kind(lease, ends, throttle, record)
+    if record.job == JobKind.COPY:
+        return ChunkCopy(lease, session, throttle)
+    kind = ExtraSearch if lease.chunk.range_of == RangeOf.TARGET else ChunkVerification
+    return kind(lease, session, throttle, record)
 
 
 def _claimable(seen: ChunkRecord, task: ChunkTask) -> bool:
     """Whether nobody is at the chunk: no owner, one known to be dead, or one whose lease was seen to lapse."""
-    return not seen.owner or owner_is_dead(seen.owner) or (seen.owner, seen.beat) == task.abandoned
+    return not seen.owner or owner_is_dead(seen.owner) or (seen.owner, seen.heartbeat) == task.abandoned
 
 
-def _check_deaths(chunk: ChunkRecord) -> None:
-    if chunk.deaths >= MOST_DEATHS:
+def _check_lost_owners(chunk: ChunkRecord) -> None:
+    if chunk.lost_owners >= MAX_LOST_OWNERS:
         raise TerminalError(
-            f"{chunk.deaths} workers in a row died or fell silent at this chunk without copying a batch, for want of "
+            f"{chunk.lost_owners} workers in a row died or fell silent at this chunk without copying a batch, for want of "
             "memory perhaps; see the system's log on their hosts, and try a smaller --batch-bytes or --batch-size"
         )

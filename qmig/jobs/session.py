@@ -13,7 +13,7 @@ from qmig.sources.qdrant import QdrantSource
 
 
 @dataclass
-class Ends:
+class Session:
     """Source, target and ledger of one migration, and what is known of its points from chunks before.
 
     `target` reads the target collection the way a source is read.

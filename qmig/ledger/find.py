@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from qmig.errors import TerminalError, UsageError
 from qmig.formatting import SHOWN_ID
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import MigrationRecord, Work
+from qmig.ledger.records import JobKind, MigrationRecord
 from qmig.migration import DEFAULT_PORTS, Endpoint, Migration
 
 # The newest migrations that an error names.
@@ -23,14 +23,14 @@ def migrations(ledger: Ledger) -> list[MigrationRecord]:
 
 
 @dataclass(frozen=True)
-class Between:
+class EndpointFilter:
     """The ends that a migration was given, as far as they are named; None is any."""
 
     source_url: str | None = None
     source_collection: str | None = None
     target_collection: str | None = None
 
-    def fits(self, record: MigrationRecord) -> bool:
+    def matches(self, record: MigrationRecord) -> bool:
         """Whether the record is of a copy between these ends."""
         migration = Migration.from_json(record.definition)
         source = migration.source
@@ -44,14 +44,18 @@ class Between:
         )
 
 
-def find_migration(ledger: Ledger, wanted: str | None, between: Between | None = None) -> MigrationRecord:
+def find_migration(ledger: Ledger, wanted: str | None, between: EndpointFilter | None = None) -> MigrationRecord:
     """The migration with this id or unique beginning of one; None means the only one that there is `between` ends.
 
     A verification is found by its id alone. UsageError with those to choose from where there is none or several.
     """
     everything = records = migrations(ledger)
     if wanted is None:
-        records = [record for record in records if record.work == Work.COPY and (between or Between()).fits(record)]
+        records = [
+            record
+            for record in records
+            if record.job == JobKind.COPY and (between or EndpointFilter()).matches(record)
+        ]
     found = [record for record in records if record.migration.startswith(wanted or "")]
     if len(found) == 1:
         return found[0]
@@ -63,7 +67,9 @@ def find_migration(ledger: Ledger, wanted: str | None, between: Between | None =
     known = ", ".join(named + more) or "none"
     if wanted is None:
         there = (
-            "there are no migrations" if between in (None, Between()) else "there is no migration between these ends"
+            "there are no migrations"
+            if between in (None, EndpointFilter())
+            else "there is no migration between these ends"
         )
         what = "name one of the migrations" if found else there
         raise UsageError(f"{what} in {where}; it has: {known}")

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 # Ids that are kept of each kind.
-KEPT_IDS = 20
+MAX_IDS = 20
 
 MISSING, DIFFERENT, EXTRA, REJECTED = "missing", "different", "extra", "rejected"
 
@@ -71,7 +71,7 @@ class Findings:
         """Count a point under its kind, and keep the first ids."""
         setattr(self, kind, getattr(self, kind) + 1)
         kept = self.ids.setdefault(kind, [])
-        if len(kept) < KEPT_IDS:
+        if len(kept) < MAX_IDS:
             kept.append(point)
 
     def add(self, other: "Findings") -> None:
@@ -80,6 +80,6 @@ class Findings:
             if isinstance(value, int):
                 setattr(self, name, getattr(self, name) + value)
         for kind, points in other.ids.items():
-            self.ids[kind] = (self.ids.get(kind, []) + points)[:KEPT_IDS]
+            self.ids[kind] = (self.ids.get(kind, []) + points)[:MAX_IDS]
         self.first = self.first or other.first
         self.refused = self.refused or other.refused

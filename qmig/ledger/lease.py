@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 from qmig.errors import (
     ChunkLostError,
+    LedgerWriteError,
     MigrationStoppedError,
     QmigError,
     TerminalError,
     TransientError,
-    UnrecordedError,
 )
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import owner_is_dead
@@ -27,7 +27,7 @@ from qmig.ledger.records import NOBODY, ChunkRecord, State
 from qmig.rpc.connection import Call, retrying
 
 # Seconds between two beats: what a kill -9 repeats at most, with the batch in flight.
-BEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 LEASE_SECONDS = 15.0
 # Seconds for which a last word is tried again when the worker has nothing else left to do.
 RELEASE_RETRY_FOR = 10.0
@@ -37,7 +37,7 @@ Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
 
-def has_lapsed(owner: str, still: float) -> bool:
+def has_expired(owner: str, still: float) -> bool:
     """Whether an owner that has given no sign of life for so many seconds counts as gone."""
     return still >= LEASE_SECONDS or owner_is_dead(owner)
 
@@ -46,7 +46,7 @@ class Lease:
     """One claimed chunk. `advance` moves its offset in memory, `keep` now and then writes it to the ledger.
 
     `max_rate` is the migration's limit, as it was at the last beat. `stop_requested` says whether this worker is
-    shutting down; `on_beat` gets the chunk at each beat.
+    shutting down; `on_heartbeat` gets the chunk at each beat.
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class Lease:
         chunk: ChunkRecord,
         max_rate: int | None,
         stop_requested: Callable[[], bool],
-        on_beat: Callable[[ChunkRecord, float], None],
+        on_heartbeat: Callable[[ChunkRecord, float], None],
     ) -> None:
         self.chunk = chunk
         self.max_rate = max_rate
         self._ledger = ledger
         self._stop_requested = stop_requested
-        self._on_beat = on_beat
+        self._on_heartbeat = on_heartbeat
         self._progress: dict[str, Any] = {}
         self._started = time.monotonic()
         self._seconds_before = chunk.seconds
-        self._last_beat = self._started
+        self._last_heartbeat = self._started
         self._change: Call[Any] | None = None
         self._look: Call[Any] | None = None
         self._migration_stopped = False
@@ -85,31 +85,31 @@ class Lease:
     def stopping(self) -> bool:
         return self._migration_stopped or self._stop_requested()
 
-    def keep(self) -> None:
+    def heartbeat(self) -> None:
         """Beat when it is time to; never waits. ChunkLostError where the chunk is another's by now."""
-        if self._change is not None and self._change.answered_within(0):
+        if self._change is not None and self._change.wait(0):
             change, self._change = self._change, None
             if self._succeeded(change):
                 self._look = self._ledger.start_look(self.chunk)
-        if self._look is not None and self._look.answered_within(0):
+        if self._look is not None and self._look.wait(0):
             look, self._look = self._look, None
             if self._succeeded(look):
                 self._check(look.result())
         now = time.monotonic()
-        if self._change is None and self._look is None and now - self._last_beat >= BEAT_SECONDS:
-            self._last_beat = now
-            self.chunk = self._beaten()
+        if self._change is None and self._look is None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+            self._last_heartbeat = now
+            self.chunk = self._with_heartbeat()
             self._change = self._ledger.start_change(
-                self.chunk, **self._progress, beat=self.chunk.beat, seconds=self.chunk.seconds
+                self.chunk, **self._progress, heartbeat=self.chunk.heartbeat, seconds=self.chunk.seconds
             )
-            self._on_beat(self.chunk, now - self._started)
+            self._on_heartbeat(self.chunk, now - self._started)
 
     def sleep(self, seconds: float) -> None:
         """Wait and keep the chunk; MigrationStoppedError as soon as it is time to stop."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.raise_if_stopping()
-            self.keep()
+            self.heartbeat()
             time.sleep(min(left, 0.2))
 
     def retrying(self, retry_for: float, attempt: Callable[[], Answer]) -> Answer:
@@ -117,12 +117,12 @@ class Lease:
         meanwhile, and says why it waits."""
         return retrying(retry_for, sleep=self.sleep, before_sleep=self._note_retry)(attempt)
 
-    def during(self, call: Callable[[], Answer]) -> Answer:
+    def run_blocking(self, call: Callable[[], Answer]) -> Answer:
         """The answer to a call that waits, with the chunk kept meanwhile; MigrationStoppedError as soon as it is time
         to stop."""
         waiting = self._thread.submit(call)
-        while not wait_for((waiting,), BEAT_SECONDS).done:
-            self.keep()
+        while not wait_for((waiting,), HEARTBEAT_SECONDS).done:
+            self.heartbeat()
             self.raise_if_stopping()
         return waiting.result()
 
@@ -159,14 +159,14 @@ class Lease:
     def fail(self, error: QmigError) -> None:
         """Record that the chunk failed, unless it is another's by now: then its state is no longer ours.
 
-        UnrecordedError where the ledger refuses to be written, as it does when the target's disk is full.
+        LedgerWriteError where the ledger refuses to be written, as it does when the target's disk is full.
         """
         if isinstance(error, ChunkLostError):
             return
         try:
             self.finish(State.FAILED, str(error), retry_for=RELEASE_RETRY_FOR)
         except TerminalError as second:
-            raise UnrecordedError(f"{error}; and the ledger cannot be written: {second}") from None
+            raise LedgerWriteError(f"{error}; and the ledger cannot be written: {second}") from None
         except QmigError as second:
             # The chunk stays this owner's, and is taken up again when the lease has lapsed.
             log.warning("chunk %d: its failure could not be recorded: %s", self.chunk.index + 1, second)
@@ -177,9 +177,9 @@ class Lease:
         reasons = Counter(chunk.retry_reasons) + Counter([error.reason])
         self.advance(retries=chunk.retries + 1, retry_reasons=dict(reasons), waiting=str(error))
 
-    def _beaten(self) -> ChunkRecord:
+    def _with_heartbeat(self) -> ChunkRecord:
         current = self.current
-        return replace(current, beat=current.beat + 1)
+        return replace(current, heartbeat=current.heartbeat + 1)
 
     def _settle(self) -> None:
         """Let a change that is under way end: it must not overtake the last one."""

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
-from qmig.errors import NotFoundError, TerminalError, UnrecordedError
+from qmig.errors import LedgerWriteError, NotFoundError, TerminalError
 from qmig.ledger.collection import PAGE, LedgerCollection, is_value
-from qmig.ledger.records import NOBODY, PLAN, VERSION, ChunkRecord, MigrationRecord, State, chunk_id
+from qmig.ledger.records import LEDGER_VERSION, NOBODY, PLAN, ChunkRecord, MigrationRecord, State, chunk_id
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload
 from qmig.rpc.connection import Call
@@ -106,7 +106,7 @@ class Ledger(LedgerCollection):
     def claim(self, seen: ChunkRecord, owner: str) -> ChunkRecord | None:
         """Make the chunk the owner's if nobody has claimed it since it was seen; None where another was faster.
 
-        The owner alone would not tell: another may have come and gone, and the chunk be done. UnrecordedError where
+        The owner alone would not tell: another may have come and gone, and the chunk be done. LedgerWriteError where
         the ledger refuses to be written.
         """
         unclaimed = _owned(seen)
@@ -114,25 +114,25 @@ class Ledger(LedgerCollection):
         changes = {
             "state": State.RUNNING,
             "owner": owner,
-            "beat": seen.beat + 1,
+            "heartbeat": seen.heartbeat + 1,
             "claims": seen.claims + 1,
-            "deaths": seen.deaths + bool(seen.owner),
+            "lost_owners": seen.lost_owners + bool(seen.owner),
             "waiting": None,
             "error": None,
         }
         try:
             self._set(unclaimed, changes)
         except TerminalError as error:
-            raise UnrecordedError(f"the ledger cannot be written: {error}") from None
+            raise LedgerWriteError(f"the ledger cannot be written: {error}") from None
         claimed = self.chunks(seen.migration, [seen.index])[0]
         return claimed if claimed.owner == owner else None
 
     def change(self, chunk: ChunkRecord, retry_for: float | None = None, **changes: Any) -> ChunkRecord | None:
         """Change a chunk as its owner; None, and nothing changed, where it is another's by now."""
-        after = replace(chunk, **{"beat": chunk.beat + 1, **changes})
-        self._set(_owned(chunk), {**changes, "beat": after.beat}, retry_for)
+        after = replace(chunk, **{"heartbeat": chunk.heartbeat + 1, **changes})
+        self._set(_owned(chunk), {**changes, "heartbeat": after.heartbeat}, retry_for)
         now = self.chunks(chunk.migration, [chunk.index])[0]
-        return after if (now.owner, now.beat) == (after.owner, after.beat) else None
+        return after if (now.owner, now.heartbeat) == (after.owner, after.heartbeat) else None
 
     def start_change(self, chunk: ChunkRecord, **changes: Any) -> Call[api.PointsOperationResponse]:
         """Send a change as the chunk's owner and go on."""
@@ -165,7 +165,7 @@ class Ledger(LedgerCollection):
 
     def reopen(self, chunks: Sequence[ChunkRecord]) -> None:
         """Failed chunks wait for a worker again, from the offset that they had reached."""
-        changes = {"state": State.PENDING, "owner": NOBODY, "deaths": 0, "error": None}
+        changes = {"state": State.PENDING, "owner": NOBODY, "lost_owners": 0, "error": None}
         for start in range(0, len(chunks), PAGE):
             ids = [api.PointId(uuid=chunk.id) for chunk in chunks[start : start + PAGE]]
             self._set(api.PointsSelector(points=api.PointsIdsList(ids=ids)), changes)
@@ -190,10 +190,10 @@ def _owned(chunk: ChunkRecord) -> api.PointsSelector:
 
 def _migration(point: api.RetrievedPoint) -> MigrationRecord:
     version = point.payload["version"].integer_value
-    if version > VERSION:
+    if version > LEDGER_VERSION:
         raise TerminalError(
             f"the ledger's record of migration {point.id.uuid} has version {version}, this qmig reads up to "
-            f"{VERSION}; use the newer qmig that wrote it"
+            f"{LEDGER_VERSION}; use the newer qmig that wrote it"
         )
     return _record(MigrationRecord, point)
 

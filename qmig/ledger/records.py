@@ -5,20 +5,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Written into every migration's record; a ledger with a higher one was made by a newer qmig.
-VERSION = 1
+LEDGER_VERSION = 1
 NOBODY = ""
 # The index of a migration's plan: a record like a chunk's, held by whoever cuts the source.
 PLAN = -1
 
 
-class Work:
+class JobKind:
     """What is done with the chunks of a record."""
 
     COPY = "copy"
     VERIFY = "verify"
 
 
-class Side:
+class RangeOf:
     """Whose keys the range of a chunk is of."""
 
     SOURCE = "source"
@@ -50,10 +50,10 @@ class ChunkRecord:
 
     migration: str
     index: int
-    part: str | None
+    partition: str | None
     start: str | None
     end: str | None
-    aim: int = 0
+    expected: int = 0
     state: str = State.PENDING
     offset: str | None = None
     read: int = 0
@@ -61,15 +61,15 @@ class ChunkRecord:
     rejected: int = 0
     bytes: int = 0
     owner: str = NOBODY
-    beat: int = 0
+    heartbeat: int = 0
     claims: int = 0
-    deaths: int = 0
+    lost_owners: int = 0
     retries: int = 0
     retry_reasons: dict[str, int] = field(default_factory=dict)
     waiting: str | None = None
     error: str | None = None
     seconds: float = 0.0
-    side: str = Side.SOURCE
+    range_of: str = RangeOf.SOURCE
     findings: dict[str, Any] | None = None
 
     @property
@@ -99,9 +99,9 @@ class MigrationRecord:
     title: str
     definition: str
     state: str = State.RUNNING
-    version: int = VERSION
-    work: str = Work.COPY
-    of: str = ""
+    version: int = LEDGER_VERSION
+    job: str = JobKind.COPY
+    verifies: str = ""
     planned: bool = False
     chunks: int = 0
     chunk_size: int = 0
@@ -110,11 +110,11 @@ class MigrationRecord:
     max_rate: int | None = None
     created_target: bool = False
     before: dict[str, int] = field(default_factory=dict)
-    finish: str | None = None
+    final_settings: str | None = None
     started: float = 0.0
     finished: float | None = None
     points: int = 0
-    books: dict[str, Any] | None = None
+    reconciliation: dict[str, Any] | None = None
     waiting: str | None = None
     error: str | None = None
     checks: dict[str, Any] | None = None
@@ -126,7 +126,7 @@ def chunk_id(migration: str, index: int) -> str:
 
 
 @dataclass
-class Balance:
+class Reconciliation:
     """What the end's checks found.
 
     `errors` mean lost points, `withheld` rows that the source counts and gives to nobody, `rejected` points that the
@@ -140,7 +140,7 @@ class Balance:
     target_before: int = 0
     errors: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    withheld: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 ENDED = (State.DONE, State.FAILED, State.STOPPED, State.CANCELLED)

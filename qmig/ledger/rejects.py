@@ -22,7 +22,7 @@ class RejectRecord:
 
     migration: str
     chunk: int
-    part: str | None
+    partition: str | None
     key: str
     point: str
     reason: str
@@ -31,7 +31,7 @@ class RejectRecord:
     @property
     def id(self) -> str:
         """The same for the same point, so that a batch that is repeated records it once."""
-        place = json.dumps([self.part, self.key], ensure_ascii=True)
+        place = json.dumps([self.partition, self.key], ensure_ascii=True)
         return str(uuid.uuid5(uuid.UUID(self.migration), f"reject/{place}"))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from qmig.ledger.lease import BEAT_SECONDS, has_lapsed
+from qmig.ledger.lease import HEARTBEAT_SECONDS, has_expired
 from qmig.ledger.records import ChunkRecord
 
 WORKERS_GONE = "their workers are gone; others take them up, or the command that began it goes on with them"
@@ -15,21 +15,21 @@ class LastChange:
 
     state: str
     owner: str
-    beat: int
+    heartbeat: int
     since: float
     queued: bool = False
 
     @classmethod
     def of(cls, chunk: ChunkRecord, before: "LastChange | None", now: float) -> "LastChange":
         """`before` where nothing has changed since; one from the future was made before the clock was set back."""
-        seen = (chunk.state, chunk.owner, chunk.beat)
-        if before is not None and (before.state, before.owner, before.beat) == seen and before.since <= now:
+        seen = (chunk.state, chunk.owner, chunk.heartbeat)
+        if before is not None and (before.state, before.owner, before.heartbeat) == seen and before.since <= now:
             return before
         return cls(*seen, now)
 
-    def has_lapsed(self, now: float) -> bool:
+    def has_expired(self, now: float) -> bool:
         """Whether the owner is known to be dead, or has sent no heartbeat for a lease."""
-        return has_lapsed(self.owner, now - self.since)
+        return has_expired(self.owner, now - self.since)
 
 
 class StalledChunks:
@@ -48,5 +48,5 @@ class StalledChunks:
         return [
             chunks[index]
             for index, change in self._changes.items()
-            if now - change.since > BEAT_SECONDS and change.has_lapsed(now)
+            if now - change.since > HEARTBEAT_SECONDS and change.has_expired(now)
         ]

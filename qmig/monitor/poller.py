@@ -9,8 +9,8 @@ from qmig.ledger.records import ENDED, MigrationRecord, State
 from qmig.ledger.stalled import StalledChunks
 from qmig.monitor.progress import Progress
 from qmig.monitor.rates import Rate, Sample, WorkerRates
-from qmig.monitor.reader import Watch
-from qmig.monitor.status import Overview
+from qmig.monitor.reader import ProgressReader
+from qmig.monitor.status import MigrationStatus
 
 # Seconds between two looks.
 LOOK_EVERY = 2.0
@@ -18,21 +18,21 @@ LOOK_EVERY = 2.0
 SETTLES_WITHIN = 30.0
 
 
-class Observed:
+class MigrationPoller:
     """One migration and what was seen of it."""
 
     def __init__(self, ledger: Ledger, record: MigrationRecord) -> None:
         self._ledger = ledger
         self._record = record
         self._changed = time.monotonic()
-        self._overview: Overview | None = None
+        self._overview: MigrationStatus | None = None
         self._progress = Progress(0, 0)
         self._rate = Rate()
         self._worker_rates = WorkerRates()
         self._stalled = StalledChunks()
-        self._watch = Watch(ledger, record.migration)
+        self._watch = ProgressReader(ledger, record.migration)
 
-    def look(self, record: MigrationRecord) -> Overview:
+    def poll(self, record: MigrationRecord) -> MigrationStatus:
         """The migration as it stands; `record` was read just now. TransientError where the ledger is away."""
         if record != self._record:
             self._note_change(record)
@@ -40,16 +40,16 @@ class Observed:
             return self._overview
         problem = None
         try:
-            self._progress = self._watch.look()
+            self._progress = self._watch.refresh()
         except TerminalError as error:
             # A plan with a hole is no reason to be silent about the other migrations.
             problem = str(error)
-            self._watch = Watch(self._ledger, record.migration)
+            self._watch = ProgressReader(self._ledger, record.migration)
         now = time.monotonic()
         self._rate.add(Sample(now, self._progress.points, self._progress.bytes))
         self._worker_rates.add(now, self._watch.read)
         gone = self._stalled.find(self._progress.running, now)
-        self._overview = Overview.of_record(
+        self._overview = MigrationStatus.of_record(
             record, self._progress, self._rate, self._worker_rates.per_second, problem, gone
         )
         return self._overview
@@ -57,7 +57,7 @@ class Observed:
     def _note_change(self, record: MigrationRecord) -> None:
         if (record.run, record.started) != (self._record.run, self._record.started):
             # A new run tries failed chunks again, and a new plan has other chunks.
-            self._watch = Watch(self._ledger, record.migration)
+            self._watch = ProgressReader(self._ledger, record.migration)
         if record.state != self._record.state:
             self._rate, self._worker_rates = Rate(), WorkerRates()
         self._record = record
@@ -71,15 +71,15 @@ class Observed:
         return idle or time.monotonic() - self._changed > SETTLES_WITHIN
 
 
-class Observer:
+class LedgerPoller:
     """The migrations of a ledger, all of them or those with an id."""
 
     def __init__(self, ledger: Ledger, only: str | None = None) -> None:
         self._ledger = ledger
         self._only = only
-        self._observed: dict[str, Observed] = {}
+        self._observed: dict[str, MigrationPoller] = {}
 
-    def look(self) -> list[Overview]:
+    def poll(self) -> list[MigrationStatus]:
         """Every migration as it stands, the oldest first; none where there is no ledger.
 
         TransientError where the ledger is away, TerminalError where a newer qmig wrote it.
@@ -87,9 +87,10 @@ class Observer:
         records = self._records()
         before = self._observed
         self._observed = {
-            record.migration: before.get(record.migration) or Observed(self._ledger, record) for record in records
+            record.migration: before.get(record.migration) or MigrationPoller(self._ledger, record)
+            for record in records
         }
-        return [self._observed[record.migration].look(record) for record in records]
+        return [self._observed[record.migration].poll(record) for record in records]
 
     def _records(self) -> list[MigrationRecord]:
         if self._only is None:
@@ -98,11 +99,11 @@ class Observer:
         return [] if record is None else [record]
 
 
-def watched(observer: Observer) -> Iterator[list[Overview]]:
+def poll_repeatedly(observer: LedgerPoller) -> Iterator[list[MigrationStatus]]:
     """Looks `LOOK_EVERY` seconds apart; the first is held back while something runs, for it has no rates yet."""
-    overviews = observer.look()
-    if not any(overview.state == State.RUNNING for overview in overviews):
-        yield overviews
+    statuses = observer.poll()
+    if not any(status.state == State.RUNNING for status in statuses):
+        yield statuses
     while True:
         time.sleep(LOOK_EVERY)
-        yield observer.look()
+        yield observer.poll()

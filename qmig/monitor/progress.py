@@ -39,7 +39,7 @@ class Progress:
         progress = cls(0, 0)
         for chunk in chunks:
             progress.chunks += 1
-            progress.total += chunk.aim
+            progress.total += chunk.expected
             progress.add(chunk)
         return progress
 

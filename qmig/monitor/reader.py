@@ -2,7 +2,7 @@
 
 from qmig.errors import TerminalError
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import ENDED, Balance, ChunkRecord, MigrationRecord
+from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, Reconciliation
 from qmig.monitor.progress import Progress
 
 # Chunks are queued in order, so those at work are among the first that are not finished: only so many more
@@ -10,7 +10,7 @@ from qmig.monitor.progress import Progress
 LOOK_AHEAD = 32
 
 
-class Watch:
+class ProgressReader:
     """Reads what may have changed of one migration at each look, and keeps the rest."""
 
     def __init__(self, ledger: Ledger, migration: str) -> None:
@@ -24,7 +24,7 @@ class Watch:
         # The chunks that the last look read, all that may have changed since the one before.
         self.read: list[ChunkRecord] = []
 
-    def look(self) -> Progress:
+    def refresh(self) -> Progress:
         """The migration as it stands, and `found` its record. TerminalError where it is not in the ledger."""
         record = self._ledger.migration(self._migration)
         if record is None:
@@ -51,15 +51,15 @@ class Watch:
         return self._ledger.server.endpoint.url
 
     @property
-    def found(self) -> MigrationRecord:
+    def record(self) -> MigrationRecord:
         """The migration's record at the last look."""
         assert self._record is not None
         return self._record
 
     @property
-    def books(self) -> Balance:
+    def reconciliation(self) -> Reconciliation:
         """What the end's checks found; empty before the end."""
-        return Balance(**(self.found.books or {}))
+        return Reconciliation(**(self.record.reconciliation or {}))
 
     def _progress(self, record: MigrationRecord) -> Progress:
         progress = self._finished.copy()

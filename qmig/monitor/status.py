@@ -23,7 +23,7 @@ WHY_PENDING = {
 
 
 @dataclass(frozen=True)
-class End:
+class EndpointStatus:
     """One end of a migration."""
 
     url: str
@@ -31,16 +31,16 @@ class End:
 
 
 @dataclass(frozen=True)
-class ChunkOverview:
+class ChunkStatus:
     """One chunk. `chunk` counts from 0; `points_per_second` is over its whole time at work, None before there is one.
 
-    `host` and `process` name the worker that has it, `part` is the shard key or partition, `start` and `end` the
+    `host` and `process` name the worker that has it, `partition` is the shard key or partition, `start` and `end` the
     range of keys, None an open end.
     """
 
     chunk: int
     state: str
-    part: str | None
+    partition: str | None
     start: str | None
     end: str | None
     points: int
@@ -58,16 +58,16 @@ class ChunkOverview:
     error: str | None
 
     @classmethod
-    def of(cls, chunk: ChunkRecord) -> "ChunkOverview":
+    def of(cls, chunk: ChunkRecord) -> "ChunkStatus":
         host, process = chunk.owner.split("/")[:2] if chunk.owner else (None, None)
         return cls(
             chunk=chunk.index,
             state=RETRYING if chunk.waiting and chunk.state == State.RUNNING else chunk.state,
-            part=chunk.part,
+            partition=chunk.partition,
             start=chunk.start,
             end=chunk.end,
             points=chunk.acknowledged,
-            expected_points=chunk.aim,
+            expected_points=chunk.expected,
             rejected_points=chunk.rejected,
             bytes=chunk.bytes,
             seconds=chunk.seconds,
@@ -83,14 +83,14 @@ class ChunkOverview:
 
 
 @dataclass(frozen=True)
-class WorkerOverview:
+class WorkerStatus:
     """A worker at this migration, the chunk that it has, its rate, and its part of the workers' rates, 0 to 1."""
 
     host: str
     process: int
     points_per_second: float | None
     share: float | None
-    chunk: ChunkOverview
+    chunk: ChunkStatus
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Overview:
+class MigrationStatus:
     """One migration, or one verification of the migration `of`.
 
     Times are seconds since 1970. Rates are over the last `rate_seconds`, a minute at most, that whoever tells this
@@ -113,10 +113,10 @@ class Overview:
 
     id: str
     title: str
-    work: str
-    of: str | None
-    source: End
-    target: End
+    job: str
+    verifies: str | None
+    source: EndpointStatus
+    target: EndpointStatus
     state: str
     points: int
     expected_points: int
@@ -137,10 +137,10 @@ class Overview:
     planned: bool
     chunks: int
     chunk_states: dict[str, int]
-    workers: list[WorkerOverview]
+    workers: list[WorkerStatus]
     waiting_chunks: list[Waiting]
-    slowest_chunks: list[ChunkOverview]
-    failed_chunks: list[ChunkOverview]
+    slowest_chunks: list[ChunkStatus]
+    failed_chunks: list[ChunkStatus]
     retries: int
     retry_reasons: dict[str, int]
     chunk_map: str
@@ -160,7 +160,7 @@ class Overview:
         worker_rates: Mapping[str, float],
         problem: str | None = None,
         gone: Sequence[ChunkRecord] = (),
-    ) -> "Overview":
+    ) -> "MigrationStatus":
         """`rate` is what was seen of the migration's points, `worker_rates` what of that its workers copied.
 
         `gone` are the running chunks whose workers are gone.
@@ -174,10 +174,10 @@ class Overview:
         return cls(
             id=record.migration,
             title=record.title,
-            work=record.work,
-            of=record.of or None,
-            source=End(migration.source.endpoint.url, migration.source.collection),
-            target=End(migration.target.endpoint.url, migration.target.collection),
+            job=record.job,
+            verifies=record.verifies or None,
+            source=EndpointStatus(migration.source.endpoint.url, migration.source.collection),
+            target=EndpointStatus(migration.target.endpoint.url, migration.target.collection),
             state=record.state,
             points=progress.points,
             expected_points=record.expected,
@@ -200,8 +200,8 @@ class Overview:
             chunk_states={state: count for state, count in sorted(progress.states.items()) if count},
             workers=_workers([chunk for chunk in progress.running if chunk not in gone], worker_rates),
             waiting_chunks=_waiting(record, progress, gone),
-            slowest_chunks=[ChunkOverview.of(chunk) for chunk in progress.slowest],
-            failed_chunks=[ChunkOverview.of(chunk) for chunk in progress.failed],
+            slowest_chunks=[ChunkStatus.of(chunk) for chunk in progress.slowest],
+            failed_chunks=[ChunkStatus.of(chunk) for chunk in progress.failed],
             retries=progress.retries,
             retry_reasons=dict(progress.retry_reasons),
             chunk_map=progress.letters.decode(),
@@ -209,17 +209,17 @@ class Overview:
         )
 
 
-def to_json(overviews: Overview | Sequence[Overview], indent: int | None = 2) -> str:
+def to_json(statuses: MigrationStatus | Sequence[MigrationStatus], indent: int | None = 2) -> str:
     """One migration as a JSON object, several as an array of them; without `indent` in one line."""
-    plain: Any = asdict(overviews) if isinstance(overviews, Overview) else [asdict(one) for one in overviews]
+    plain: Any = asdict(statuses) if isinstance(statuses, MigrationStatus) else [asdict(one) for one in statuses]
     return json.dumps(plain, indent=indent, ensure_ascii=False)
 
 
-def _workers(running: list[ChunkRecord], rates: Mapping[str, float]) -> list[WorkerOverview]:
-    at_work = {worker_of(chunk): ChunkOverview.of(chunk) for chunk in running}
+def _workers(running: list[ChunkRecord], rates: Mapping[str, float]) -> list[WorkerStatus]:
+    at_work = {worker_of(chunk): ChunkStatus.of(chunk) for chunk in running}
     together = sum(rates.get(worker, 0.0) for worker in at_work)
     workers = [
-        WorkerOverview(
+        WorkerStatus(
             host=chunk.host or "",
             process=chunk.process or 0,
             points_per_second=rates.get(worker),

@@ -70,7 +70,7 @@ def collection_names(server: Server) -> list[str]:
     return [collection.name for collection in server.call(server.collections.List, request).collections]
 
 
-def present_ids(server: Server, name: str, ids: Iterable[str], part: str | None) -> set[str]:
+def present_ids(server: Server, name: str, ids: Iterable[str], partition: str | None) -> set[str]:
     """Those of `ids` that a collection has, or one of its shard keys, given as text."""
     found: set[str] = set()
     wanted = iter(ids)
@@ -80,7 +80,7 @@ def present_ids(server: Server, name: str, ids: Iterable[str], part: str | None)
             ids=[PointKey(one).to_message() for one in page],
             with_payload=api.WithPayloadSelector(enable=False),
             with_vectors=api.WithVectorsSelector(enable=False),
-            shard_key_selector=shard_key_selector(part),
+            shard_key_selector=shard_key_selector(partition),
         )
         found.update(PointKey.of(point.id).text for point in server.call(server.points.Get, request).result)
     return found

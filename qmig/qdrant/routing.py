@@ -32,12 +32,12 @@ class Router:
         return self._routing.shard_key_field is not None
 
     @property
-    def keeps_parts(self) -> bool:
+    def keeps_partitions(self) -> bool:
         """Whether a point has the shard key that it has in the source."""
         return self._custom and self._routing == Routing()
 
-    def route(self, points: Sequence[bytes], part: str | None) -> Routed:
-        """Where serialized `PointStruct`s that were read from `part` go.
+    def route(self, points: Sequence[bytes], partition: str | None) -> Routed:
+        """Where serialized `PointStruct`s that were read from `partition` go.
 
         An empty range has no group: a Qdrant refuses a request without points.
         """
@@ -48,7 +48,7 @@ class Router:
         if self._routing.shard_key is not None:
             return Routed({shard_key_text(api.ShardKey(keyword=self._routing.shard_key)): points})
         if self._routing.shard_key_field is None:
-            return Routed({part: points})
+            return Routed({partition: points})
         return _by_field(points, self._routing.shard_key_field)
 
 

@@ -35,12 +35,14 @@ class Writer:
         self._upsert = server.raw_method(UPSERT)
         self._headers: dict[str | None, bytes] = {}
 
-    def start(self, points: Sequence[bytes], part: str | None) -> tuple[list[Upsert], Sequence[tuple[bytes, str]]]:
-        """Send serialized `PointStruct`s that were read from `part`; one request a shard key.
+    def start(
+        self, points: Sequence[bytes], partition: str | None
+    ) -> tuple[list[Upsert], Sequence[tuple[bytes, str]]]:
+        """Send serialized `PointStruct`s that were read from `partition`; one request a shard key.
 
         Also the points for which there is no shard key, each with the reason.
         """
-        routed = self._router.route(points, part)
+        routed = self._router.route(points, partition)
         upserts = [
             self._send(upsert_request(self._header(key), group), len(group)) for key, group in routed.groups.items()
         ]

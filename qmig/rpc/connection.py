@@ -167,7 +167,7 @@ class Call(Generic[Response]):
         self._server = server
         self._future = future
 
-    def answered_within(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         """Wait for the answer, at most so long."""
         return bool(wait_for((self._future,), seconds).done)
 

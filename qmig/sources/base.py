@@ -11,7 +11,7 @@ from qmig.rpc.connection import Connection
 
 
 @dataclass(frozen=True)
-class Unfit:
+class InvalidRow:
     """What the source has and the target cannot have: its key, the id that the point has or would have, and why."""
 
     key: str
@@ -28,7 +28,7 @@ class Batch:
 
     points: list[bytes]
     next_key: str | None
-    unfit: tuple[Unfit, ...] = ()
+    invalid_rows: tuple[InvalidRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Boundary:
 
 
 @dataclass(frozen=True)
-class Recount:
+class RangeCount:
     """What a range holds now: keys that the source gives, and rows that it counts and gives to nobody."""
 
-    given: int
-    withheld: int = 0
+    readable: int
+    unreadable: int = 0
 
 
 @dataclass(frozen=True)
-class Keys:
+class KeyPage:
     """Keys in their order, and the key after them; None is the range's end."""
 
     keys: list[str]
@@ -58,10 +58,10 @@ class Keys:
 Answer_co = TypeVar("Answer_co", covariant=True)
 
 
-class Read(Protocol[Answer_co]):
+class Pending(Protocol[Answer_co]):
     """A read under way."""
 
-    def answered_within(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         """Wait for the answer, at most so long."""
 
     def result(self) -> Answer_co:
@@ -87,10 +87,10 @@ class Source(Protocol):
     def notices(self) -> list[str]:
         """What of the collection does not come along, or comes along otherwise; one line each."""
 
-    def outline(self) -> list[str]:
+    def describe_mapping(self) -> list[str]:
         """What a dry run tells of what becomes of what, with one point; nothing where a point stays as it is."""
 
-    def settle(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    def freeze_settings(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
         """Decide what holds for the whole migration, and read so from now on; the source's settings to record.
 
         `recorded` are those of a migration that goes on. UsageError where they contradict what is asked for now.
@@ -99,49 +99,49 @@ class Source(Protocol):
     def shard_keys(self) -> list[ShardKeyPlacement]:
         """The shard keys of the target that the source's parts go to; none where the parts are not shard keys."""
 
-    def repeats(self) -> int:
+    def count_duplicate_ids(self) -> int:
         """Points whose id another part has as well: a target that merges the parts cannot hold them."""
 
-    def parts(self) -> Sequence[str | None]:
+    def partitions(self) -> Sequence[str | None]:
         """The parts, empty ones too."""
 
-    def count(self, part: str | None, exact: bool) -> int:
+    def count(self, partition: str | None, exact: bool) -> int:
         """Points in the part."""
 
-    def boundaries(self, part: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
+    def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
         """Ascending keys above `start` that cut the part into about `pieces` of about the same size.
 
         Each is given as soon as it is found.
         """
 
-    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> Read[Batch]:
+    def start_read(self, partition: str | None, start: str | None, end: str | None, limit: int) -> Pending[Batch]:
         """Begin to read at most `limit` points of `[start, end)` from `start` on, in key order."""
 
-    def start_keys(self, part: str | None, start: str | None, end: str | None, limit: int) -> Read[Keys]:
+    def start_keys(self, partition: str | None, start: str | None, end: str | None, limit: int) -> Pending[KeyPage]:
         """Begin to read about `limit` keys of `[start, end)` from `start` on, and nothing else."""
 
-    def start_points(self, part: str | None, keys: Sequence[str]) -> Read[Batch]:
+    def start_points(self, partition: str | None, keys: Sequence[str]) -> Pending[Batch]:
         """Begin to read the points with these keys, as far as there are any; in no order."""
 
     @property
     def key_field(self) -> str | None:
         """The payload field in which a point keeps its key; None where its id is the key."""
 
-    def start_present(self, part: str | None, points: Sequence[bytes]) -> Read[set[bytes]]:
+    def start_present(self, partition: str | None, points: Sequence[bytes]) -> Pending[set[bytes]]:
         """Begin to ask which of a target's points are the source's, by their ids: the raw ones that are.
 
-        `points` have their id and, if there is one, their `key_field`; `part` is None where it is not known.
+        `points` have their id and, if there is one, their `key_field`; `partition` is None where it is not known.
         """
 
     def key_of(self, point: bytes) -> str:
         """The key of a serialized `PointStruct` of this source."""
 
-    def point_ids(self, part: str | None, start: str | None, end: str | None) -> set[str]:
+    def point_ids(self, partition: str | None, start: str | None, end: str | None) -> set[str]:
         """The ids of all points in `[start, end)`, as the target has them."""
 
-    def recount(
-        self, part: str | None, ranges: Sequence[tuple[str | None, str | None]], read: Sequence[int]
-    ) -> list[Recount] | None:
+    def count_ranges(
+        self, partition: str | None, ranges: Sequence[tuple[str | None, str | None]], read: Sequence[int]
+    ) -> list[RangeCount] | None:
         """What each `[start, end)` of the part holds now, of which so many points were read.
 
         The keys of a range are looked at where the source counts more or fewer; None where it counts no ranges.

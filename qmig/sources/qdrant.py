@@ -21,7 +21,7 @@ from qmig.qdrant.passthrough import get_request, point_id, raw_id, read_get, rea
 from qmig.qdrant.server import Server, server_version
 from qmig.qdrant.shard_keys import ShardKeyPlacement, shard_keys
 from qmig.rpc.connection import Call
-from qmig.sources.base import Batch, Boundary, Keys, Recount
+from qmig.sources.base import Batch, Boundary, KeyPage, RangeCount
 
 # Sampled ids for each chunk: its size then varies by 1/sqrt(50), about a seventh.
 SAMPLES_A_CHUNK = 50
@@ -81,13 +81,13 @@ class QdrantSource:
     def notices(self) -> list[str]:
         return []
 
-    def outline(self) -> list[str]:
+    def describe_mapping(self) -> list[str]:
         return []
 
-    def settle(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:  # noqa: ARG002
+    def freeze_settings(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:  # noqa: ARG002
         return {}
 
-    def parts(self) -> Sequence[str | None]:
+    def partitions(self) -> Sequence[str | None]:
         """Every shard key, or [None] without custom sharding.
 
         A scroll without a shard key drops ids that repeat across keys, so each key is read by itself.
@@ -100,31 +100,31 @@ class QdrantSource:
     def shard_keys(self) -> list[ShardKeyPlacement]:
         return shard_keys(self.server, self.collection)
 
-    def repeats(self) -> int:
-        parts = self.parts()
-        if len(parts) < 2:
+    def count_duplicate_ids(self) -> int:
+        partitions = self.partitions()
+        if len(partitions) < 2:
             return 0
-        return sum(self.count(part, exact=True) for part in parts) - self._distinct_count()
+        return sum(self.count(partition, exact=True) for partition in partitions) - self._distinct_count()
 
-    def count(self, part: str | None, exact: bool) -> int:
+    def count(self, partition: str | None, exact: bool) -> int:
         if exact:
-            return exact_count(self.server, self.collection, shard_key_of(part))
+            return exact_count(self.server, self.collection, shard_key_of(partition))
         request = api.CountPoints(
-            collection_name=self.collection, exact=False, shard_key_selector=shard_key_selector(part)
+            collection_name=self.collection, exact=False, shard_key_selector=shard_key_selector(partition)
         )
         return self.server.call(self.server.points.Count, request).result.count
 
-    def boundaries(self, part: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
+    def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
         if pieces < 2:
             return
-        keys = self._sample(part, min(MAX_SAMPLES, pieces * SAMPLES_A_CHUNK))
+        keys = self._sample(partition, min(MAX_SAMPLES, pieces * SAMPLES_A_CHUNK))
         cuts = {keys[len(keys) * piece // pieces] for piece in range(1, pieces)} if keys else set()
-        points = self.count(part, exact=False) // (len(cuts) + 1)
+        points = self.count(partition, exact=False) // (len(cuts) + 1)
         for key in sorted(cuts):
             if start is None or key > PointKey(start):
                 yield Boundary(key.text, points)
 
-    def _sample(self, part: str | None, wanted: int) -> list[PointKey]:
+    def _sample(self, partition: str | None, wanted: int) -> list[PointKey]:
         """About so many ids drawn at random, sorted; several draws where strict mode limits one of them."""
         keys: list[PointKey] = []
         limit = self._allowed(wanted)
@@ -135,7 +135,7 @@ class QdrantSource:
                 limit=limit,
                 with_payload=api.WithPayloadSelector(enable=False),
                 with_vectors=api.WithVectorsSelector(enable=False),
-                shard_key_selector=shard_key_selector(part),
+                shard_key_selector=shard_key_selector(partition),
             )
             answer = self.server.call(self.server.points.Query, request).result
             keys += [PointKey.of(point.id) for point in answer]
@@ -149,55 +149,55 @@ class QdrantSource:
             self._most = strict.max_query_limit if strict.enabled and strict.max_query_limit else NO_LIMIT
         return min(limit, self._most)
 
-    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> "RawRead[Batch]":
-        request = self._scroll_request(part, start, limit)
+    def start_read(self, partition: str | None, start: str | None, end: str | None, limit: int) -> "RawRead[Batch]":
+        request = self._scroll_request(partition, start, limit)
         request.with_payload.enable = True
         request.with_vectors.enable = True
         return self._start_scroll(request, end)
 
-    def start_keys(self, part: str | None, start: str | None, end: str | None, limit: int) -> "RawRead[Keys]":
-        request = self._scroll_request(part, start, limit)
+    def start_keys(self, partition: str | None, start: str | None, end: str | None, limit: int) -> "RawRead[KeyPage]":
+        request = self._scroll_request(partition, start, limit)
         request.with_payload.enable = False
 
-        def keys(response: bytes) -> Keys:
+        def keys(response: bytes) -> KeyPage:
             batch = cut_off(response, end)
-            return Keys([self.key_of(point) for point in batch.points], batch.next_key)
+            return KeyPage([self.key_of(point) for point in batch.points], batch.next_key)
 
         return RawRead(self.server.start(self._scroll, request.SerializeToString()), keys)
 
     def start_ids(
-        self, part: str | None, start: str | None, end: str | None, limit: int, field: str | None
+        self, partition: str | None, start: str | None, end: str | None, limit: int, field: str | None
     ) -> "RawRead[Batch]":
         """Begin to read points of `[start, end)` with their id, and with one payload field if there is one."""
-        request = self._scroll_request(part, start, limit)
+        request = self._scroll_request(partition, start, limit)
         if field is None:
             request.with_payload.enable = False
         else:
             request.with_payload.include.fields.append(field)
         return self._start_scroll(request, end)
 
-    def start_points(self, part: str | None, keys: Sequence[str]) -> "RawRead[Batch]":
-        return self.start_get(part, [PointKey(key).to_message().SerializeToString() for key in keys])
+    def start_points(self, partition: str | None, keys: Sequence[str]) -> "RawRead[Batch]":
+        return self.start_get(partition, [PointKey(key).to_message().SerializeToString() for key in keys])
 
-    def start_get(self, part: str | None, ids: Sequence[bytes]) -> "RawRead[Batch]":
+    def start_get(self, partition: str | None, ids: Sequence[bytes]) -> "RawRead[Batch]":
         """Begin to read the points with these raw ids, as far as there are any; in no order."""
-        return RawRead(self._start_get(part, ids, True), lambda response: Batch(read_get(response), None))
+        return RawRead(self._start_get(partition, ids, True), lambda response: Batch(read_get(response), None))
 
     @property
     def key_field(self) -> None:
         return None
 
-    def start_present(self, part: str | None, points: Sequence[bytes]) -> "RawRead[set[bytes]]":
-        call = self._start_get(part, [raw_id(point) for point in points], False)
+    def start_present(self, partition: str | None, points: Sequence[bytes]) -> "RawRead[set[bytes]]":
+        call = self._start_get(partition, [raw_id(point) for point in points], False)
         return RawRead(call, lambda response: set(map(raw_id, read_get(response))))
 
     def key_of(self, point: bytes) -> str:
         return PointKey.of(point_id(point)).text
 
-    def point_ids(self, part: str | None, start: str | None, end: str | None) -> set[str]:
+    def point_ids(self, partition: str | None, start: str | None, end: str | None) -> set[str]:
         found: set[str] = set()
         while True:
-            request = self._scroll_request(part, start, ID_PAGE)
+            request = self._scroll_request(partition, start, ID_PAGE)
             request.with_payload.enable = False
             page = self.server.call(self._scroll, request.SerializeToString())
             batch = cut_off(page, end)
@@ -206,12 +206,12 @@ class QdrantSource:
                 return found
             start = batch.next_key
 
-    def recount(
+    def count_ranges(
         self,
-        part: str | None,  # noqa: ARG002
+        partition: str | None,  # noqa: ARG002
         ranges: Sequence[tuple[str | None, str | None]],  # noqa: ARG002
         read: Sequence[int],  # noqa: ARG002
-    ) -> list[Recount] | None:
+    ) -> list[RangeCount] | None:
         # There is no filter on ranges of ids: each would have to be scrolled.
         return None
 
@@ -233,8 +233,8 @@ class QdrantSource:
     def close(self) -> None:
         self.server.close()
 
-    def _start_get(self, part: str | None, ids: Sequence[bytes], whole: bool) -> Call[bytes]:
-        header = api.GetPoints(collection_name=self.collection, shard_key_selector=shard_key_selector(part))
+    def _start_get(self, partition: str | None, ids: Sequence[bytes], whole: bool) -> Call[bytes]:
+        header = api.GetPoints(collection_name=self.collection, shard_key_selector=shard_key_selector(partition))
         header.with_payload.enable = header.with_vectors.enable = whole
         return self.server.start(self._get, get_request(header.SerializeToString(), ids))
 
@@ -242,12 +242,12 @@ class QdrantSource:
         call = self.server.start(self._scroll, request.SerializeToString())
         return RawRead(call, lambda response: cut_off(response, end))
 
-    def _scroll_request(self, part: str | None, start: str | None, limit: int) -> api.ScrollPoints:
+    def _scroll_request(self, partition: str | None, start: str | None, limit: int) -> api.ScrollPoints:
         return api.ScrollPoints(
             collection_name=self.collection,
             limit=self._allowed(limit),
             offset=None if start is None else PointKey(start).to_message(),
-            shard_key_selector=shard_key_selector(part),
+            shard_key_selector=shard_key_selector(partition),
         )
 
 
@@ -258,8 +258,8 @@ class RawRead(Generic[Answer]):
         self._call = call
         self._convert = convert
 
-    def answered_within(self, seconds: float) -> bool:
-        return self._call.answered_within(seconds)
+    def wait(self, seconds: float) -> bool:
+        return self._call.wait(seconds)
 
     def result(self) -> Answer:
         return self._convert(self._call.result())

@@ -12,12 +12,12 @@ class Kind:
     """The module that reads sources of a kind, and what a part of one is called."""
 
     module: str
-    part: str
+    partition: str
 
 
 SOURCES = {
-    "qdrant": Kind("qmig.sources.qdrant", part="shard key"),
-    "milvus": Kind("qmig.sources.milvus", part="partition"),
+    "qdrant": Kind("qmig.sources.qdrant", partition="shard key"),
+    "milvus": Kind("qmig.sources.milvus", partition="partition"),
 }
 
 
@@ -27,6 +27,6 @@ def open_source(migration: Migration, credentials: Credentials) -> Source:
     return source
 
 
-def part_title(migration: Migration, part: str | None) -> str:
+def partition_title(migration: Migration, partition: str | None) -> str:
     """A part for a person, such as `partition north`; nothing where the source has no parts."""
-    return "" if part is None else f"{SOURCES[migration.source.kind].part} {part}"
+    return "" if partition is None else f"{SOURCES[migration.source.kind].partition} {partition}"

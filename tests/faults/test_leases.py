@@ -13,10 +13,10 @@ import pytest
 import redis
 from celery import Celery
 
-from qmig.broker.access import Access
+from qmig.broker.access import AccessGrant
 from qmig.broker.task import MIGRATE_CHUNK, QUEUE, ChunkTask
 from qmig.embedded.processes import ChildProcess
-from qmig.jobs.runner import MOST_DEATHS
+from qmig.jobs.runner import MAX_LOST_OWNERS
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Credentials, Migration
 from tests.conftest import Ends, Run
@@ -101,7 +101,7 @@ def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
             return not running.running
 
         until(failed_or_struck, "an end of it")
-        assert claims >= MOST_DEATHS
+        assert claims >= MAX_LOST_OWNERS
         assert running.wait() == 1
         assert "workers in a row died or fell silent at this chunk" in running.read_stderr()
         stand.mend()
@@ -118,7 +118,7 @@ def test_same_task_delivered_twice_at_once(filled: Ends) -> None:
         running.wait_for_log("planned")
         record = record_of(filled)
         assert record is not None
-        access = Access.of(Migration.from_json(record.definition), Credentials()).to_text()
+        access = AccessGrant.of(Migration.from_json(record.definition), Credentials()).to_text()
         app = Celery(broker=redis_server.url)
         for chunk in chunks_of(filled):
             task = ChunkTask(migration=record.migration, access=access, chunk=chunk.index)

@@ -26,6 +26,6 @@ def test_a_worker_keeps_its_chunk_while_the_source_is_silent(disturbed: Disturbe
         (chunk,) = chunks_of(disturbed)
         stand.mend()
         finish(running)
-    assert (chunk.claims, chunk.deaths) == (1, 0)
+    assert (chunk.claims, chunk.lost_owners) == (1, 0)
     assert chunk.waiting
     assert arrived(disturbed)

@@ -15,7 +15,7 @@ from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord
-from qmig.migration import Endpoint, Migration, Source, Target
+from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.qdrant.server import Server
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, count, create, delete, dense_params, exists
@@ -230,8 +230,8 @@ def test_a_collection_name_that_cannot_be(there: Ends, qmig: Run, option: str) -
 
 def test_a_ledger_that_a_newer_qmig_wrote(there: Ends, migrate: Run, qmig: Run) -> None:
     migration = Migration(
-        Source("qdrant", there.source.endpoint, there.source_name),
-        Target(there.target.endpoint, there.target_name, there.ledger),
+        SourceSpec("qdrant", there.source.endpoint, there.source_name),
+        TargetSpec(there.target.endpoint, there.target_name, there.ledger),
     )
     ledger = Ledger(there.target, there.ledger)
     ledger.create()

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from qmig.broker.access import Access
+from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.broker.url import BROKER_VARIABLE
 from qmig.errors import UsageError
-from qmig.jobs.supervisor import Tender
+from qmig.jobs.supervisor import Supervisor
 from qmig.ledger.control import cancel, pause
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import NOBODY, Balance, ChunkRecord, MigrationRecord, State
-from qmig.migration import Credentials, Migration, Source, Target
+from qmig.ledger.records import NOBODY, ChunkRecord, MigrationRecord, Reconciliation, State
+from qmig.migration import Credentials, Migration, SourceSpec, TargetSpec
 from tests.conftest import Ends
 from tests.contents import create, dense_params, fill, simple_points
 
@@ -27,8 +27,8 @@ def migration(ends: Ends) -> Migration:
     for server, name in ((ends.source, ends.source_name), (ends.target, ends.target_name)):
         create(server, name, dense_params())
         fill(server, name, simple_points(POINTS))
-    source = Source("qdrant", ends.source.endpoint, ends.source_name)
-    return Migration(source, Target(ends.target.endpoint, ends.target_name, ends.ledger))
+    source = SourceSpec("qdrant", ends.source.endpoint, ends.source_name)
+    return Migration(source, TargetSpec(ends.target.endpoint, ends.target_name, ends.ledger))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def ledger(ends: Ends, record: MigrationRecord) -> Ledger:
     ledger = Ledger(ends.target, ends.ledger)
     ledger.create()
     ledger.save_migration(record)
-    counts = {"aim": POINTS, "read": POINTS, "acknowledged": POINTS}
+    counts = {"expected": POINTS, "read": POINTS, "acknowledged": POINTS}
     ledger.save_chunks([ChunkRecord(record.migration, 0, None, None, None, state=State.DONE, claims=1, **counts)])
     return ledger
 
@@ -93,21 +93,21 @@ def test_every_failed_chunk_waits_again_however_many_there_are(ledger: Ledger, r
 
 
 @pytest.fixture
-def tender(
+def supervisor(
     ledger: Ledger, migration: Migration, idle_broker: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Tender]:
+) -> Iterator[Supervisor]:
     # A fleet's broker becomes the process' own: the tests after these are to find none.
     monkeypatch.setenv(BROKER_VARIABLE, idle_broker)
-    access = Access.of(migration, Credentials())
+    access = AccessGrant.of(migration, Credentials())
     task = MigrationTask(migration=migration.id, access=access.to_text())
     with Fleet(idle_broker) as fleet:
-        fleet.board.register(task)
-        fleet.board.note_queued("first", 1)
-        yield Tender(ledger, fleet, task, access)
+        fleet.registry.register(task)
+        fleet.registry.note_queued("first", 1)
+        yield Supervisor(ledger, fleet, task, access)
 
 
-def test_the_end_is_written(ledger: Ledger, record: MigrationRecord, tender: Tender) -> None:
-    assert tender.tend() == "done: 10 points are in the target"
+def test_the_end_is_written(ledger: Ledger, record: MigrationRecord, supervisor: Supervisor) -> None:
+    assert supervisor.run_once() == "done: 10 points are in the target"
     ended = ledger.migration(record.migration)
     assert ended is not None
     assert (ended.state, ended.points) == (State.DONE, POINTS)
@@ -115,44 +115,48 @@ def test_the_end_is_written(ledger: Ledger, record: MigrationRecord, tender: Ten
 
 @pytest.mark.parametrize("errors", [[], ["some are missing"]], ids=["sound", "wanting"])
 def test_books_of_an_earlier_run_do_not_end_a_migration_that_was_begun_again(
-    ledger: Ledger, record: MigrationRecord, tender: Tender, monkeypatch: pytest.MonkeyPatch, errors: list[str]
+    ledger: Ledger,
+    record: MigrationRecord,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    errors: list[str],
 ) -> None:
     again = replace(record, run="second", planned=False, chunks=0, expected=0)
 
-    def begun_again_meanwhile(*_: object) -> Balance:
+    def begun_again_meanwhile(*_: object) -> Reconciliation:
         ledger.save_migration(again)
-        return Balance(read=POINTS, errors=errors)
+        return Reconciliation(read=POINTS, errors=errors)
 
-    monkeypatch.setattr("qmig.jobs.supervisor.balance", begun_again_meanwhile)
+    monkeypatch.setattr("qmig.jobs.supervisor.reconcile", begun_again_meanwhile)
 
-    assert "begun again meanwhile" in tender.tend()
+    assert "begun again meanwhile" in supervisor.run_once()
 
     assert ledger.migration(record.migration) == again
 
 
 def test_a_pause_while_the_books_are_checked_holds(
-    ledger: Ledger, record: MigrationRecord, tender: Tender, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def paused_meanwhile(*_: object) -> Balance:
+    def paused_meanwhile(*_: object) -> Reconciliation:
         pause(ledger, record)
-        return Balance(read=POINTS)
+        return Reconciliation(read=POINTS)
 
-    monkeypatch.setattr("qmig.jobs.supervisor.balance", paused_meanwhile)
-    tender.tend()
+    monkeypatch.setattr("qmig.jobs.supervisor.reconcile", paused_meanwhile)
+    supervisor.run_once()
     now = ledger.migration(record.migration)
     assert now is not None
     assert now.state == State.PAUSED
 
 
 def test_a_defect_in_the_books_is_named_and_not_met_for_ever(
-    ledger: Ledger, record: MigrationRecord, tender: Tender, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def defect(*_: object) -> Balance:
+    def defect(*_: object) -> Reconciliation:
         raise KeyError("a defect")
 
-    monkeypatch.setattr("qmig.jobs.supervisor.balance", defect)
+    monkeypatch.setattr("qmig.jobs.supervisor.reconcile", defect)
     with pytest.raises(KeyError):
-        tender.tend()
+        supervisor.run_once()
     now = ledger.migration(record.migration)
     assert now is not None
     assert (now.state, now.error) == (State.FAILED, "unexpected KeyError: 'a defect'")

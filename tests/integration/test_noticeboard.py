@@ -9,14 +9,14 @@ import redis
 
 from qmig.broker.registry import (
     DUE,
+    LAST_CHANGES,
+    LEDGER_FAILURE,
     LOCK,
     MIGRATIONS,
     QUEUED,
-    SEEN,
-    TROUBLE,
     WORKERS,
-    Noticeboard,
-    SignedIn,
+    FleetRegistry,
+    WorkerInfo,
 )
 from qmig.broker.task import QUEUE, MigrationTask
 from qmig.embedded.redis import EmbeddedRedis
@@ -54,8 +54,8 @@ def client(server: EmbeddedRedis) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def board(server: EmbeddedRedis, client: redis.Redis) -> Iterator[Noticeboard]:  # noqa: ARG001
-    board = Noticeboard(server.url, QUEUE)
+def board(server: EmbeddedRedis, client: redis.Redis) -> Iterator[FleetRegistry]:  # noqa: ARG001
+    board = FleetRegistry(server.url, QUEUE)
     yield board
     board.close()
 
@@ -71,27 +71,27 @@ def of_another_kind(client: redis.Redis, key: str) -> None:
 
 SIGHTINGS = [
     "garbage", "\xff\xfe", "", "5", "null", "[1]", DEEP, '{"0": 5}', '{"x": {}}', '{"0": {"state": "running"}}',
-    json.dumps({"0": {"state": 1, "owner": "", "beat": 0, "since": 0}}),
-    json.dumps({"0": {"state": "running", "owner": "", "beat": "1", "since": 0}}),
-    json.dumps({"0": {"state": "running", "owner": "", "beat": 0, "since": "today"}}),
-    json.dumps({"0": {"state": "running", "owner": "", "beat": 0, "since": 0, "more": 1}}),
+    json.dumps({"0": {"state": 1, "owner": "", "heartbeat": 0, "since": 0}}),
+    json.dumps({"0": {"state": "running", "owner": "", "heartbeat": "1", "since": 0}}),
+    json.dumps({"0": {"state": "running", "owner": "", "heartbeat": 0, "since": "today"}}),
+    json.dumps({"0": {"state": "running", "owner": "", "heartbeat": 0, "since": 0, "more": 1}}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("garbage", SIGHTINGS, ids=lambda text: text[:20])
-def test_sightings(board: Noticeboard, client: redis.Redis, caplog: pytest.LogCaptureFixture, garbage: str) -> None:
-    client.set(SEEN + RUN, garbage.encode("latin-1"))
+def test_sightings(board: FleetRegistry, client: redis.Redis, caplog: pytest.LogCaptureFixture, garbage: str) -> None:
+    client.set(LAST_CHANGES + RUN, garbage.encode("latin-1"))
     with caplog.at_level(logging.WARNING):
-        assert board.sightings(RUN) == {}
-        assert board.sightings(RUN) == {}
-    assert [SEEN + RUN in message and "\n" not in message for message in caplog.messages] == [True]
-    board.note_sightings(RUN, {3: SEEN_THUS})
-    assert board.sightings(RUN) == {3: SEEN_THUS}
+        assert board.last_changes(RUN) == {}
+        assert board.last_changes(RUN) == {}
+    assert [LAST_CHANGES + RUN in message and "\n" not in message for message in caplog.messages] == [True]
+    board.save_last_changes(RUN, {3: SEEN_THUS})
+    assert board.last_changes(RUN) == {3: SEEN_THUS}
 
 
 @pytest.mark.parametrize("garbage", ["garbage", "-1", "1.5", "", "\xff", "9" * 5000], ids=lambda text: text[:20])
 def test_chunks_that_were_queued(
-    board: Noticeboard, client: redis.Redis, caplog: pytest.LogCaptureFixture, garbage: str
+    board: FleetRegistry, client: redis.Redis, caplog: pytest.LogCaptureFixture, garbage: str
 ) -> None:
     client.set(QUEUED + RUN, garbage.encode("latin-1"))
     with caplog.at_level(logging.WARNING):
@@ -102,26 +102,26 @@ def test_chunks_that_were_queued(
 
 
 @pytest.mark.parametrize("garbage", ["garbage", "5", "null", "[1]", '[["version", 3]]', DEEP, "{}"], ids=str)
-def test_migrations_and_workers(board: Noticeboard, client: redis.Redis, garbage: str) -> None:
+def test_migrations_and_workers(board: FleetRegistry, client: redis.Redis, garbage: str) -> None:
     task = MigrationTask(migration=MIGRATION, access="{}")
-    worker = SignedIn("a-worker", "1.0", 3, 2)
+    worker = WorkerInfo("a-worker", "1.0", 3, 2)
     for key in (MIGRATIONS + QUEUE, WORKERS):
         client.hset(key, "theirs", garbage)
     board.register(task)
-    board.sign_in(worker)
+    board.send_heartbeat(worker)
     assert board.registered() == [task]
     assert [one.name for one in board.workers()] == [worker.name]
 
 
-def test_trouble(board: Noticeboard, client: redis.Redis) -> None:
-    client.set(TROUBLE + RUN, b"\xff\xfe")
-    assert board.trouble(RUN) is None
+def test_trouble(board: FleetRegistry, client: redis.Redis) -> None:
+    client.set(LEDGER_FAILURE + RUN, b"\xff\xfe")
+    assert board.ledger_failure(RUN) is None
 
 
-CALLS: dict[str, Callable[[Noticeboard], object]] = {
-    SEEN + RUN: lambda board: board.sightings(RUN),
+CALLS: dict[str, Callable[[FleetRegistry], object]] = {
+    LAST_CHANGES + RUN: lambda board: board.last_changes(RUN),
     QUEUED + RUN: lambda board: board.queued_chunks(RUN),
-    TROUBLE + RUN: lambda board: board.trouble(RUN),
+    LEDGER_FAILURE + RUN: lambda board: board.ledger_failure(RUN),
     MIGRATIONS + QUEUE: lambda board: board.register(MigrationTask(migration=MIGRATION, access="{}")),
     WORKERS: lambda board: board.workers(),
 }
@@ -129,7 +129,7 @@ CALLS: dict[str, Callable[[Noticeboard], object]] = {
 
 @pytest.mark.parametrize("key", CALLS)
 def test_another_kind_of_value(
-    board: Noticeboard, client: redis.Redis, caplog: pytest.LogCaptureFixture, key: str
+    board: FleetRegistry, client: redis.Redis, caplog: pytest.LogCaptureFixture, key: str
 ) -> None:
     of_another_kind(client, key)
     with caplog.at_level(logging.WARNING):
@@ -138,7 +138,7 @@ def test_another_kind_of_value(
     assert [key in message for message in caplog.messages] == [True]
 
 
-def test_what_never_ends_stands_in_the_way_once(board: Noticeboard, client: redis.Redis) -> None:
+def test_what_never_ends_stands_in_the_way_once(board: FleetRegistry, client: redis.Redis) -> None:
     client.set(DUE + MIGRATION, "garbage")
     client.set(LOCK + MIGRATION, "garbage")
     assert not board.is_due(MIGRATION, 5.0)
@@ -148,13 +148,13 @@ def test_what_never_ends_stands_in_the_way_once(board: Noticeboard, client: redi
         assert not alone
     with board.lock(MIGRATION) as alone:
         assert alone
-        with Noticeboard.lock(board, MIGRATION) as another:
+        with FleetRegistry.lock(board, MIGRATION) as another:
             assert not another
 
 
 def write_over(client: redis.Redis, run: str, migration: str) -> None:
     """Garbage wherever qmig keeps something of this migration."""
-    client.set(SEEN + run, "garbage")
+    client.set(LAST_CHANGES + run, "garbage")
     client.set(QUEUED + run, "garbage")
     client.set(DUE + migration, "garbage")
     client.hset(MIGRATIONS + QUEUE, "theirs", "[1]")
@@ -176,5 +176,5 @@ def test_a_migration_goes_on_over_garbage(ends: Ends) -> None:
             finish(running)
             said = others.read_stderr()
     assert "Traceback" not in said
-    assert f"under {SEEN}{record.run} that is not qmig's" in said
+    assert f"under {LAST_CHANGES}{record.run} that is not qmig's" in said
     assert arrived(ends)

@@ -5,7 +5,7 @@ import uuid
 from bisect import bisect_left
 from itertools import pairwise
 
-from qmig.coordinator.plan import cut, make_outline
+from qmig.coordinator.plan import cut, plan_size
 from qmig.qdrant.keys import PointKey
 from qmig.sources.qdrant import QdrantSource
 from tests.conftest import Ends
@@ -23,7 +23,7 @@ def test_chunks_are_about_even_and_leave_no_gap(ends: Ends) -> None:
     fill(ends.source, ends.source_name, [point(key, dense([1.0])) for key in sorted(keys, key=str)])
     source = QdrantSource(ends.source, ends.source_name)
 
-    chunks = list(cut(source, make_outline(source, 300), MIGRATION))
+    chunks = list(cut(source, plan_size(source, 300), MIGRATION))
 
     assert 13 <= len(chunks) <= 16
     assert (chunks[0].start, chunks[-1].end) == (None, None)
@@ -40,6 +40,6 @@ def test_an_empty_collection_is_one_open_chunk(ends: Ends) -> None:
     create(ends.source, ends.source_name, dense_params(1))
 
     source = QdrantSource(ends.source, ends.source_name)
-    chunks = cut(source, make_outline(source, 10), MIGRATION)
+    chunks = cut(source, plan_size(source, 10), MIGRATION)
 
-    assert [(chunk.start, chunk.end, chunk.aim) for chunk in chunks] == [(None, None, 0)]
+    assert [(chunk.start, chunk.end, chunk.expected) for chunk in chunks] == [(None, None, 0)]

@@ -29,13 +29,13 @@ class Scanned:
     def __init__(self, reached: Callable[[int], Any]) -> None:
         self._reached = reached
 
-    def parts(self) -> list[str | None]:
+    def partitions(self) -> list[str | None]:
         return [None]
 
-    def count(self, part: str | None, exact: bool) -> int:  # noqa: ARG002
+    def count(self, partition: str | None, exact: bool) -> int:  # noqa: ARG002
         return KEYS
 
-    def boundaries(self, part: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:  # noqa: ARG002
+    def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:  # noqa: ARG002
         size = KEYS // pieces
         for key in range((int(start) if start else 0) + size, KEYS, size):
             self._reached(key)

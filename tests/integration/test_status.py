@@ -15,8 +15,8 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import owner_is_dead
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.ledger.stalled import WORKERS_GONE
-from qmig.migration import Endpoint, Migration, Source, Target
-from qmig.monitor.poller import Observer
+from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
+from qmig.monitor.poller import LedgerPoller
 from tests.conftest import Ends, Run
 from tests.migrating import (
     POINTS,
@@ -196,28 +196,28 @@ class CountingLedger(Ledger):
 
 def test_what_is_finished_in_a_large_plan_is_read_once(ends: Ends) -> None:
     migration = Migration(
-        Source("qdrant", Endpoint("source.invalid", 6334), "large"),
-        Target(ends.target.endpoint, "large", ends.ledger),
+        SourceSpec("qdrant", Endpoint("source.invalid", 6334), "large"),
+        TargetSpec(ends.target.endpoint, "large", ends.ledger),
     )
     ledger = CountingLedger(ends.target, ends.ledger)
     ledger.create()
     chunks = [
-        ChunkRecord(migration.id, index, None, None, None, aim=10, acknowledged=10, state=State.DONE)
+        ChunkRecord(migration.id, index, None, None, None, expected=10, acknowledged=10, state=State.DONE)
         for index in range(19_000)
     ]
-    chunks += [ChunkRecord(migration.id, index, None, None, None, aim=10) for index in range(19_000, 20_000)]
+    chunks += [ChunkRecord(migration.id, index, None, None, None, expected=10) for index in range(19_000, 20_000)]
     ledger.save_chunks(chunks)
     record = MigrationRecord(
         migration.id, migration.title, migration.to_json(), planned=True, chunks=20_000, expected=200_000
     )
     ledger.save_migration(record)
-    observer = Observer(ledger)
+    observer = LedgerPoller(ledger)
 
-    (first,) = observer.look()
+    (first,) = observer.poll()
     after_first = ledger.read
     ledger.update_migration(migration.id, waiting="something")
     claimed = ledger.claim(chunks[19_000], "host/1/2/3/4")
-    (second,) = observer.look()
+    (second,) = observer.poll()
     after_second = ledger.read
 
     assert claimed is not None
@@ -226,16 +226,16 @@ def test_what_is_finished_in_a_large_plan_is_read_once(ends: Ends) -> None:
     assert (second.chunk_map[18_999:19_002], second.workers[0].process) == ("drw", 1)
     assert after_second - after_first < 100
     ledger.update_migration(migration.id, state=State.DONE)
-    observer.look()
+    observer.poll()
     read = ledger.read
-    observer.look()
+    observer.poll()
     assert ledger.read == read
 
 
 def test_a_plan_with_a_hole_does_not_hide_the_other_migrations(done: Ends, qmig: Run) -> None:
     migration = Migration(
-        Source("qdrant", Endpoint("source.invalid", 6334), "broken"),
-        Target(done.target.endpoint, "broken", done.ledger),
+        SourceSpec("qdrant", Endpoint("source.invalid", 6334), "broken"),
+        TargetSpec(done.target.endpoint, "broken", done.ledger),
     )
     ledger = Ledger(done.target, done.ledger)
     ledger.save_migration(

@@ -75,7 +75,7 @@ def test_a_migration_that_is_left_alone_is_finished_by_the_fleet(filled: Ends, q
     assert arrived(filled)
     record = record_of(filled)
     assert record is not None
-    assert (record.points, record.finish, record.error) == (POINTS, None, None)
+    assert (record.points, record.final_settings, record.error) == (POINTS, None, None)
     assert indexing_threshold(filled) != 0
 
 
@@ -218,7 +218,7 @@ def test_the_fleet_is_listed_with_its_versions(qmig: Run) -> None:
         assert "no worker is on" in qmig("workers", broker=broker.url).stdout
 
 
-def sign_in(broker: EmbeddedRedis, version: str, tasks: int) -> None:
+def send_heartbeat(broker: EmbeddedRedis, version: str, tasks: int) -> None:
     """A worker of another version, as it would sign in."""
     board = redis.Redis.from_url(broker.url)
     seconds, _ = board.time()
@@ -227,16 +227,16 @@ def sign_in(broker: EmbeddedRedis, version: str, tasks: int) -> None:
 
 
 def test_a_worker_of_another_version_is_named_and_an_incompatible_one_refused(filled: Ends, qmig: Run) -> None:
-    from qmig.broker.task import VERSION
+    from qmig.broker.task import TASK_VERSION
 
     with own_fleet() as (broker, _):
-        sign_in(broker, "9.9.9", VERSION + 1)
+        send_heartbeat(broker, "9.9.9", TASK_VERSION + 1)
         refused = qmig("qdrant", *filled.arguments, "-c", broker=broker.url)
         assert refused.returncode == 2
         assert "worker qmig-1@elsewhere runs qmig 9.9.9, which cannot take the tasks" in refused.stderr
         assert not Ledger(filled.target, filled.ledger).exists()
 
-        sign_in(broker, "9.9.9", VERSION)
+        send_heartbeat(broker, "9.9.9", TASK_VERSION)
         named = qmig("qdrant", *filled.arguments, "-c", broker=broker.url)
         assert named.returncode == 0, named.stderr
         assert "worker qmig-1@elsewhere runs qmig 9.9.9" in named.stderr

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import redis
 
-from qmig.broker.access import Access
+from qmig.broker.access import AccessGrant
 from qmig.broker.queues import queue_name
 from qmig.broker.registry import MIGRATIONS
 from qmig.broker.sealing import new_secret
-from qmig.broker.task import MIGRATE_CHUNK, QUEUE, TEND_MIGRATION, VERSION
+from qmig.broker.task import MIGRATE_CHUNK, QUEUE, SUPERVISE_MIGRATION, TASK_VERSION
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
-from qmig.migration import Credentials, Endpoint, Migration, Source, Target
+from qmig.migration import Credentials, Endpoint, Migration, SourceSpec, TargetSpec
 from tests.conftest import Ends, Run, start_workers
 from tests.contents import contents, exists
 from tests.migrating import fill_source, until
@@ -65,16 +65,16 @@ def filled(ends: Ends) -> Ends:
 def access_to(ends: Ends, **changes: Any) -> str:
     """What a task for a migration between the ends says of it, changed."""
     migration = Migration(
-        Source("qdrant", ends.source.endpoint, ends.source_name),
-        Target(ends.target.endpoint, ends.target_name, ends.ledger),
+        SourceSpec("qdrant", ends.source.endpoint, ends.source_name),
+        TargetSpec(ends.target.endpoint, ends.target_name, ends.ledger),
     )
-    return replace(Access.of(migration, Credentials()), **changes).to_text()
+    return replace(AccessGrant.of(migration, Credentials()), **changes).to_text()
 
 
 def kwargs_of(access: str, **changes: Any) -> dict[str, Any]:
     """The arguments of a task, changed."""
     migration = json.loads(access)["migration"] if access.startswith("{") else NOBODYS
-    return {"version": VERSION, "migration": migration, "access": access, "chunk": 0, **changes}
+    return {"version": TASK_VERSION, "migration": migration, "access": access, "chunk": 0, **changes}
 
 
 def envelope(body: bytes, name: str | None = MIGRATE_CHUNK, kind: str = "application/json", **headers: Any) -> str:
@@ -154,13 +154,16 @@ def refused_messages(mark: str) -> dict[str, tuple[str, tuple[str, ...]]]:
         "no version": (task({}), ("refused", "version None")),
         "an unknown version": (task({**good, "version": 99}), ("refused", "version 99")),
         "a version that is none": (task({**good, "version": {"a": "b" * 100_000}}), ("refused", "version {'a'")),
-        "a field missing": (task({"version": VERSION, "chunk": 0}), ("refused", "lacks migration, access")),
+        "a field missing": (task({"version": TASK_VERSION, "chunk": 0}), ("refused", "lacks migration, access")),
         "a field too many": (task({**good, "shell": "rm"}), ("refused", "no field 'shell'")),
         "a chunk that is none": (task({**good, "chunk": "all"}), ("refused", "chunk is 'all'")),
         "an owner that is none": (task({**good, "abandoned": [1, 2, 3]}), ("refused", "abandoned is [1, 2, 3]")),
         "an access that is none": (task({**good, "access": 7}), ("refused", "access is 7")),
         "a huge one": (task({**good, "access": "x" * 20_000_000}), ("sealed", "no $QMIG_SECRET_KEY")),
-        "a migration that is none": (task({**good, "migration": ["x"]}, TEND_MIGRATION), ("refused", "migration is")),
+        "a migration that is none": (
+            task({**good, "migration": ["x"]}, SUPERVISE_MIGRATION),
+            ("refused", "migration is"),
+        ),
         "an access without ends": (task(good), ("access is malformed", "lacks source, target, ledger")),
     }
 

@@ -110,11 +110,11 @@ def test_an_answer_that_the_server_refuses_is_asked_for_in_halves(migration: Mig
     for start in range(0, len(rows), 20):
         migration.insert(rows[start : start + 20])
     definition = migrations.Migration(
-        migrations.Source("milvus", Endpoint.parse(migration.url, ""), migration.source_name),
-        migrations.Target(migration.target.endpoint, migration.target_name),
+        migrations.SourceSpec("milvus", Endpoint.parse(migration.url, ""), migration.source_name),
+        migrations.TargetSpec(migration.target.endpoint, migration.target_name),
     )
     with closing(open_source(definition, Credentials())) as source:
-        source.settle(None)
+        source.freeze_settings(None)
         with pytest.raises(ResultTooLargeError):
             source.server.query(source._requests.rows(None, None, None, 256))
 

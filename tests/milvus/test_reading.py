@@ -11,7 +11,7 @@ from qdrant_client import grpc as api
 from qdrant_client.conversions.conversion import grpc_to_payload
 
 from qmig.errors import TerminalError
-from qmig.migration import Credentials, Endpoint, Migration, Source, Target
+from qmig.migration import Credentials, Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.sources.milvus import MilvusSource, open_source
 from qmig.sources.milvus.settings import Settings
 from tests.milvus.samples import BY_NAME, SAMPLES
@@ -39,10 +39,10 @@ def open_milvus(milvus_server: MilvusServer, milvus_name: str) -> Iterator[OpenS
     opened: list[MilvusSource] = []
 
     def open_it(**settings: Any) -> MilvusSource:
-        source = Source(
+        source = SourceSpec(
             "milvus", Endpoint.parse(milvus_server.url, "url"), milvus_name, settings=Settings(**settings).to_dict()
         )
-        target = Target(Endpoint.parse("http://127.0.0.1:1", "url"), "nowhere")
+        target = TargetSpec(Endpoint.parse("http://127.0.0.1:1", "url"), "nowhere")
         opened.append(open_source(Migration(source, target), Credentials()))
         return opened[-1]
 
@@ -53,13 +53,13 @@ def open_milvus(milvus_server: MilvusServer, milvus_name: str) -> Iterator[OpenS
 
 def read(source: MilvusSource, batch: int = 100) -> list[api.PointStruct]:
     """Every point, in order, `batch` at a time; TerminalError about the first row that cannot become one."""
-    source.settle(None)
+    source.freeze_settings(None)
     points: list[api.PointStruct] = []
-    for part in source.parts():
+    for partition in source.partitions():
         key: str | None = None
         while True:
-            got = source.start_read(part, key, None, batch).result()
-            for row in got.unfit:
+            got = source.start_read(partition, key, None, batch).result()
+            for row in got.invalid_rows:
                 raise TerminalError(row.reason)
             points += map(api.PointStruct.FromString, got.points)
             key = got.next_key

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from qmig.broker.access import Access
+from qmig.broker.access import AccessGrant
 from qmig.broker.queues import queue_name
 from qmig.broker.sealing import SECRET_VARIABLE, new_secret
 from qmig.broker.task import QUEUE, ChunkTask, MigrationTask
 from qmig.errors import TerminalError, UsageError
-from qmig.ledger.records import MigrationRecord, Work
-from qmig.migration import Credentials, Endpoint, Migration, Options, Source, Target, redacted
+from qmig.ledger.records import JobKind, MigrationRecord
+from qmig.migration import Credentials, Endpoint, Migration, Options, SourceSpec, TargetSpec, redacted
 
 MIGRATION = Migration(
-    Source("qdrant", Endpoint("a", 6334, True, "-----BEGIN CERTIFICATE-----"), "products"),
-    Target(Endpoint("b", 6334), "products"),
+    SourceSpec("qdrant", Endpoint("a", 6334, True, "-----BEGIN CERTIFICATE-----"), "products"),
+    TargetSpec(Endpoint("b", 6334), "products"),
     Options(skip_tls_verification=True),
 )
 KEYS = Credentials("source-geheim", "target-geheim", "root", "password-geheim")
@@ -27,38 +27,38 @@ def _no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_comes_back_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Access.of(MIGRATION, Credentials())
-    assert Access.from_text(plain.to_text()) == plain
+    plain = AccessGrant.of(MIGRATION, Credentials())
+    assert AccessGrant.from_text(plain.to_text()) == plain
     monkeypatch.setenv(SECRET_VARIABLE, new_secret())
-    for access in (plain, Access.of(MIGRATION, KEYS)):
+    for access in (plain, AccessGrant.of(MIGRATION, KEYS)):
         text = access.to_text()
-        assert Access.from_text(text) == access
+        assert AccessGrant.from_text(text) == access
         assert "geheim" not in text
         assert MIGRATION.id not in text
 
 
 def test_credentials_do_not_travel_without_a_secret() -> None:
     with pytest.raises(UsageError, match="QMIG_SECRET_KEY is not set"):
-        Access.of(MIGRATION, KEYS).to_text()
+        AccessGrant.of(MIGRATION, KEYS).to_text()
 
 
 def test_only_the_same_secret_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Access.of(MIGRATION, Credentials()).to_text()
+    plain = AccessGrant.of(MIGRATION, Credentials()).to_text()
     monkeypatch.setenv(SECRET_VARIABLE, new_secret())
-    sealed = Access.of(MIGRATION, KEYS).to_text()
+    sealed = AccessGrant.of(MIGRATION, KEYS).to_text()
     queues = {QUEUE, queue_name()}
     with pytest.raises(TerminalError, match="it is not sealed, and this worker has"):
-        Access.from_text(plain)
+        AccessGrant.from_text(plain)
     for changed in (sealed[:-5] + "AAAA=", sealed[1:], "gAAAAA"):
         with pytest.raises(TerminalError, match="not sealed with this worker's"):
-            Access.from_text(changed)
+            AccessGrant.from_text(changed)
     monkeypatch.setenv(SECRET_VARIABLE, new_secret())
     with pytest.raises(TerminalError, match="not sealed with this worker's"):
-        Access.from_text(sealed)
+        AccessGrant.from_text(sealed)
     assert queue_name() not in queues
     monkeypatch.delenv(SECRET_VARIABLE)
     with pytest.raises(TerminalError, match="it is sealed, and this worker has no"):
-        Access.from_text(sealed)
+        AccessGrant.from_text(sealed)
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,15 @@ def test_only_the_same_secret_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"source": {"host": "a"}}, "Endpoint lacks port"),
         ({"target": {"host": "a", "port": "6334"}}, "Endpoint.port is '6334'"),
         ({"target": {"host": "a", "port": True}}, "Endpoint.port is True"),
-        ({"ledger": None}, "Access.ledger is None"),
+        ({"ledger": None}, "AccessGrant.ledger is None"),
         ({"shell": "rm"}, "no field 'shell'"),
         ({"skip_tls_verification": "no"}, "skip_tls_verification is 'no'"),
     ],
 )
 def test_a_malformed_one_is_named(change: dict[str, object], said: str) -> None:
-    given = {**json.loads(Access.of(MIGRATION, Credentials()).to_text()), **change}
+    given = {**json.loads(AccessGrant.of(MIGRATION, Credentials()).to_text()), **change}
     with pytest.raises(TerminalError, match="its access is malformed") as refused:
-        Access.from_text(json.dumps(given))
+        AccessGrant.from_text(json.dumps(given))
     assert said in str(refused.value)
 
 
@@ -92,22 +92,22 @@ def test_a_malformed_one_is_named(change: dict[str, object], said: str) -> None:
     ids=["checks", "source", "collection", "target", "ledger"],
 )
 def test_a_ledger_with_other_ends_is_not_served(changed: Migration) -> None:
-    access = Access.of(MIGRATION, KEYS)
+    access = AccessGrant.of(MIGRATION, KEYS)
     access.check(recorded(MIGRATION))
     with pytest.raises(TerminalError, match="has other ends in its ledger"):
         access.check(recorded(changed))
 
 
 def test_a_verification_has_an_access_of_its_own() -> None:
-    access = Access.of(MIGRATION, KEYS, Work.VERIFY)
+    access = AccessGrant.of(MIGRATION, KEYS, JobKind.VERIFY)
     assert access.migration == MIGRATION.verification_id != MIGRATION.id
-    access.check(recorded(MIGRATION, Work.VERIFY))
+    access.check(recorded(MIGRATION, JobKind.VERIFY))
     with pytest.raises(TerminalError, match="has other ends in its ledger"):
         access.check(recorded(MIGRATION))
 
 
-def recorded(migration: Migration, work: str = Work.COPY) -> MigrationRecord:
-    return MigrationRecord(migration.id, migration.title, migration.to_json(), work=work)
+def recorded(migration: Migration, work: str = JobKind.COPY) -> MigrationRecord:
+    return MigrationRecord(migration.id, migration.title, migration.to_json(), job=work)
 
 
 def test_a_task_comes_back_as_it_was() -> None:

@@ -95,7 +95,7 @@ def test_a_fixed_batch_is_cut_where_it_would_be_too_large_for_one_request() -> N
 @pytest.mark.parametrize("options", [Options(), Options(batch_size=500)])
 def test_a_limit_on_the_points_of_an_upsert_is_kept_to(options: Options) -> None:
     size = BatchSize(options)
-    size.keep_to_points(30)
+    size.cap_points(30)
     for _ in range(5):
         size.learn(batch(size.limit, 10))
     assert size.limit == 30
@@ -106,6 +106,6 @@ def test_a_limit_on_the_points_of_an_upsert_is_kept_to(options: Options) -> None
 @pytest.mark.parametrize("options", [Options(), Options(batch_size=500)])
 def test_a_limit_on_the_bytes_of_an_upsert_is_kept_to(options: Options) -> None:
     size = BatchSize(options)
-    size.keep_to_bytes(10_000)
+    size.cap_bytes(10_000)
     points = [b"x" * 1000] * 25 + [b"y" * 20_000] + [b"x" * 1000]
     assert [len(portion) for portion in size.split(points)] == [10, 10, 5, 1, 1]

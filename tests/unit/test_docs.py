@@ -9,8 +9,8 @@ import click
 import pytest
 
 from qmig.cli import qmig
-from qmig.errors import DifferentError, IncompleteError, Interrupted, TerminalError, UsageError
-from qmig.ledger.records import VERSION, ChunkRecord, MigrationRecord, State
+from qmig.errors import IncompleteError, Interrupted, TerminalError, UsageError, VerificationError
+from qmig.ledger.records import LEDGER_VERSION, ChunkRecord, MigrationRecord, State
 from qmig.ledger.rejects import RejectRecord
 from qmig.migration import MAX_BATCH_BYTES, Options
 
@@ -106,7 +106,7 @@ def test_every_state_and_the_version_stand_in_the_ledgers_page() -> None:
     text = (ROOT / "docs" / "ledger.md").read_text()
     states = {value for name, value in vars(State).items() if name.isupper()}
     assert states <= set(code(text).splitlines())
-    assert f"has version {VERSION}." in text
+    assert f"has version {LEDGER_VERSION}." in text
 
 
 def test_defaults_in_the_readme_are_those_of_the_program() -> None:
@@ -118,7 +118,10 @@ def test_exit_statuses_in_the_readme_are_those_of_the_program() -> None:
     documented = set(map(int, re.findall(r"^\| (\d+) \|", README.read_text(), re.M)))
     assert documented == {
         0,
-        *(error.exit_status for error in (TerminalError, UsageError, IncompleteError, DifferentError, Interrupted)),
+        *(
+            error.exit_status
+            for error in (TerminalError, UsageError, IncompleteError, VerificationError, Interrupted)
+        ),
     }
 
 

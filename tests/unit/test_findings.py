@@ -1,6 +1,6 @@
 """What chunks found is added up, with the first ids of each kind."""
 
-from qmig.ledger.findings import DIFFERENT, EXTRA, KEPT_IDS, MISSING, Findings
+from qmig.ledger.findings import DIFFERENT, EXTRA, MAX_IDS, MISSING, Findings
 from qmig.qdrant.payload import from_payload, to_payload
 
 
@@ -17,7 +17,7 @@ def test_all_are_counted_and_the_first_ids_kept() -> None:
         total.add(part)
     assert (total.missing, total.different, total.extra) == (45, 2, 0)
     assert total.ids[MISSING] == [str(key) for key in (*range(15), *range(100, 105))]
-    assert len(total.ids[MISSING]) == KEPT_IDS
+    assert len(total.ids[MISSING]) == MAX_IDS
     assert total.unequal == 47
     assert total.text == "45 missing, 2 different"
 

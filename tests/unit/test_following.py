@@ -33,7 +33,10 @@ class View:
 def watch(look: Any) -> Any:
     """A migration that is done at the first look."""
     return SimpleNamespace(
-        look=look, url="http://b:6334", found=SimpleNamespace(state=State.DONE), books=SimpleNamespace(notices=[])
+        refresh=look,
+        url="http://b:6334",
+        record=SimpleNamespace(state=State.DONE),
+        reconciliation=SimpleNamespace(notices=[]),
     )
 
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from qmig.errors import UsageError
-from qmig.migration import Endpoint, Migration, Options, Routing, Source, Target, redacted
+from qmig.migration import Endpoint, Migration, Options, Routing, SourceSpec, TargetSpec, redacted
 
 MIGRATION = Migration(
-    Source("qdrant", Endpoint("source.example", 6334), "products"),
-    Target(Endpoint("target.example", 6334), "copy"),
+    SourceSpec("qdrant", Endpoint("source.example", 6334), "products"),
+    TargetSpec(Endpoint("target.example", 6334), "copy"),
 )
 
 
@@ -61,7 +61,7 @@ def test_every_part_of_the_ends_makes_another_fingerprint() -> None:
 def test_a_migration_survives_the_ledger_and_holds_no_secret() -> None:
     full = replace(
         MIGRATION,
-        source=Source("milvus", Endpoint("::1", 19530, True), "größe", "db", ("a", "b")),
+        source=SourceSpec("milvus", Endpoint("::1", 19530, True), "größe", "db", ("a", "b")),
         options=Options(7, 100, 5, True),
         routing=Routing(shard_key_field="region"),
     )
@@ -116,29 +116,32 @@ LOOPBACK = ["localhost", "127.0.0.1", "127.0.0.2", "::1"]
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_both_ends_equal_is_refused_whatever_the_host_is_called(host: str) -> None:
     with pytest.raises(UsageError, match="source and target collections must be different"):
-        Migration(Source("qdrant", Endpoint(host, 6334), "products"), Target(Endpoint("localhost", 6334), "products"))
+        Migration(
+            SourceSpec("qdrant", Endpoint(host, 6334), "products"),
+            TargetSpec(Endpoint("localhost", 6334), "products"),
+        )
 
 
 def test_ends_that_differ_in_one_thing_are_different() -> None:
-    source = Source("qdrant", Endpoint("localhost", 6334), "products")
+    source = SourceSpec("qdrant", Endpoint("localhost", 6334), "products")
     for target in (
-        Target(Endpoint("localhost", 6335), "products"),
-        Target(Endpoint("other", 6334), "products"),
-        Target(Endpoint("localhost", 6334), "copy"),
+        TargetSpec(Endpoint("localhost", 6335), "products"),
+        TargetSpec(Endpoint("other", 6334), "products"),
+        TargetSpec(Endpoint("localhost", 6334), "copy"),
     ):
         assert Migration(source, target).title.startswith("products → ")
 
 
 def test_a_milvus_collection_may_have_the_targets_name() -> None:
-    source = Source("milvus", Endpoint("localhost", 6334), "products")
-    assert Migration(source, Target(Endpoint("localhost", 6334), "products")).id
+    source = SourceSpec("milvus", Endpoint("localhost", 6334), "products")
+    assert Migration(source, TargetSpec(Endpoint("localhost", 6334), "products")).id
 
 
 @pytest.mark.parametrize("ledger", ["copy", "products"])
 def test_the_ledger_is_not_what_is_copied(ledger: str) -> None:
     here = Endpoint("localhost", 6334)
     with pytest.raises(UsageError, match="--migration-offsets-collection-name"):
-        Migration(Source("qdrant", here, "products"), Target(here, "copy", ledger))
+        Migration(SourceSpec("qdrant", here, "products"), TargetSpec(here, "copy", ledger))
 
 
 def test_two_routings_exclude_each_other() -> None:

@@ -151,7 +151,7 @@ def test_a_row_that_is_too_large_is_named() -> None:
     assert (first.points, first.next_key) == ([], "1")
     last = ranges.start_read(None, 1, None, 10).result()
     assert (last.points, last.next_key) == ([], None)
-    unfit = [*first.unfit, *last.unfit]
+    unfit = [*first.invalid_rows, *last.invalid_rows]
     assert [(row.key, row.point) for row in unfit] == [("0", "0"), ("1", "1")]
     assert all("it cannot be read" in row.reason for row in unfit)
 

@@ -3,14 +3,14 @@
 import json
 from dataclasses import replace
 
-from qmig.ledger.records import ChunkRecord, MigrationRecord, State, Work
-from qmig.migration import Endpoint, Migration, Source, Target
+from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, State
+from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.monitor.progress import Progress
 from qmig.monitor.rates import Rate, Sample
-from qmig.monitor.status import Overview, to_json
+from qmig.monitor.status import MigrationStatus, to_json
 
 MIGRATION = Migration(
-    Source("qdrant", Endpoint("a", 6334), "products"), Target(Endpoint("b", 6334, tls=True), "products_v2")
+    SourceSpec("qdrant", Endpoint("a", 6334), "products"), TargetSpec(Endpoint("b", 6334, tls=True), "products_v2")
 )
 RECORD = MigrationRecord(
     MIGRATION.id, MIGRATION.title, MIGRATION.to_json(), planned=True, chunks=5, expected=500, started=1000.0
@@ -19,7 +19,7 @@ WAITING = "target https://b:6334: connection refused"
 
 
 def chunk(index: int, **fields: object) -> ChunkRecord:
-    plain = ChunkRecord(RECORD.migration, index, None, str(100 * index), str(100 * index + 100), aim=100)
+    plain = ChunkRecord(RECORD.migration, index, None, str(100 * index), str(100 * index + 100), expected=100)
     return replace(plain, **fields)
 
 
@@ -32,18 +32,18 @@ CHUNKS = [
 ]
 
 
-def overview(record: MigrationRecord = RECORD, chunks: list[ChunkRecord] = CHUNKS, *points: int) -> Overview:
+def status(record: MigrationRecord = RECORD, chunks: list[ChunkRecord] = CHUNKS, *points: int) -> MigrationStatus:
     """With looks two seconds apart that saw so many points."""
     rate = Rate()
     for number, seen in enumerate(points):
         rate.add(Sample(2.0 * number, seen, 10 * seen))
     progress = Progress.of(chunks)
     progress.total = record.expected
-    return Overview.of_record(record, progress, rate, {"host-a/9": 10.0, "host-b/7": 30.0, "host-c/8": 5.0})
+    return MigrationStatus.of_record(record, progress, rate, {"host-a/9": 10.0, "host-b/7": 30.0, "host-c/8": 5.0})
 
 
 def test_ends_and_sums() -> None:
-    one = overview()
+    one = status()
 
     assert (one.source.url, one.source.collection) == ("http://a:6334", "products")
     assert (one.target.url, one.target.collection) == ("https://b:6334", "products_v2")
@@ -53,11 +53,11 @@ def test_ends_and_sums() -> None:
 
 
 def test_the_map_has_a_letter_a_chunk() -> None:
-    assert overview().chunk_map == "drtfw"
+    assert status().chunk_map == "drtfw"
 
 
 def test_workers_are_named_with_what_each_is_at_and_its_share() -> None:
-    first, second = overview().workers
+    first, second = status().workers
 
     assert (first.host, first.process, first.chunk.chunk, first.chunk.state) == ("host-a", 9, 2, "retrying")
     assert (second.host, second.process, second.chunk.chunk, second.chunk.state) == ("host-b", 7, 1, "running")
@@ -66,27 +66,27 @@ def test_workers_are_named_with_what_each_is_at_and_its_share() -> None:
 
 
 def test_chunks_that_wait_are_counted_by_why() -> None:
-    assert [(one.chunks, one.why) for one in overview().waiting_chunks] == [
+    assert [(one.chunks, one.why) for one in status().waiting_chunks] == [
         (1, WAITING),
         (1, "until a worker is free"),
     ]
-    paused = overview(replace(RECORD, state=State.PAUSED))
+    paused = status(replace(RECORD, state=State.PAUSED))
     assert paused.waiting_chunks[-1].why == "the migration is paused"
 
 
 def test_slowest_and_failed_chunks_are_named() -> None:
     slow = [chunk(index, state=State.DONE, seconds=float(index)) for index in range(9)]
 
-    assert [one.chunk for one in overview(RECORD, slow).slowest_chunks] == [8, 7, 6, 5, 4]
-    (failed,) = overview().failed_chunks
+    assert [one.chunk for one in status(RECORD, slow).slowest_chunks] == [8, 7, 6, 5, 4]
+    (failed,) = status().failed_chunks
     assert (failed.chunk, failed.error) == (3, "the point 7 has a wrong dimension")
 
 
 def test_the_time_left_comes_with_a_rate_and_not_before() -> None:
-    assert overview(RECORD, CHUNKS, 100).eta_seconds is None
-    assert overview(RECORD, CHUNKS, 180, 180).eta_seconds is None
+    assert status(RECORD, CHUNKS, 100).eta_seconds is None
+    assert status(RECORD, CHUNKS, 180, 180).eta_seconds is None
 
-    one = overview(RECORD, CHUNKS, 100, 180)
+    one = status(RECORD, CHUNKS, 100, 180)
 
     assert (one.points_per_second, one.bytes_per_second, one.rate_seconds) == (40.0, 400.0, 2.0)
     assert one.eta_seconds == 320 / 40
@@ -94,35 +94,35 @@ def test_the_time_left_comes_with_a_rate_and_not_before() -> None:
 
 def test_what_does_not_run_has_neither_rate_nor_time_left() -> None:
     for state in (State.PREPARING, State.PAUSED, State.STOPPED, State.CANCELLED, State.FAILED, State.DONE):
-        one = overview(replace(RECORD, state=state), CHUNKS, 100, 180)
+        one = status(replace(RECORD, state=state), CHUNKS, 100, 180)
         assert (one.points_per_second, one.eta_seconds, one.seconds_since_progress) == (None, None, 0.0)
 
 
 def test_no_progress_is_none_to_worry_about_once_every_chunk_is_done() -> None:
-    assert overview(RECORD, CHUNKS, 180, 180).seconds_since_progress == 2.0
+    assert status(RECORD, CHUNKS, 180, 180).seconds_since_progress == 2.0
 
     done = [chunk(index, state=State.DONE, acknowledged=100) for index in range(5)]
 
-    assert overview(RECORD, done, 500, 500).seconds_since_progress == 0.0
+    assert status(RECORD, done, 500, 500).seconds_since_progress == 0.0
 
 
 def test_a_plan_that_still_grows_is_never_all_done() -> None:
     done = [chunk(0, state=State.DONE, acknowledged=100)]
 
-    assert overview(replace(RECORD, chunks=1, planned=False), done).share < 1.0
+    assert status(replace(RECORD, chunks=1, planned=False), done).share < 1.0
 
 
 def test_a_verification_names_its_migration() -> None:
-    one = overview(replace(RECORD, work=Work.VERIFY, of=RECORD.migration))
+    one = status(replace(RECORD, job=JobKind.VERIFY, verifies=RECORD.migration))
 
-    assert (one.work, one.of) == ("verify", RECORD.migration)
-    assert (overview().work, overview().of) == ("copy", None)
+    assert (one.job, one.verifies) == ("verify", RECORD.migration)
+    assert (status().job, status().verifies) == ("copy", None)
 
 
 def test_the_json_is_an_object_for_one_and_an_array_for_several() -> None:
-    one = json.loads(to_json(overview()))
+    one = json.loads(to_json(status()))
 
     assert one["id"] == RECORD.migration
     assert one["workers"][0]["chunk"]["waiting"] == WAITING
-    assert json.loads(to_json([overview(), overview()])) == [one, one]
-    assert "\n" not in to_json(overview(), indent=None)
+    assert json.loads(to_json([status(), status()])) == [one, one]
+    assert "\n" not in to_json(status(), indent=None)

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from qmig.coordinator.plan import CHUNKS_OF_A_LARGE_PLAN, SMALLEST_CHUNK, cut, default_chunk_size, make_outline
+from qmig.coordinator.plan import CHUNKS_OF_A_LARGE_PLAN, SMALLEST_CHUNK, cut, default_chunk_size, plan_size
 from qmig.jobs.reconciliation import holes
 from qmig.ledger.records import ChunkRecord
 from qmig.qdrant.keys import PointKey
@@ -20,19 +20,19 @@ MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
 class Collection:
     """Keys by part, cut by sampling as a Qdrant is; the count that a plan sees may be off."""
 
-    def __init__(self, parts: dict[str | None, list[int]], off: float = 1.0) -> None:
-        self.keys = {part: sorted(keys) for part, keys in parts.items()}
+    def __init__(self, partitions: dict[str | None, list[int]], off: float = 1.0) -> None:
+        self.keys = {partition: sorted(keys) for partition, keys in partitions.items()}
         self._off = off
         self._numbers = random.Random(5)
 
-    def parts(self) -> list[str | None]:
+    def partitions(self) -> list[str | None]:
         return list(self.keys)
 
-    def count(self, part: str | None, exact: bool) -> int:
-        return len(self.keys[part]) if exact else int(len(self.keys[part]) * self._off)
+    def count(self, partition: str | None, exact: bool) -> int:
+        return len(self.keys[partition]) if exact else int(len(self.keys[partition]) * self._off)
 
-    def boundaries(self, part: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
-        keys = self.keys[part]
+    def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
+        keys = self.keys[partition]
         if pieces < 2 or not keys:
             return
         sample = sorted(self._numbers.sample(keys, min(len(keys), 50 * pieces)))
@@ -44,20 +44,20 @@ class Collection:
 
 def make_plan(collection: Collection, chunk_size: int | None, last: ChunkRecord | None = None) -> list[ChunkRecord]:
     source = cast("Source", collection)
-    return list(cut(source, make_outline(source, chunk_size), MIGRATION, last))
+    return list(cut(source, plan_size(source, chunk_size), MIGRATION, last))
 
 
 def plan_of(collection: Collection, chunk_size: int | None) -> list[tuple[str | None, str | None, str | None]]:
     chunks = make_plan(collection, chunk_size)
     assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
-    return [(chunk.part, chunk.start, chunk.end) for chunk in chunks]
+    return [(chunk.partition, chunk.start, chunk.end) for chunk in chunks]
 
 
 def sizes(collection: Collection, chunks: list[tuple[str | None, str | None, str | None]]) -> list[int]:
     """Keys in each chunk."""
     found = []
-    for part, start, end in chunks:
-        keys = collection.keys[part]
+    for partition, start, end in chunks:
+        keys = collection.keys[partition]
         first = 0 if start is None else bisect_left(keys, int(start))
         last = len(keys) if end is None else bisect_left(keys, int(end))
         found.append(last - first)
@@ -79,8 +79,8 @@ def test_no_key_falls_between_two_chunks(chunk_size: int | None, off: float) -> 
     )
     chunks = plan_of(collection, chunk_size)
 
-    for part in collection.parts():
-        edges = [(start, end) for chunk_part, start, end in chunks if chunk_part == part]
+    for partition in collection.partitions():
+        edges = [(start, end) for chunk_partition, start, end in chunks if chunk_partition == partition]
         assert edges[0][0] is None
         assert edges[-1][1] is None
         for (_, end), (start, _) in pairwise(edges):
@@ -107,7 +107,7 @@ def test_chunks_know_what_they_aim_at() -> None:
     collection = Collection({None: list(range(1000)), '"eu"': list(range(10)), '"empty"': []})
     chunks = make_plan(collection, 100)
 
-    assert [chunk.aim for chunk in chunks] == [100] * 10 + [10, 0]
+    assert [chunk.expected for chunk in chunks] == [100] * 10 + [10, 0]
     assert {chunk.migration for chunk in chunks} == {MIGRATION}
 
 
@@ -121,7 +121,7 @@ def test_a_plan_that_was_begun_goes_on_without_a_hole(recorded: int) -> None:
     chunks = begun[:recorded] + make_plan(collection, 100, begun[recorded - 1])
 
     assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
-    assert {chunk.part for chunk in chunks} == set(collection.parts())
+    assert {chunk.partition for chunk in chunks} == set(collection.partitions())
     assert holes(chunks) == []
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from qmig.broker.task import chunk_title, shown_as
+from qmig.broker.task import chunk_title, task_repr
 from qmig.ledger.records import ChunkRecord, MigrationRecord
-from qmig.migration import Endpoint, Migration, Source, Target
+from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
 
 
 def record(kind: str) -> MigrationRecord:
-    migration = Migration(Source(kind, Endpoint("a", 1), "products"), Target(Endpoint("b", 2), "products_v2"))
+    migration = Migration(SourceSpec(kind, Endpoint("a", 1), "products"), TargetSpec(Endpoint("b", 2), "products_v2"))
     return MigrationRecord(migration.id, migration.title, migration.to_json(), chunks=1400)
 
 
@@ -30,4 +30,4 @@ def test_a_chunk_of_a_milvus_with_negative_keys() -> None:
     chunk = ChunkRecord("m", 0, "north", "-5000", "12")
 
     assert chunk_title(record("milvus"), chunk) == "chunk 1/1,400 · partition north · ids -5,000–12"
-    assert shown_as(record("milvus"), chunk)["argsrepr"] == "products → products_v2"
+    assert task_repr(record("milvus"), chunk)["argsrepr"] == "products → products_v2"

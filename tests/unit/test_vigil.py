@@ -12,7 +12,7 @@ from qmig.ledger.records import ChunkRecord, State
 from qmig.ledger.stalled import StalledChunks
 
 ELSEWHERE = ChunkRecord(
-    "m", 3, None, None, None, aim=100, state=State.RUNNING, owner="other/7/1.00/machine/a", beat=4
+    "m", 3, None, None, None, expected=100, state=State.RUNNING, owner="other/7/1.00/machine/a", heartbeat=4
 )
 
 
@@ -20,7 +20,7 @@ def test_one_that_beats_is_there() -> None:
     vigil = StalledChunks()
 
     for second in range(60):
-        assert vigil.find([replace(ELSEWHERE, beat=second)], float(second)) == []
+        assert vigil.find([replace(ELSEWHERE, heartbeat=second)], float(second)) == []
 
 
 def test_a_beat_that_stands_still_for_a_lease() -> None:

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable
 
-from qmig.coordinator.plan import cut, make_outline
-from qmig.coordinator.preflight import Survey, Wishes
+from qmig.coordinator.plan import cut, plan_size
+from qmig.coordinator.preflight import PreflightResult, RunOptions
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
 from qmig.qdrant.schema_diff import Vectors
-from qmig.sources.registry import part_title
+from qmig.sources.registry import partition_title
 
 SHOWN_CHUNKS = 10
 
 
-def describe_survey(migration: Migration, survey: Survey, wishes: Wishes) -> str:
+def describe_dry_run(migration: Migration, survey: PreflightResult, run_options: RunOptions) -> str:
     """What would be done; nothing has been written."""
     source, target = migration.source, migration.target
     if survey.target_info is None:
@@ -25,7 +25,7 @@ def describe_survey(migration: Migration, survey: Survey, wishes: Wishes) -> str
         f"        {survey.source_info.points_count:,} points; {_vectors(survey.source_info)}",
         f"target  {target.endpoint.url}  {target.collection!r}  {survey.versions[1]}; {fate}",
     ]
-    lines += survey.source.outline()
+    lines += survey.source.describe_mapping()
     if survey.shard_keys:
         lines.append(f"shard keys  {', '.join(repr(placement.key) for placement in survey.shard_keys)}")
     indexes = ", ".join(
@@ -35,13 +35,13 @@ def describe_survey(migration: Migration, survey: Survey, wishes: Wishes) -> str
     lines.append(f"payload indexes to create  {indexes or 'none'}")
     record = survey.record
     if record is not None:
-        lines.append(f"ledger  {target.ledger!r} has this migration, {record.state}; {_fate(record, wishes)}")
+        lines.append(f"ledger  {target.ledger!r} has this migration, {record.state}; {_fate(record, run_options)}")
     chunks: Iterable[ChunkRecord]
-    if record is not None and record.planned and not wishes.restart:
+    if record is not None and record.planned and not run_options.restart:
         lines.append(f"chunks  {record.chunks:,} of about {record.chunk_size:,} points, planned already")
         chunks = survey.ledger.chunks(record.migration, range(min(record.chunks, SHOWN_CHUNKS + 1)))
     else:
-        plan = make_outline(survey.source, wishes.chunk_size)
+        plan = plan_size(survey.source, run_options.chunk_size)
         lines.append(f"chunks  about {sum(map(plan.pieces, plan.counts)):,} of about {plan.chunk_size:,} points")
         chunks = cut(survey.source, plan, migration.id)
     # No more is cut than is shown: of string keys all would have to be read.
@@ -49,18 +49,18 @@ def describe_survey(migration: Migration, survey: Survey, wishes: Wishes) -> str
         if number == SHOWN_CHUNKS:
             lines.append("  …")
             break
-        part = f"{part_title(migration, chunk.part)}  " if chunk.part is not None else ""
+        partition = f"{partition_title(migration, chunk.partition)}  " if chunk.partition is not None else ""
         state = f"  {chunk.state}" if chunk.state != State.PENDING else ""
         lines.append(
-            f"  {chunk.index + 1:>5}  {part}[{chunk.start or '…'}, {chunk.end or '…'})  ~{chunk.aim:,} points{state}"
+            f"  {chunk.index + 1:>5}  {partition}[{chunk.start or '…'}, {chunk.end or '…'})  ~{chunk.expected:,} points{state}"
         )
     lines.append("nothing was written")
     return "\n".join(lines)
 
 
-def _fate(record: MigrationRecord, wishes: Wishes) -> str:
+def _fate(record: MigrationRecord, run_options: RunOptions) -> str:
     """What the command would do with a migration that the ledger has."""
-    if wishes.restart:
+    if run_options.restart:
         return "it would be forgotten, and begin again"
     if record.state == State.DONE:
         return "its books would be checked once more, and nothing copied"

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from qmig.formatting import counted, duration, percent
+from qmig.formatting import duration, percent, pluralize
 from qmig.ledger.records import State
 from qmig.monitor.progress import Progress
 
@@ -120,7 +120,7 @@ class LiveView:
                 overflow="ellipsis",
             ),
             Text(
-                f"chunks: {states} · {counted(progress.retries, 'retry', 'retries')}",
+                f"chunks: {states} · {pluralize(progress.retries, 'retry', 'retries')}",
                 no_wrap=True,
                 overflow="ellipsis",
             ),
@@ -131,12 +131,14 @@ class LiveView:
             lines.append(
                 Text(
                     f"  {host}/{process}  chunk {chunk.index + 1}/{progress.chunks}  "
-                    f"{chunk.acknowledged:,}/~{chunk.aim:,}{waiting}",
+                    f"{chunk.acknowledged:,}/~{chunk.expected:,}{waiting}",
                     style="red" if waiting else "dim",
                     no_wrap=True,
                     overflow="ellipsis",
                 )
             )
         if len(progress.running) > SHOWN_WORKERS:
-            lines.append(Text(f"  and {counted(len(progress.running) - SHOWN_WORKERS, 'more worker')}", style="dim"))
+            lines.append(
+                Text(f"  and {pluralize(len(progress.running) - SHOWN_WORKERS, 'more worker')}", style="dim")
+            )
         return Group(*lines)

@@ -7,35 +7,35 @@ from rich.table import Table
 from rich.text import Text
 
 from qmig.cli.views.migrations_table import STYLES
-from qmig.formatting import counted, duration, megabytes, moment, percent, short_duration
+from qmig.formatting import duration, format_datetime, megabytes, percent, pluralize, short_duration
 from qmig.ledger.findings import Findings
-from qmig.monitor.status import ChunkOverview, Overview
+from qmig.monitor.status import ChunkStatus, MigrationStatus
 
 # Lines of each kind that fit on a screen; the rest is counted.
 SHOWN_WORKERS = 32
 SHOWN_FAILURES = 10
 
 
-def status_picture(overview: Overview) -> Group:
+def status_picture(status: MigrationStatus) -> Group:
     """Where the migration stands."""
     head = Text.assemble(
-        (overview.title, "bold"),
+        (status.title, "bold"),
         "  ",
-        (overview.state, STYLES.get(overview.state, "")),
-        f"  {percent(overview.share)}",
+        (status.state, STYLES.get(status.state, "")),
+        f"  {percent(status.share)}",
     )
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in _lines(overview):
+    for name, value in _lines(status):
         grid.add_row(f"  {name}", value)
     return Group(head, grid)
 
 
-def _lines(one: Overview) -> Iterator[tuple[str, str | Table]]:
+def _lines(one: MigrationStatus) -> Iterator[tuple[str, str | Table]]:
     yield "migration", one.id
-    if one.of is not None:
-        yield "verifies", one.of
+    if one.verifies is not None:
+        yield "verifies", one.verifies
     yield "source", f"{one.source.collection} at {one.source.url}"
     yield "target", f"{one.target.collection} at {one.target.url}"
     yield "points", f"{one.points:,} of {one.expected_points:,} expected, {megabytes(one.bytes)}"
@@ -50,9 +50,9 @@ def _lines(one: Overview) -> Iterator[tuple[str, str | Table]]:
         yield "limit", f"{one.max_rate:,} points/s"
     if one.eta_seconds is not None:
         yield "left", duration(one.eta_seconds)
-    yield "started", moment(one.started)
+    yield "started", format_datetime(one.started)
     if one.finished is not None:
-        yield "finished", moment(one.finished)
+        yield "finished", format_datetime(one.finished)
     states = ", ".join(f"{count:,} {state}" for state, count in one.chunk_states.items())
     yield "chunks", f"{one.chunks:,}{'' if one.planned else ' so far'}: {states or 'not planned yet'}"
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in one.retry_reasons.items())
@@ -73,16 +73,16 @@ def _named(name: str, lines: list[str]) -> Iterator[tuple[str, str]]:
         yield ("" if number else name), line
 
 
-def _waiting(one: Overview) -> list[str]:
-    return [f"{counted(waiting.chunks, 'chunk')}: {waiting.why}" for waiting in one.waiting_chunks]
+def _waiting(one: MigrationStatus) -> list[str]:
+    return [f"{pluralize(waiting.chunks, 'chunk')}: {waiting.why}" for waiting in one.waiting_chunks]
 
 
-def _slow(chunk: ChunkOverview, chunks: int) -> str:
+def _slow(chunk: ChunkStatus, chunks: int) -> str:
     rate = f", {chunk.points_per_second:,.0f} points/s" if chunk.points_per_second is not None else ""
     return f"chunk {chunk.chunk + 1}/{chunks}: {short_duration(chunk.seconds)}, {chunk.points:,} points{rate}"
 
 
-def _workers(one: Overview) -> Table:
+def _workers(one: MigrationStatus) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("host/process", overflow="ellipsis", no_wrap=True)
     for name in ("chunk", "points", "points/s", "share"):

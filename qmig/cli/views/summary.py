@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from qmig.coordinator.results import Summary, Verdict
-from qmig.formatting import counted
+from qmig.formatting import pluralize
 from qmig.ledger.findings import DIFFERENT, EXTRA, MISSING, REJECTED, Checks
-from qmig.ledger.records import Balance, MigrationRecord
+from qmig.ledger.records import MigrationRecord, Reconciliation
 from qmig.migration import Migration
 
 
@@ -33,7 +33,7 @@ def describe_verdict(verdict: Verdict) -> str:
             f"  {found.deleted:,} more were deleted from the source while they were compared, and do not count"
         )
     lines.append(f"  {verdict.points:,} points in {verdict.seconds:.1f} s {verdict.since}, {rate:,.0f} points/s")
-    lines.append(f"  migration {record.of}, verification {record.migration}")
+    lines.append(f"  migration {record.verifies}, verification {record.migration}")
     return "\n".join(lines)
 
 
@@ -71,7 +71,7 @@ def verdict_as_json(verdict: Verdict) -> str:
     exact = checks.share == 1
     return json.dumps(
         {
-            "migration": record.of,
+            "migration": record.verifies,
             "verification": record.migration,
             "equal": not found.unequal and not found.rejected,
             "compared": record.points,
@@ -100,15 +100,15 @@ def _title(record: MigrationRecord) -> str:
 
 def describe_summary(summary: Summary) -> str:
     """The closing lines."""
-    record, progress, books, seconds = summary.record, summary.progress, summary.books, summary.seconds
+    record, progress, books, seconds = summary.record, summary.progress, summary.reconciliation, summary.seconds
     rate = summary.points / seconds if seconds else 0.0
     return "\n".join(
         [
             f"{record.title}: {_arrived(books)}",
             f"  {summary.points:,} points in {seconds:.1f} s {summary.since}, {rate:,.0f} points/s, "
             f"{progress.bytes / 1e6:,.1f} MB in all",
-            f"  {counted(progress.chunks, 'chunk')}, {progress.resumed:,} of them resumed, "
-            f"{counted(progress.retries, 'retry', 'retries')}",
+            f"  {pluralize(progress.chunks, 'chunk')}, {progress.resumed:,} of them resumed, "
+            f"{pluralize(progress.retries, 'retry', 'retries')}",
             f"  read {books.read:,}, acknowledged {progress.points:,}; source holds {books.source_now:,}, "
             f"target {books.target_now:,} (before: {books.target_before:,})",
             f"  migration {record.migration}",
@@ -118,21 +118,21 @@ def describe_summary(summary: Summary) -> str:
 
 def describe_missing(summary: Summary) -> str | None:
     """Which points are known not to have arrived, and what can be done; None where that is none."""
-    books, found = summary.books, []
+    books, found = summary.reconciliation, []
     if books.rejected:
         found.append(
             f"{books.rejected:,} points that cannot be copied as they are: `qmig rejects "
             f"{summary.record.migration}` lists them with the reasons, --retry-rejects tries them again"
         )
-    if books.withheld:
+    if books.unreadable:
         found.append(
             "rows that the source counts and gives to nobody, repeats of a key most likely: "
-            f"{'; '.join(books.withheld)}"
+            f"{'; '.join(books.unreadable)}"
         )
     return f"finished, everything else is in the target; missing are {'; and '.join(found)}" if found else None
 
 
-def _arrived(books: Balance) -> str:
+def _arrived(books: Reconciliation) -> str:
     if not books.rejected:
         return f"all {books.read:,} points are in the target"
     return f"{books.read - books.rejected:,} of {books.read:,} points are in the target, {books.rejected:,} are not"

@@ -9,7 +9,7 @@ from rich.live import Live
 NO_LIMIT = 10_000
 
 
-class Picture:
+class TerminalOutput:
     """What a command shows, once or, `changing`, again and again; in a terminal the last picture stays."""
 
     def __init__(self, changing: bool = False) -> None:
@@ -17,7 +17,7 @@ class Picture:
         self._console = Console(highlight=False)
         self._live: Live | None = None
 
-    def __enter__(self) -> "Picture":
+    def __enter__(self) -> "TerminalOutput":
         return self
 
     def __exit__(

@@ -52,20 +52,20 @@ class Templates(Loader):
         return Template(text, name=name, loader=self)
 
 
-def join(feed: Feed | None) -> None:
+def install(feed: Feed | None) -> None:
     """Add page and gauges to the Flower that this process is going to start; no `feed` is no ledger to show."""
     gauges = metrics.register(feed)
     handlers = [
         url(r"/metrics", metrics.Metrics, {"gauges": gauges}),
-        url(r"/migrations", page.Migrations, {"feed": feed}, name="migrations"),
+        url(r"/migrations", page.MigrationsHandler, {"feed": feed}, name="migrations"),
         url(r"/migrations/static/(.*)", StaticFileHandler, {"path": str(STATIC)}, name="migrations-static"),
     ]
     if feed is not None:
         feed.start()
         handlers += [
-            url(r"/migrations/data", page.Data, {"feed": feed}),
-            url(r"/migrations/([0-9a-f-]{36})/chunks/([0-9]+)", page.Chunk, {"feed": feed}),
-            url(r"/migrations/([0-9a-f-]{36})/(pause|resume|throttle|cancel)", page.Steer, {"feed": feed}),
+            url(r"/migrations/data", page.DataHandler, {"feed": feed}),
+            url(r"/migrations/([0-9a-f-]{36})/chunks/([0-9]+)", page.ChunkHandler, {"feed": feed}),
+            url(r"/migrations/([0-9a-f-]{36})/(pause|resume|throttle|cancel)", page.ControlHandler, {"feed": feed}),
         ]
     # Before Flower's own: the first that fits is taken.
     urls.handlers[:0] = handlers

@@ -12,33 +12,33 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Endpoint
 from qmig.monitor.flower.history import History
-from qmig.monitor.poller import LOOK_EVERY, Observer
-from qmig.monitor.status import Overview
+from qmig.monitor.poller import LOOK_EVERY, LedgerPoller
+from qmig.monitor.status import MigrationStatus
 from qmig.qdrant.server import Server
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """The migrations as they were last read, at `time` in seconds since 1970, and why they cannot be read now.
 
     `json` is all of it, with each migration's `history`, for the page.
     """
 
     time: float
-    overviews: Sequence[Overview]
+    statuses: Sequence[MigrationStatus]
     problem: str | None
     json: bytes
 
-    def as_of_now(self) -> list[Overview]:
+    def as_of_now(self) -> list[MigrationStatus]:
         """The migrations: while they cannot be read nothing has come, as far as anybody here can know."""
         unread = time.time() - self.time if self.problem else 0.0
         return [
             replace(one, seconds_since_progress=one.seconds_since_progress + unread)
             if one.state == State.RUNNING
             else one
-            for one in self.overviews
+            for one in self.statuses
         ]
 
 
@@ -51,7 +51,7 @@ class Feed:
         self._ledger_name = ledger
         self._skip_tls_verification = skip_tls_verification
         self._ledger: Ledger | None = None
-        self._observer: Observer | None = None
+        self._observer: LedgerPoller | None = None
         self._opening = threading.Lock()
         self._histories: dict[str, History] = {}
         self.last = self._look_of(0.0, [], "the ledger has not been read yet")
@@ -86,26 +86,26 @@ class Feed:
             self.last = self._look()
             time.sleep(max(0.0, LOOK_EVERY - (time.monotonic() - began)))
 
-    def _look(self) -> Look:
+    def _look(self) -> Snapshot:
         try:
             if self._observer is None:
-                self._observer = Observer(self._open())
-            overviews = self._observer.look()
+                self._observer = LedgerPoller(self._open())
+            statuses = self._observer.poll()
         except QmigError as error:
             if self.last.problem is None:
                 log.warning("the migrations cannot be read: %s; trying again", error)
-            return self._look_of(self.last.time, self.last.overviews, str(error))
+            return self._look_of(self.last.time, self.last.statuses, str(error))
         now = time.time()
         before = self._histories
-        self._histories = {one.id: before.get(one.id) or History() for one in overviews}
-        for one in overviews:
+        self._histories = {one.id: before.get(one.id) or History() for one in statuses}
+        for one in statuses:
             self._histories[one.id].add(now, one)
-        return self._look_of(now, overviews, None)
+        return self._look_of(now, statuses, None)
 
-    def _look_of(self, read: float, overviews: Sequence[Overview], problem: str | None) -> Look:
-        migrations = [{**asdict(one), "history": self._histories[one.id].samples} for one in overviews]
+    def _look_of(self, read: float, statuses: Sequence[MigrationStatus], problem: str | None) -> Snapshot:
+        migrations = [{**asdict(one), "history": self._histories[one.id].samples} for one in statuses]
         text = json.dumps({"time": read, "problem": problem, "migrations": migrations}, ensure_ascii=False)
-        return Look(read, overviews, problem, text.encode())
+        return Snapshot(read, statuses, problem, text.encode())
 
     def _open(self) -> Ledger:
         """The ledger. What fails is told at once and tried again at the next look, not here."""

@@ -1,10 +1,10 @@
 """A migration's course since Flower was started, in few enough samples for a plot."""
 
 from qmig.ledger.records import State
-from qmig.monitor.status import Overview
+from qmig.monitor.status import MigrationStatus
 
 # Samples that are kept: beyond this every other one goes, and the next come half as often.
-MOST_SAMPLES = 360
+MAX_SAMPLES_KEPT = 360
 
 
 class History:
@@ -14,20 +14,20 @@ class History:
         self.samples: list[tuple[float, int, int]] = []
         self._every = 0.0
 
-    def add(self, now: float, overview: Overview) -> None:
+    def add(self, now: float, status: MigrationStatus) -> None:
         """Note where a migration stands that is under way; fewer points than before are a new beginning."""
-        if overview.state not in (State.RUNNING, State.PAUSED) and self._is_last(overview):
+        if status.state not in (State.RUNNING, State.PAUSED) and self._is_last(status):
             return
-        if self.samples and overview.points < self.samples[-1][1]:
+        if self.samples and status.points < self.samples[-1][1]:
             self.samples, self._every = [], 0.0
         if self.samples and now - self.samples[-1][0] < self._every:
             return
-        self.samples.append((round(now, 1), overview.points, overview.bytes))
-        if len(self.samples) > MOST_SAMPLES:
+        self.samples.append((round(now, 1), status.points, status.bytes))
+        if len(self.samples) > MAX_SAMPLES_KEPT:
             self.samples = self.samples[::2]
             span = self.samples[-1][0] - self.samples[0][0]
             self._every = span / (len(self.samples) - 1)
 
-    def _is_last(self, overview: Overview) -> bool:
+    def _is_last(self, status: MigrationStatus) -> bool:
         """Whether nothing has come since the last sample; one that had ended before the first look has none."""
-        return not self.samples or self.samples[-1][1] == overview.points
+        return not self.samples or self.samples[-1][1] == status.points

@@ -9,7 +9,7 @@ from prometheus_client.registry import REGISTRY, Collector
 
 from qmig.ledger.records import State
 from qmig.monitor.flower.feed import Feed
-from qmig.monitor.status import Overview
+from qmig.monitor.status import MigrationStatus
 
 WORKERS = ("qmig_workers", "Workers that Flower knows online")
 OF_MIGRATION = ("migration", "title")
@@ -31,7 +31,7 @@ class Gauge:
 
     name: str
     text: str
-    value: Callable[[Overview], Mapping[str, float] | float]
+    value: Callable[[MigrationStatus], Mapping[str, float] | float]
     label: str | None = None
 
 
@@ -78,11 +78,11 @@ class Gauges(Collector):
         yield GaugeMetricFamily(*WORKERS, value=self.workers)
         if self._feed is None:
             return
-        overviews = self._feed.last.as_of_now()
+        statuses = self._feed.last.as_of_now()
         for gauge in GAUGES:
             labels = [*OF_MIGRATION, *([gauge.label] if gauge.label else [])]
             family = GaugeMetricFamily(gauge.name, gauge.text, labels=labels)
-            for one in overviews:
+            for one in statuses:
                 found = gauge.value(one)
                 for value, figure in found.items() if isinstance(found, Mapping) else [(None, found)]:
                     family.add_metric([one.id, one.title, *([] if value is None else [value])], figure)

@@ -18,7 +18,7 @@ from qmig.ledger import control
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord
 from qmig.monitor.flower.feed import Feed
-from qmig.monitor.status import ChunkOverview
+from qmig.monitor.status import ChunkStatus
 
 WITHOUT_AUTHENTICATION = (
     "without authentication nobody can pause, resume, throttle or cancel here: start `qmig flower` with --basic-auth "
@@ -27,7 +27,7 @@ WITHOUT_AUTHENTICATION = (
 READ_ONLY = "Flower is in its read-only mode"
 
 
-class Migrations(BaseHandler):  # type: ignore[misc]
+class MigrationsHandler(BaseHandler):  # type: ignore[misc]
     """The page; its script fetches the rest."""
 
     def initialize(self, feed: Feed | None) -> None:
@@ -47,7 +47,7 @@ class Migrations(BaseHandler):  # type: ignore[misc]
         return None if is_open else WITHOUT_AUTHENTICATION
 
 
-class Data(BaseHandler):  # type: ignore[misc]
+class DataHandler(BaseHandler):  # type: ignore[misc]
     """Every migration as it stands, as JSON."""
 
     def initialize(self, feed: Feed) -> None:
@@ -61,7 +61,7 @@ class Data(BaseHandler):  # type: ignore[misc]
         self.write(self._feed.last.json)
 
 
-class Chunk(BaseHandler):  # type: ignore[misc]
+class ChunkHandler(BaseHandler):  # type: ignore[misc]
     """One chunk as it stands, and its last task that Flower knows, as JSON."""
 
     def initialize(self, feed: Feed) -> None:
@@ -70,9 +70,9 @@ class Chunk(BaseHandler):  # type: ignore[misc]
     @tornado.web.authenticated
     async def get(self, migration: str, index: str) -> None:
         """Read it from the ledger."""
-        chunk, record = await _away_from_the_loop(self, partial(self._feed.chunk, migration, int(index)))
+        chunk, record = await run_in_thread(self, partial(self._feed.chunk, migration, int(index)))
         shown = {
-            **asdict(ChunkOverview.of(chunk)),
+            **asdict(ChunkStatus.of(chunk)),
             "title": chunk_title(record, chunk),
             "task": self._task(record.title, f"chunk {chunk.index + 1:,}/", chunk_range(record, chunk)),
         }
@@ -80,7 +80,7 @@ class Chunk(BaseHandler):  # type: ignore[misc]
         self.write(json.dumps(shown, ensure_ascii=False))
 
     def _task(self, migration: str, beginning: str, end: str) -> str | None:
-        """The task with these arguments that was heard of last: what `qmig.broker.task.shown_as` makes of a chunk.
+        """The task with these arguments that was heard of last: what `qmig.broker.task.task_repr` makes of a chunk.
 
         The plan may have grown since the task was queued, so that the number of chunks tells nothing.
         """
@@ -92,7 +92,7 @@ class Chunk(BaseHandler):  # type: ignore[misc]
         return max(found)[1] if found else None
 
 
-class Steer(BaseApiHandler):  # type: ignore[misc]
+class ControlHandler(BaseApiHandler):  # type: ignore[misc]
     """Pause, resume, throttle or cancel a migration."""
 
     def initialize(self, feed: Feed) -> None:
@@ -108,7 +108,7 @@ class Steer(BaseApiHandler):  # type: ignore[misc]
         """Write the order into the ledger; workers see it with their next beat."""
         if self.application.options.read_only:
             raise tornado.web.HTTPError(HTTPStatus.FORBIDDEN, READ_ONLY)
-        await _away_from_the_loop(self, partial(self._feed.steer, migration, self._order(action)))
+        await run_in_thread(self, partial(self._feed.steer, migration, self._order(action)))
         self.set_status(HTTPStatus.NO_CONTENT)
 
     def _order(self, action: str) -> Callable[[Ledger, MigrationRecord], None]:
@@ -123,7 +123,7 @@ class Steer(BaseApiHandler):  # type: ignore[misc]
         return partial(control.throttle, max_rate=int(given) or None)
 
 
-async def _away_from_the_loop(handler: BaseHandler, call: Callable[[], Any]) -> Any:
+async def run_in_thread(handler: BaseHandler, call: Callable[[], Any]) -> Any:
     """Run what asks a server in a thread; an error of qmig's is the answer, in its one line."""
     try:
         return await handler.application.io_loop.run_in_executor(None, call)

@@ -7,7 +7,7 @@ from flower.command import apply_env_options, apply_options
 from tornado.options import options
 
 from qmig.errors import UsageError
-from qmig.monitor.flower.extension import join
+from qmig.monitor.flower.extension import install
 from qmig.monitor.flower.feed import Feed
 
 # By default Flower's list leaves out what tells one chunk from another.
@@ -32,7 +32,7 @@ def run_flower(feed: Feed | None, address: str, port: int, basic_auth: Sequence[
         )
     from qmig.broker.app import app
 
-    join(feed)
+    install(feed)
     try:
         app.start(["flower", *arguments])
     except OSError as error:

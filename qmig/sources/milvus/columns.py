@@ -128,14 +128,14 @@ class StructColumn:
         """The payload entry of each row."""
         by_member: dict[bytes, list[list[bytes]]] = {}
         valid: Sequence[bool] = data.valid_data
-        for part in data.struct_arrays.fields:
-            name = member_name(part.field_name, self.field.name)
+        for partition in data.struct_arrays.fields:
+            name = member_name(partition.field_name, self.field.name)
             if name in self._members:
                 by_member[name.encode()] = [
                     _items(self._members[name], cell, rows, row)
-                    for row, cell in enumerate(part.scalars.array_data.data)
+                    for row, cell in enumerate(partition.scalars.array_data.data)
                 ]
-                valid = valid or part.valid_data
+                valid = valid or partition.valid_data
         found = []
         for lists in zip(*by_member.values(), strict=True):
             value = list_value(

@@ -14,7 +14,7 @@ AHEAD_MS = 3000
 ANSWERS_WITHIN = 0.5
 
 
-def choose_moment(server: MilvusConnection, requests: Requests) -> int:
+def choose_guarantee_timestamp(server: MilvusConnection, requests: Requests) -> int:
     """A timestamp of now, for a server that waits until it has seen it; 0 where only Strong reads are sure.
 
     Milvus waits with an answer until the guarantee timestamp has passed (its docs, "Consistency Level"); one that
@@ -29,7 +29,7 @@ def choose_moment(server: MilvusConnection, requests: Requests) -> int:
         now = int(time.time() * 1000) << LOGICAL_BITS
     requests.moment = now + (AHEAD_MS << LOGICAL_BITS)
     probe = server.start_query(requests.keys(None, None, None, 1))
-    if probe.answered_within(ANSWERS_WITHIN):
+    if probe.wait(ANSWERS_WITHIN):
         return 0
     probe.cancel()
     return now

@@ -5,10 +5,10 @@ from typing import Any
 
 from qmig.errors import TerminalError
 from qmig.qdrant.passthrough import varint
-from qmig.sources.base import Unfit
+from qmig.sources.base import InvalidRow
 from qmig.sources.milvus.columns import DynamicColumn, Prefixes, Rows, ScalarColumn, StructColumn
 from qmig.sources.milvus.keys import Key, Keys, keys_of
-from qmig.sources.milvus.mapping import Mapping, multi_name
+from qmig.sources.milvus.mapping import FieldMapping, multi_name
 from qmig.sources.milvus.values import string_value
 from qmig.sources.milvus.vectors import DenseColumn, MultiColumn, SparseColumn, with_headers
 
@@ -19,7 +19,7 @@ ID, NUMBER, UUID = b"\x0a", b"\x08", b"\x0a\x26\x12\x24"
 class Converter:
     """Converts the rows of one collection."""
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: FieldMapping) -> None:
         key = mapping.collection.key
         names = mapping.payload_names
         self.keys: Keys = keys_of(key)
@@ -52,7 +52,7 @@ class Converter:
                 return self.keys.column(data.scalars)
         return []
 
-    def points(self, results: Any, partition: str | None) -> tuple[list[Key], list[bytes | Unfit]]:
+    def points(self, results: Any, partition: str | None) -> tuple[list[Key], list[bytes | InvalidRow]]:
         """Keys and points of the rows, in the order of the answer; a row that holds what Qdrant cannot is unfit."""
         keys = self.key_column(results)
         if not keys:
@@ -66,15 +66,15 @@ class Converter:
         columns += [column.entries(self._column(by_name, column.field.name), rows) for column in self._payload]
         vectors = [column.entries(self._column(by_name, column.field.name), rows) for column in self._vectors]
         columns.append(with_headers(vectors, rows.count))
-        points: list[bytes | Unfit] = list(map(b"".join, zip(*columns, strict=True)))
+        points: list[bytes | InvalidRow] = list(map(b"".join, zip(*columns, strict=True)))
         for row, reason in rows.unfit.items():
-            points[row] = self.unfit(keys[row], reason)
+            points[row] = self.invalid_row(keys[row], reason)
         return keys, points
 
-    def unfit(self, key: Key, reason: str) -> Unfit:
+    def invalid_row(self, key: Key, reason: str) -> InvalidRow:
         """The row with this key, of which no point can be made."""
         text = self.keys.text(key)
-        return Unfit(text, self.keys.ids([key])[0], f"the row with key {text!r}: {reason}")
+        return InvalidRow(text, self.keys.ids([key])[0], f"the row with key {text!r}: {reason}")
 
     def _column(self, by_name: dict[str, Any], name: str) -> Any:
         if name not in by_name:

@@ -9,7 +9,7 @@ from qmig.sources.milvus.ranges import RangeReader
 # Sizes of a chunk, in parts of the aim: no range above the first is left whole, no chunk below the second.
 MOST, LEAST = 1.25, 0.6
 # Parts that a range is cut into at once: few enough to follow where the keys crowd.
-FEWEST_PARTS, MOST_PARTS = 8, 64
+MIN_PARTS, MAX_PARTS = 8, 64
 
 # `[first, second)` for each pair, and the rows in it.
 Counts = Callable[[Sequence[tuple[int, int]]], Sequence[int]]
@@ -55,7 +55,7 @@ def _leaves(low: int, high: int, rows: int, aim: float, count: Counts) -> list[t
     """The range in parts of at most `MOST` times the aim: where each starts, and its rows."""
     if rows <= MOST * aim or high - low == 1:
         return [(low, rows)]
-    parts = min(max(FEWEST_PARTS, round(rows / aim)), MOST_PARTS, high - low)
+    parts = min(max(MIN_PARTS, round(rows / aim)), MAX_PARTS, high - low)
     edges = [low + (high - low) * part // parts for part in range(parts + 1)]
     ranges = list(pairwise(edges))
     found: list[tuple[int, int]] = []

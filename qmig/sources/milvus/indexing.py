@@ -150,7 +150,7 @@ def _text(one: Field) -> api.PayloadSchemaInfo:
 def _json_index(one: Field, index: Index, found: dict[str, api.PayloadSchemaInfo], notices: list[str]) -> None:
     """An index on a path in JSON: `field["a"]["b"]` is `field.a.b`."""
     path, cast = index.params.get("json_path", ""), index.params.get("json_cast_type", "").upper()
-    keys = [part.strip("\"' ") for part in path.replace("]", "").split("[")]
+    keys = [partition.strip("\"' ") for partition in path.replace("]", "").split("[")]
     kind = CASTS.get(cast.removeprefix("ARRAY_"))
     if one.is_dynamic and keys and keys[0] == one.name:
         del keys[0]

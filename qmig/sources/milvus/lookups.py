@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from qmig.sources.base import Batch, Unfit
+from qmig.sources.base import Batch, InvalidRow
 from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
@@ -13,31 +13,31 @@ from qmig.sources.milvus.requests import Requests
 KEYS_AT_ONCE = 1_000
 
 
-def rows(requests: Requests, converter: Converter, part: str | None, keys: Sequence[Key]) -> Steps[Batch]:
+def rows(requests: Requests, converter: Converter, partition: str | None, keys: Sequence[Key]) -> Steps[Batch]:
     """The rows with these keys, as far as there are any."""
-    points: list[bytes | Unfit] = []
+    points: list[bytes | InvalidRow] = []
     left, size = list(keys), KEYS_AT_ONCE
     while left:
         try:
-            answer = yield requests.rows_of(part, left[:size])
+            answer = yield requests.rows_of(partition, left[:size])
         except ResultTooLargeError:
             if size == 1:
                 raise
             size = max(1, min(size, len(left)) // 2)
             continue
-        points += converter.points(answer, part)[1]
+        points += converter.points(answer, partition)[1]
         del left[:size]
     return batch_of(points, None)
 
 
 def present(
-    requests: Requests, converter: Converter, parts: Sequence[str | None], ids: Mapping[Key, bytes]
+    requests: Requests, converter: Converter, partitions: Sequence[str | None], ids: Mapping[Key, bytes]
 ) -> Steps[set[bytes]]:
     """The ids of those of these keys that one of the parts has."""
     found: set[bytes] = set()
     keys = list(ids)
-    for part in parts:
+    for partition in partitions:
         for first in range(0, len(keys), KEYS_AT_ONCE):
-            answer = yield requests.keys_of(part, keys[first : first + KEYS_AT_ONCE])
+            answer = yield requests.keys_of(partition, keys[first : first + KEYS_AT_ONCE])
             found.update(ids[key] for key in converter.key_column(answer))
     return found

@@ -29,7 +29,7 @@ MULTI_ELEMENTS = DENSE - {TYPES.BinaryVector}
 
 
 @dataclass
-class Mapping:
+class FieldMapping:
     """The target that holds a collection's rows, and the fields that become its points.
 
     `table` has a line a field: what it is in Milvus and what it becomes. Notices tell what comes otherwise.
@@ -66,10 +66,10 @@ def multi_name(struct: Field, member: Field) -> str:
     return f"{struct.name}[{member.name}]"
 
 
-def map_collection(collection: Collection, settings: Settings) -> Mapping:
+def map_collection(collection: Collection, settings: Settings) -> FieldMapping:
     """Decide on every field; TerminalError names all that have no counterpart, UsageError a wrong option."""
     _check_names(collection, settings)
-    mapping = Mapping(
+    mapping = FieldMapping(
         collection, api.CollectionInfo(), settings.id_field or collection.key.name, settings.partition_field
     )
     mapping.info.config.params.vectors_config.params_map.SetInParent()
@@ -110,7 +110,7 @@ def _check_names(collection: Collection, settings: Settings) -> None:
         )
 
 
-def _check_clashes(mapping: Mapping) -> None:
+def _check_clashes(mapping: FieldMapping) -> None:
     seen: dict[str, str] = {}
     for name, key in mapping.payload_names.items():
         what = "the partition's name" if not name else f"field {name!r}"
@@ -121,7 +121,7 @@ def _check_clashes(mapping: Mapping) -> None:
         seen[key] = what
 
 
-def _map_field(mapping: Mapping, one: Field, settings: Settings) -> None:
+def _map_field(mapping: FieldMapping, one: Field, settings: Settings) -> None:
     """ValueError where the field has no counterpart."""
     skip = f"leave it out with --skip-field {one.name}"
     if one.name in settings.skip_fields:
@@ -156,7 +156,7 @@ def _describe_scalar(one: Field) -> str:
     return "payload, as text" if one.type in (TYPES.Geometry, TYPES.Timestamptz) else "payload"
 
 
-def _map_sparse(mapping: Mapping, one: Field) -> str:
+def _map_sparse(mapping: FieldMapping, one: Field) -> str:
     if one.made_by:
         makers = [function for function in mapping.collection.functions if function.name == one.made_by]
         inputs = ", ".join(repr(name) for function in makers for name in function.inputs)
@@ -170,7 +170,7 @@ def _map_sparse(mapping: Mapping, one: Field) -> str:
     return "sparse vector"
 
 
-def _map_dense(mapping: Mapping, one: Field, settings: Settings) -> str:
+def _map_dense(mapping: FieldMapping, one: Field, settings: Settings) -> str:
     params = mapping.info.config.params.vectors_config.params_map.map[one.name]
     params.size = one.dim
     params.distance = _distance(one, one.name, settings)
@@ -192,7 +192,7 @@ def _map_dense(mapping: Mapping, one: Field, settings: Settings) -> str:
     return f"dense vector, {one.dim}-d {api.Distance.Name(params.distance)}, {datatype}"
 
 
-def _map_struct(mapping: Mapping, one: Field, settings: Settings) -> str:
+def _map_struct(mapping: FieldMapping, one: Field, settings: Settings) -> str:
     names = []
     for member in one.members:
         full = multi_name(one, member)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload
-from qmig.sources.milvus.mapping import Mapping
+from qmig.sources.milvus.mapping import FieldMapping
 
 SHOWN_NUMBERS = 4
 SHOWN_CHARACTERS = 200
 
 
-def outline(mapping: Mapping, point: bytes | None) -> list[str]:
+def outline(mapping: FieldMapping, point: bytes | None) -> list[str]:
     """The table of `mapping`, and a serialized point in words; one line each."""
     rows = [("field", "in Milvus", "in Qdrant"), *mapping.table]
     if mapping.partition_field is not None:

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from qmig.errors import QmigError, TerminalError
 from qmig.rpc.connection import Call
-from qmig.sources.base import Batch, Keys, Unfit
+from qmig.sources.base import Batch, InvalidRow, KeyPage
 from qmig.sources.milvus.connection import MAX_ROWS, MilvusConnection, ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
@@ -60,30 +60,30 @@ class RangeReader:
         # The page that is being read, with its part and the end of its range.
         self._open: tuple[str | None, Key | None, Page] | None = None
 
-    def start_read(self, part: str | None, start: Key | None, end: Key | None, limit: int) -> "RangeRead[Batch]":
+    def start_read(self, partition: str | None, start: Key | None, end: Key | None, limit: int) -> "RangeRead[Batch]":
         """Begin to read at most `limit` rows from `start` on."""
-        return RangeRead(self._server, self._read(part, start, end, limit))
+        return RangeRead(self._server, self._read(partition, start, end, limit))
 
-    def start_keys(self, part: str | None, start: Key | None, end: Key | None) -> "RangeRead[Keys]":
+    def start_keys(self, partition: str | None, start: Key | None, end: Key | None) -> "RangeRead[KeyPage]":
         """Begin to read keys from `start` on, a page of them at most."""
-        return RangeRead(self._server, self._read_keys(part, start, end))
+        return RangeRead(self._server, self._read_keys(partition, start, end))
 
-    def pages(self, part: str | None, start: Key | None, end: Key | None) -> Generator[Page, None, None]:
+    def pages(self, partition: str | None, start: Key | None, end: Key | None) -> Generator[Page, None, None]:
         """All keys of a range, page by page."""
         while True:
-            page = self.run(self._page(part, start, end))
+            page = self.run(self._page(partition, start, end))
             yield page
             if page.is_last:
                 return
             start = page.stop
 
-    def some_keys(self, part: str | None, limit: int) -> list[Key]:
+    def some_keys(self, partition: str | None, limit: int) -> list[Key]:
         """Any keys of a part."""
-        return self._converter.key_column(self._server.query(self._requests.keys(part, None, None, limit)))
+        return self._converter.key_column(self._server.query(self._requests.keys(partition, None, None, limit)))
 
-    def count(self, part: str | None, start: Key | None, end: Key | None) -> int:
+    def count(self, partition: str | None, start: Key | None, end: Key | None) -> int:
         """Rows in a range, repeats of a key counted."""
-        return counted(self._server.query(self._requests.count(part, start, end)))
+        return counted(self._server.query(self._requests.count(partition, start, end)))
 
     def run(self, steps: Steps[Result]) -> Result:
         """Take the steps one after another, each waited for."""
@@ -101,13 +101,13 @@ class RangeReader:
             except ResultTooLargeError as refused:
                 error = refused
 
-    def _page(self, part: str | None, start: Key | None, end: Key | None) -> Steps[Page]:
+    def _page(self, partition: str | None, start: Key | None, end: Key | None) -> Steps[Page]:
         """The keys from `start` on, so many as one answer holds."""
         stop, is_last = end, True
         while True:
             limit = self._page_rows
             try:
-                answer = yield self._requests.keys(part, start, stop, limit)
+                answer = yield self._requests.keys(partition, start, stop, limit)
             except ResultTooLargeError:
                 if limit == 1:
                     raise
@@ -120,7 +120,7 @@ class RangeReader:
                 del keys[self._cut(keys, len(keys) - 1, 1) + 1 :]
                 stop = self._keys.after(keys[-1])
                 is_last = stop is None
-            rows = counted((yield self._requests.count(part, start, stop)))
+            rows = counted((yield self._requests.count(partition, start, stop)))
             if rows == len(keys) or not keys or self._is_one_key(start, stop):
                 return Page(start, stop, is_last, keys, rows)
             if rows >= limit:
@@ -146,12 +146,12 @@ class RangeReader:
     def _is_one_key(self, start: Key | None, stop: Key | None) -> bool:
         return start is not None and stop == self._keys.after(start)
 
-    def _read(self, part: str | None, start: Key | None, end: Key | None, limit: int) -> Steps[Batch]:
-        page = self._page_at(part, start, end)
+    def _read(self, partition: str | None, start: Key | None, end: Key | None, limit: int) -> Steps[Batch]:
+        page = self._page_at(partition, start, end)
         while True:
             if page is None:
-                page = yield from self._page(part, start, end)
-                self._open = (part, end, page)
+                page = yield from self._page(partition, start, end)
+                self._open = (partition, end, page)
             first = 0 if start is None else bisect_left(page.keys, start)
             # At least two, so that one row is fewer.
             limit_of_server = max(2, self._page_rows)
@@ -166,19 +166,19 @@ class RangeReader:
             is_end = last == len(page.keys) and page.is_last
             stop = page.keys[last] if last < len(page.keys) else page.stop
             try:
-                answer = yield self._requests.rows(part, start, stop, limit_of_server)
+                answer = yield self._requests.rows(partition, start, stop, limit_of_server)
             except ResultTooLargeError as error:
                 if wanted == 1:
-                    row = self._converter.unfit(page.keys[first], f"it cannot be read: {error}")
+                    row = self._converter.invalid_row(page.keys[first], f"it cannot be read: {error}")
                     return Batch([], None if is_end or stop is None else self._keys.text(stop), (row,))
                 limit = wanted // 2
                 continue
-            keys, points = self._converter.points(answer, part)
+            keys, points = self._converter.points(answer, partition)
             ordered = self._checked(keys, start, stop)
             announced = page.keys[first:last]
             if ordered != announced and wanted > 1 and not set(announced) <= set(ordered):
                 # Deleted since, or cut off by the limit, which counts every repeat of a key.
-                rows = counted((yield self._requests.count(part, start, stop)))
+                rows = counted((yield self._requests.count(partition, start, stop)))
                 if rows >= limit_of_server:
                     limit = wanted // 2
                     continue
@@ -191,24 +191,24 @@ class RangeReader:
                 points = [points[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
             return batch_of(points, None if is_end or stop is None else self._keys.text(stop))
 
-    def _read_keys(self, part: str | None, start: Key | None, end: Key | None) -> Steps[Keys]:
-        page = self._page_at(part, start, end)
+    def _read_keys(self, partition: str | None, start: Key | None, end: Key | None) -> Steps[KeyPage]:
+        page = self._page_at(partition, start, end)
         if page is None:
-            page = yield from self._page(part, start, end)
-            self._open = (part, end, page)
+            page = yield from self._page(partition, start, end)
+            self._open = (partition, end, page)
         first = 0 if start is None else bisect_left(page.keys, start)
         is_end = page.is_last or page.stop is None
-        return Keys(
+        return KeyPage(
             [self._keys.text(key) for key in page.keys[first:]], None if is_end else self._keys.text(page.stop)
         )
 
-    def _page_at(self, part: str | None, start: Key | None, end: Key | None) -> Page | None:
+    def _page_at(self, partition: str | None, start: Key | None, end: Key | None) -> Page | None:
         """The page that is open, if the range goes on within it."""
         if self._open is None or start is None:
             return None
-        of_part, of_end, page = self._open
+        of_partition, of_end, page = self._open
         within = (page.start is None or page.start <= start) and (page.stop is None or start < page.stop)
-        return page if within and (of_part, of_end) == (part, end) else None
+        return page if within and (of_partition, of_end) == (partition, end) else None
 
     def _checked(self, keys: Sequence[Key], start: Key | None, end: Key | None) -> list[Key]:
         """The keys in order; TerminalError where one is not of the range that was asked for, or there twice."""
@@ -227,12 +227,12 @@ class RangeReader:
         return found
 
 
-def batch_of(points: Sequence[bytes | Unfit], next_key: str | None) -> Batch:
+def batch_of(points: Sequence[bytes | InvalidRow], next_key: str | None) -> Batch:
     """What a converter made of rows, points and rows that are none apart."""
     return Batch(
         [point for point in points if isinstance(point, bytes)],
         next_key,
-        tuple(point for point in points if isinstance(point, Unfit)),
+        tuple(point for point in points if isinstance(point, InvalidRow)),
     )
 
 
@@ -247,10 +247,10 @@ class RangeRead(Generic[Result]):
         self._failed: QmigError | None = None
         self._take(None, None)
 
-    def answered_within(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while self._call is not None:
-            if not self._call.answered_within(max(0.0, deadline - time.monotonic())):
+            if not self._call.wait(max(0.0, deadline - time.monotonic())):
                 return False
             self._go_on()
         return True

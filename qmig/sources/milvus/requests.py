@@ -19,37 +19,39 @@ class Requests:
         self._output_fields = output_fields
         self.moment = 0
 
-    def rows(self, part: str | None, start: Key | None, end: Key | None, limit: int) -> milvus.QueryRequest:
+    def rows(self, partition: str | None, start: Key | None, end: Key | None, limit: int) -> milvus.QueryRequest:
         """At most `limit` whole rows of `[start, end)`: any of them."""
-        return self._range(part, start, end, self._output_fields, limit)
+        return self._range(partition, start, end, self._output_fields, limit)
 
-    def keys(self, part: str | None, start: Key | None, end: Key | None, limit: int) -> milvus.QueryRequest:
+    def keys(self, partition: str | None, start: Key | None, end: Key | None, limit: int) -> milvus.QueryRequest:
         """At most `limit` keys of `[start, end)`: any of them."""
-        return self._range(part, start, end, self._output_fields[:1], limit)
+        return self._range(partition, start, end, self._output_fields[:1], limit)
 
-    def count(self, part: str | None, start: Key | None, end: Key | None) -> milvus.QueryRequest:
+    def count(self, partition: str | None, start: Key | None, end: Key | None) -> milvus.QueryRequest:
         """The number of rows in `[start, end)`, a key that is there twice counted twice."""
-        return self._range(part, start, end, [COUNT], None)
+        return self._range(partition, start, end, [COUNT], None)
 
-    def rows_of(self, part: str | None, keys: Sequence[Key]) -> milvus.QueryRequest:
+    def rows_of(self, partition: str | None, keys: Sequence[Key]) -> milvus.QueryRequest:
         """The whole rows with these keys."""
-        return self._query(part, self._keys.one_of(keys), self._output_fields, 2 * len(keys))
+        return self._query(partition, self._keys.one_of(keys), self._output_fields, 2 * len(keys))
 
-    def keys_of(self, part: str | None, keys: Sequence[Key]) -> milvus.QueryRequest:
+    def keys_of(self, partition: str | None, keys: Sequence[Key]) -> milvus.QueryRequest:
         """Those of these keys that there are."""
-        return self._query(part, self._keys.one_of(keys), self._output_fields[:1], 2 * len(keys))
+        return self._query(partition, self._keys.one_of(keys), self._output_fields[:1], 2 * len(keys))
 
     def _range(
-        self, part: str | None, start: Key | None, end: Key | None, fields: list[str], limit: int | None
+        self, partition: str | None, start: Key | None, end: Key | None, fields: list[str], limit: int | None
     ) -> milvus.QueryRequest:
-        return self._query(part, self._keys.condition(start, end), fields, limit)
+        return self._query(partition, self._keys.condition(start, end), fields, limit)
 
-    def _query(self, part: str | None, condition: str, fields: list[str], limit: int | None) -> milvus.QueryRequest:
+    def _query(
+        self, partition: str | None, condition: str, fields: list[str], limit: int | None
+    ) -> milvus.QueryRequest:
         request = milvus.QueryRequest(
             collection_name=self._collection,
             expr=condition,
             output_fields=fields,
-            partition_names=[] if part is None else [part],
+            partition_names=[] if partition is None else [partition],
             consistency_level=CUSTOMIZED if self.moment else STRONG,
             guarantee_timestamp=self.moment,
         )

@@ -13,15 +13,14 @@ from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import payload_value, raw_id
 from qmig.qdrant.shard_keys import ShardKeyPlacement
 from qmig.rpc.diagnosis import explain
-from qmig.sources.base import Batch, Boundary, Keys, Recount
+from qmig.sources.base import Batch, Boundary, KeyPage, RangeCount
 from qmig.sources.milvus.connection import MilvusConnection, UnsupportedCallError, server_version
-from qmig.sources.milvus.consistency import choose_moment
+from qmig.sources.milvus.consistency import choose_guarantee_timestamp
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.cutting import cut_numbers, cut_strings
 from qmig.sources.milvus.keys import Int64Keys, Key
 from qmig.sources.milvus.lookups import present, rows
-from qmig.sources.milvus.mapping import Mapping as FieldMapping
-from qmig.sources.milvus.mapping import map_collection
+from qmig.sources.milvus.mapping import FieldMapping, map_collection
 from qmig.sources.milvus.outline import outline
 from qmig.sources.milvus.ranges import RangeRead, RangeReader
 from qmig.sources.milvus.requests import Requests, counted
@@ -42,7 +41,7 @@ def open_source(migration: Migration, credentials: Credentials) -> "MilvusSource
 class MilvusSource:
     """Reads the collection that `source` names on `server`."""
 
-    def __init__(self, server: MilvusConnection, source: definition.Source) -> None:
+    def __init__(self, server: MilvusConnection, source: definition.SourceSpec) -> None:
         self.server = server
         self._source = source
         self._settings = Settings.from_dict(source.settings)
@@ -81,7 +80,7 @@ class MilvusSource:
             self._check_partitions()
         check_loaded(self.server, collection.name, self._source.partitions)
         info = self.mapping.info
-        info.points_count = sum(self.count(part, exact=True) for part in self.parts())
+        info.points_count = sum(self.count(partition, exact=True) for partition in self.partitions())
         return info
 
     def notices(self) -> list[str]:
@@ -92,9 +91,9 @@ class MilvusSource:
             )
         return notices
 
-    def settle(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    def freeze_settings(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
         if recorded is None:
-            moment = choose_moment(self.server, self._requests)
+            moment = choose_guarantee_timestamp(self.server, self._requests)
         else:
             before = Settings.from_dict(recorded)
             if replace(before, moment=None) != replace(self._settings, moment=None):
@@ -108,18 +107,20 @@ class MilvusSource:
         self._requests.moment = moment
         return self._settings.to_dict()
 
-    def outline(self) -> list[str]:
-        part = next(iter(self.parts()), None)
-        _, points = self._converter.points(self.server.query(self._requests.rows(part, None, None, 1)), part)
+    def describe_mapping(self) -> list[str]:
+        partition = next(iter(self.partitions()), None)
+        _, points = self._converter.points(
+            self.server.query(self._requests.rows(partition, None, None, 1)), partition
+        )
         return outline(self.mapping, next((point for point in points if isinstance(point, bytes)), None))
 
     def shard_keys(self) -> list[ShardKeyPlacement]:
         return []
 
-    def repeats(self) -> int:
+    def count_duplicate_ids(self) -> int:
         return 0
 
-    def parts(self) -> Sequence[str | None]:
+    def partitions(self) -> Sequence[str | None]:
         """The chosen partitions, or all of them where their names are kept, or [None]."""
         if self._source.partitions:
             return sorted(set(self._source.partitions))
@@ -127,43 +128,43 @@ class MilvusSource:
             return partition_names(self.server, self._source.collection)
         return [None]
 
-    def count(self, part: str | None, exact: bool) -> int:
+    def count(self, partition: str | None, exact: bool) -> int:
         # Not the server's statistics, which count deleted rows and miss growing ones.
-        if exact or part not in self._counted:
-            self._counted[part] = self._reader.count(part, None, None)
-        return self._counted[part]
+        if exact or partition not in self._counted:
+            self._counted[partition] = self._reader.count(partition, None, None)
+        return self._counted[partition]
 
-    def boundaries(self, part: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
+    def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
         if pieces < 2:
             return
         keys = self._converter.keys
-        total = self.count(part, exact=False)
+        total = self.count(partition, exact=False)
         if isinstance(keys, Int64Keys):
-            sample = self._reader.some_keys(part, SAMPLE)
+            sample = self._reader.some_keys(partition, SAMPLE)
             cuts: Iterable[tuple[Key, int]] = cut_numbers(
-                sample, total, pieces, lambda ranges: self._counts(part, ranges)
+                sample, total, pieces, lambda ranges: self._counts(partition, ranges)
             )
         else:
-            cuts = cut_strings(self._reader, keys, part, -(-total // pieces), self._key(start))
+            cuts = cut_strings(self._reader, keys, partition, -(-total // pieces), self._key(start))
         for key, points in cuts:
             if start is None or key > keys.parse(start):
                 yield Boundary(keys.text(key), points)
 
-    def start_read(self, part: str | None, start: str | None, end: str | None, limit: int) -> RangeRead[Batch]:
-        return self._reader.start_read(part, self._key(start), self._key(end), limit)
+    def start_read(self, partition: str | None, start: str | None, end: str | None, limit: int) -> RangeRead[Batch]:
+        return self._reader.start_read(partition, self._key(start), self._key(end), limit)
 
-    def start_keys(self, part: str | None, start: str | None, end: str | None, limit: int) -> RangeRead[Keys]:  # noqa: ARG002
-        return self._reader.start_keys(part, self._key(start), self._key(end))
+    def start_keys(self, partition: str | None, start: str | None, end: str | None, limit: int) -> RangeRead[KeyPage]:  # noqa: ARG002
+        return self._reader.start_keys(partition, self._key(start), self._key(end))
 
-    def start_points(self, part: str | None, keys: Sequence[str]) -> RangeRead[Batch]:
+    def start_points(self, partition: str | None, keys: Sequence[str]) -> RangeRead[Batch]:
         parsed = [self._converter.keys.parse(key) for key in keys]
-        return RangeRead(self.server, rows(self._requests, self._converter, part, parsed))
+        return RangeRead(self.server, rows(self._requests, self._converter, partition, parsed))
 
     @property
     def key_field(self) -> str:
         return self.mapping.id_field
 
-    def start_present(self, part: str | None, points: Sequence[bytes]) -> RangeRead[set[bytes]]:  # noqa: ARG002
+    def start_present(self, partition: str | None, points: Sequence[bytes]) -> RangeRead[set[bytes]]:  # noqa: ARG002
         ids: dict[Key, bytes] = {}
         for point in points:
             # A point of others may have a key of its own there, under which a row makes another point.
@@ -172,8 +173,8 @@ class MilvusSource:
                 made = PointKey(self._converter.keys.ids([key])[0]).to_message().SerializeToString()
                 if made == raw_id(point):
                     ids[key] = made
-        parts = self._source.partitions or (None,)
-        return RangeRead(self.server, present(self._requests, self._converter, parts, ids))
+        partitions = self._source.partitions or (None,)
+        return RangeRead(self.server, present(self._requests, self._converter, partitions, ids))
 
     def key_of(self, point: bytes) -> str:
         key = self._key_in(point)
@@ -186,29 +187,29 @@ class MilvusSource:
         kind = "integer_value" if isinstance(self._converter.keys, Int64Keys) else "string_value"
         return str(getattr(value, kind)) if value is not None and value.WhichOneof("kind") == kind else None
 
-    def point_ids(self, part: str | None, start: str | None, end: str | None) -> set[str]:
+    def point_ids(self, partition: str | None, start: str | None, end: str | None) -> set[str]:
         found: set[str] = set()
-        for page in self._reader.pages(part, self._key(start), self._key(end)):
+        for page in self._reader.pages(partition, self._key(start), self._key(end)):
             found.update(self._converter.keys.ids(page.keys))
         return found
 
-    def recount(
-        self, part: str | None, ranges: Sequence[tuple[str | None, str | None]], read: Sequence[int]
-    ) -> list[Recount] | None:
+    def count_ranges(
+        self, partition: str | None, ranges: Sequence[tuple[str | None, str | None]], read: Sequence[int]
+    ) -> list[RangeCount] | None:
         bounds = [(self._key(start), self._key(end)) for start, end in ranges]
-        counts = self._counts(part, bounds)
+        counts = self._counts(partition, bounds)
         return [
-            Recount(points) if rows == points else self._recount(part, *within)
+            RangeCount(points) if rows == points else self._count_range(partition, *within)
             for within, points, rows in zip(bounds, read, counts, strict=True)
         ]
 
-    def _recount(self, part: str | None, start: Key | None, end: Key | None) -> Recount:
+    def _count_range(self, partition: str | None, start: Key | None, end: Key | None) -> RangeCount:
         """The keys of a range, looked at one by one."""
         given = withheld = 0
-        for page in self._reader.pages(part, start, end):
+        for page in self._reader.pages(partition, start, end):
             given += len(page.keys)
             withheld += max(0, page.counted - len(page.keys))
-        return Recount(given, withheld)
+        return RangeCount(given, withheld)
 
     def close(self) -> None:
         self.server.close()
@@ -216,12 +217,12 @@ class MilvusSource:
     def _key(self, text: str | None) -> Key | None:
         return None if text is None else self._converter.keys.parse(text)
 
-    def _counts(self, part: str | None, ranges: Sequence[tuple[Key | None, Key | None]]) -> list[int]:
+    def _counts(self, partition: str | None, ranges: Sequence[tuple[Key | None, Key | None]]) -> list[int]:
         """The rows in each range, several of them asked for at once."""
         found: list[int] = []
         for first in range(0, len(ranges), COUNTS_AT_ONCE):
             portion = [
-                self._requests.count(part, start, end) for start, end in ranges[first : first + COUNTS_AT_ONCE]
+                self._requests.count(partition, start, end) for start, end in ranges[first : first + COUNTS_AT_ONCE]
             ]
             calls = [self.server.start_query(request) for request in portion]
             for request, call in zip(portion, calls, strict=True):

@@ -86,14 +86,14 @@ class MultiColumn:
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
         """The entry of each row among its named vectors; nothing for a null or an empty list."""
-        for part in data.struct_arrays.fields:
-            if member_name(part.field_name, self.field.name) == self._member.name:
-                cells = [floats_of(cell, self._member.element_type) for cell in part.vectors.vector_array.data]
+        for partition in data.struct_arrays.fields:
+            if member_name(partition.field_name, self.field.name) == self._member.name:
+                cells = [floats_of(cell, self._member.element_type) for cell in partition.vectors.vector_array.data]
                 found = [self._entry(floats) for floats in cells]
                 for row, floats in enumerate(cells):
                     if may_be_infinite(floats):
                         check_finite(floats, rows, row, self.field.name)
-                return spread(found, data.valid_data or part.valid_data, rows, b"", self.field.name)
+                return spread(found, data.valid_data or partition.valid_data, rows, b"", self.field.name)
         raise TerminalError(f"the source's answer lacks {self._member.name!r} of the field {self.field.name!r}")
 
     def _entry(self, floats: bytes) -> bytes:

@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from qmig.jobs.sampling import in_share
+from qmig.jobs.sampling import is_sampled
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
 from tests.conftest import Ends, Run
@@ -130,7 +130,7 @@ def test_extra_points_are_looked_for_when_asked(migrated: Ends, verify: Run) -> 
 
 def test_a_sample_is_the_same_fair_share_at_each_look(migrated: Ends, verify: Run) -> None:
     delete_points(migrated.target, migrated.target_name, *range(POINTS))
-    chosen = {str(key) for key in range(POINTS) if in_share(str(key), 0.1)}
+    chosen = {str(key) for key in range(POINTS) if is_sampled(str(key), 0.1)}
     assert 100 < len(chosen) < 200
     for _ in range(2):
         result = verify("--sample", "10%", "--json")
