@@ -21,8 +21,8 @@ from qmig.errors import QmigError
 from qmig.migration import Endpoint
 from qmig.qdrant import messages as api
 from qmig.qdrant.server import Server, server_version
-from tests.contents import create, create_shard_key, delete, dense_params, new_name
-from tests.servers_used import ServersUsed, note_server
+from tests.support.collections import create, create_shard_key, delete, dense_params, new_name
+from tests.support.servers_used import ServersUsed, note_server
 
 SOURCE_VARIABLE = "QMIG_TEST_SOURCE_QDRANT"
 TARGET_VARIABLE = "QMIG_TEST_TARGET_QDRANT"

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, e
 
 from qmig.ledger.records import State
 from tests.conftest import Ends
-from tests.flower_process import flower_process
-from tests.migrating import POINTS, SLOWLY, arrived, fill_source, own_fleet, start, state_of, until_state
+from tests.support.flower import flower_process
+from tests.support.migrations import POINTS, SLOWLY, arrived, fill_source, own_fleet, start, state_of, until_state
 
 USER, PASSWORD = "operator", "geheim"
 WIDE = {"width": 1400, "height": 900}

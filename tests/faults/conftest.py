@@ -9,11 +9,11 @@ import pytest
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
 from tests.conftest import Ends
-from tests.contents import delete, new_name
-from tests.faults.answering import Answering
-from tests.faults.proxy import Proxy
-from tests.faults.servers import Qdrant, qdrant_in
-from tests.migrating import fill_source
+from tests.support.collections import delete, new_name
+from tests.support.migrations import fill_source
+from tests.support.qdrant_servers import Qdrant, qdrant_in
+from tests.support.scripted_proxy import Answering
+from tests.support.tcp_proxy import Proxy
 
 
 @dataclass(frozen=True)

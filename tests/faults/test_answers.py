@@ -10,11 +10,21 @@ import pytest
 from celery import Celery
 
 from tests.conftest import Run
-from tests.faults.answering import Answering
 from tests.faults.conftest import DisturbedEnds
-from tests.faults.replies import TRANSIENT
-from tests.grpc_proxy import Refusal, Reply
-from tests.migrating import PATIENCE, SLOWLY, arrived, chunks_of, finish, own_fleet, start, until, until_copied
+from tests.support.grpc_proxy import Refusal, Reply
+from tests.support.migrations import (
+    PATIENCE,
+    SLOWLY,
+    arrived,
+    chunks_of,
+    finish,
+    own_fleet,
+    start,
+    until,
+    until_copied,
+)
+from tests.support.scripted_proxy import Answering
+from tests.support.transient_replies import TRANSIENT
 
 TIMES = 2
 REASON = "the shelf is being moved"

@@ -13,11 +13,11 @@ import pytest
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
 from tests.conftest import Run
-from tests.faults.answering import Answering
 from tests.faults.conftest import DisturbedEnds
-from tests.faults.servers import qdrant_in
-from tests.grpc_proxy import Refusal
-from tests.migrating import PATIENCE, SLOWLY, arrived, start, until_copied
+from tests.support.grpc_proxy import Refusal
+from tests.support.migrations import PATIENCE, SLOWLY, arrived, start, until_copied
+from tests.support.qdrant_servers import qdrant_in
+from tests.support.scripted_proxy import Answering
 
 DISK = "512m"
 LEFT_FREE = 48 * 2**20

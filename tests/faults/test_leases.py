@@ -21,8 +21,7 @@ from qmig.ledger.records import ChunkRecord
 from qmig.migration import Credentials, Migration
 from tests.conftest import Ends, Run
 from tests.faults.conftest import DisturbedEnds, Stand
-from tests.faults.delivery import deliver_again
-from tests.migrating import (
+from tests.support.migrations import (
     POINTS,
     SLOWLY,
     arrived,
@@ -36,6 +35,7 @@ from tests.migrating import (
     worker_at_work,
     workers_on,
 )
+from tests.support.redelivery import deliver_again
 
 # Seconds within which a chunk of a worker that is gone has another one.
 TAKEN_UP_WITHIN = 30.0

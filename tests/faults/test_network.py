@@ -9,8 +9,7 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.records import State
 from tests.conftest import Ends
 from tests.faults.conftest import DisturbedEnds, Stand
-from tests.faults.proxy import Proxy
-from tests.migrating import (
+from tests.support.migrations import (
     SLOWLY,
     arrived,
     chunks_of,
@@ -22,6 +21,7 @@ from tests.migrating import (
     until_copied,
     workers_on,
 )
+from tests.support.tcp_proxy import Proxy
 
 DROPPED_SECONDS = 60.0
 

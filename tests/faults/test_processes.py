@@ -6,7 +6,7 @@ import pytest
 
 from qmig.monitor.progress import Progress
 from tests.conftest import Ends, Run
-from tests.migrating import (
+from tests.support.migrations import (
     POINTS,
     SLOWLY,
     arrived,

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.faults.conftest import DisturbedEnds, Stand
-from tests.migrating import SLOWLY, arrived, chunks_of, copied, finish, own_fleet, start, until, until_copied
+from tests.support.migrations import SLOWLY, arrived, chunks_of, copied, finish, own_fleet, start, until, until_copied
 
 
 @pytest.mark.parametrize("role", ["source", "target"])

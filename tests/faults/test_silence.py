@@ -5,7 +5,7 @@ import time
 import psutil
 
 from tests.faults.conftest import DisturbedEnds, Stand
-from tests.migrating import POINTS, arrived, chunks_of, finish, own_fleet, start, until
+from tests.support.migrations import POINTS, arrived, chunks_of, finish, own_fleet, start, until
 
 # Seconds: longer than a lease.
 SILENT_FOR = 35.0

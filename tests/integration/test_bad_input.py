@@ -18,9 +18,9 @@ from qmig.ledger.records import MigrationRecord
 from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.qdrant.server import Server
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, count, create, delete, dense_params, exists
-from tests.migrating import fill_source
-from tests.refusals import assert_nothing_written, assert_refused
+from tests.support.collections import contents, count, create, delete, dense_params, exists
+from tests.support.migrations import fill_source
+from tests.support.refusals import assert_nothing_written, assert_refused
 
 ROLES = ["source", "target"]
 

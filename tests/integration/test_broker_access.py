@@ -12,13 +12,13 @@ import pytest
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import find_redis_server
-from tests.certificates import Authority
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents
-from tests.flower_process import until_listening
 from tests.integration.test_flower import tasks
-from tests.migrating import fill_source
-from tests.refusals import assert_refused
+from tests.support.certificates import Authority
+from tests.support.collections import contents
+from tests.support.flower import until_listening
+from tests.support.migrations import fill_source
+from tests.support.refusals import assert_refused
 
 # With what a URL has to escape.
 PASSWORD = "br0ker/geheim@+"

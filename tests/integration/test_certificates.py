@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from qmig.embedded.processes import ChildProcess
-from tests.certificates import Authority, self_signed
 from tests.conftest import Ends
-from tests.migrating import SLOWLY, arrived, chunks_of, fill_source, own_fleet, until, until_copied
-from tests.terminator import TlsTerminator
+from tests.support.certificates import Authority, self_signed
+from tests.support.migrations import SLOWLY, arrived, chunks_of, fill_source, own_fleet, until, until_copied
+from tests.support.tls_terminator import TlsTerminator
 
 PATIENCE = 120.0
 

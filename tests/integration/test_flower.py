@@ -12,8 +12,8 @@ import pytest
 
 from qmig.embedded.processes import ChildProcess
 from tests.conftest import Ends
-from tests.flower_process import PATIENCE, flower_process
-from tests.migrating import fill_source
+from tests.support.flower import PATIENCE, flower_process
+from tests.support.migrations import fill_source
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from qmig.embedded.processes import ChildProcess
 from qmig.ledger.records import State
 from qmig.monitor.flower.metrics import GAUGES, WORKERS
 from tests.conftest import Ends, Run
-from tests.flower_process import flower_process
-from tests.migrating import (
+from tests.support.flower import flower_process
+from tests.support.migrations import (
     POINTS,
     SLOWLY,
     chunks_of,
@@ -33,7 +33,7 @@ from tests.migrating import (
     until_copied,
     until_state,
 )
-from tests.refusals import assert_refused
+from tests.support.refusals import assert_refused
 
 USER = "operator:geheim"
 

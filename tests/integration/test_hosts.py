@@ -14,9 +14,9 @@ from qmig.ledger.records import ChunkRecord, State
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
 from tests.conftest import Ends
-from tests.contents import new_name
-from tests.hosts import NAMES, NAMESPACES, AddHost, Host, NamespaceHost, Network, named_hosts, why_not
-from tests.migrating import PATIENCE, POINTS, arrived, chunks_of, fill_source, start, until
+from tests.support.collections import new_name
+from tests.support.hosts import NAMES, NAMESPACES, AddHost, Host, NamespaceHost, Network, named_hosts, why_not
+from tests.support.migrations import PATIENCE, POINTS, arrived, chunks_of, fill_source, start, until
 
 QMIG = (sys.executable, "-m", "qmig")
 WORKERS = ("host-a", "host-b", "host-c")

@@ -17,7 +17,7 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import NOBODY, Balance, ChunkRecord, MigrationRecord, State
 from qmig.migration import Credentials, Migration, Source, Target
 from tests.conftest import Ends
-from tests.contents import create, dense_params, fill, simple_points
+from tests.support.collections import create, dense_params, fill, simple_points
 
 POINTS = 10
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Ends, Run
-from tests.migrating import SLOWLY, fill_source
+from tests.support.migrations import SLOWLY, fill_source
 
 FULL = Path("/dev/full")
 

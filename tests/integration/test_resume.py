@@ -14,8 +14,8 @@ from qmig.ledger.records import State
 from qmig.ledger.rejects import RejectRecord, rejects_of, save_rejects
 from qmig.qdrant import messages as api
 from tests.conftest import Ends, Run
-from tests.contents import contents
-from tests.migrating import (
+from tests.support.collections import contents
+from tests.support.migrations import (
     PATIENCE,
     SLOWLY,
     arrived,

@@ -13,8 +13,8 @@ from qmig.ledger.records import State
 from qmig.qdrant.writer import UPSERT
 from qmig.sources.qdrant import SCROLL
 from tests.conftest import Ends, Run
-from tests.grpc_proxy import GrpcProxy, Refusal, Replies, nothing
-from tests.migrating import arrived, fill_source, until
+from tests.support.grpc_proxy import GrpcProxy, Refusal, Replies, nothing
+from tests.support.migrations import arrived, fill_source, until
 
 
 @pytest.fixture

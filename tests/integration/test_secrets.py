@@ -24,10 +24,10 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, new_name
-from tests.flower_process import until_listening
-from tests.migrating import arrived, fill_source, until
-from tests.refusals import assert_nothing_written, assert_refused
+from tests.support.collections import contents, new_name
+from tests.support.flower import until_listening
+from tests.support.migrations import arrived, fill_source, until
+from tests.support.refusals import assert_nothing_written, assert_refused
 
 PATIENCE = 60.0
 KEYS = {"SOURCE_API_KEY": "s0urce-k3y-geheim", "TARGET_API_KEY": "t4rget-k3y-geheim"}

@@ -18,7 +18,7 @@ from qmig.ledger.stalled import WORKERS_GONE
 from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.monitor.poller import Observer
 from tests.conftest import Ends, Run
-from tests.migrating import (
+from tests.support.migrations import (
     POINTS,
     SLOWLY,
     chunks_of,

@@ -25,8 +25,8 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
 from qmig.migration import Credentials, Endpoint, Migration, Source, Target
 from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, exists
-from tests.migrating import fill_source, until
+from tests.support.collections import contents, exists
+from tests.support.migrations import fill_source, until
 
 PATIENCE = 8.0
 NOBODYS = str(uuid.uuid4())

@@ -2,7 +2,7 @@
 
 from qmig.qdrant import messages as api
 from tests.conftest import Ends, Run
-from tests.contents import contents, create, dense_params, exists, fill, simple_points
+from tests.support.collections import contents, create, dense_params, exists, fill, simple_points
 
 
 def test_a_limit_on_queries_is_kept(ends: Ends, migrate: Run) -> None:

@@ -9,7 +9,7 @@ from qdrant_client import grpc as api
 from qmig.ledger.ledger import Ledger
 from qmig.qdrant.server import Server
 from tests.conftest import Ends, Run
-from tests.contents import (
+from tests.support.collections import (
     contents,
     count,
     create,

@@ -11,7 +11,7 @@ from qdrant_client import grpc as api
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from tests.conftest import Ends, Run
-from tests.contents import (
+from tests.support.collections import (
     contents,
     create,
     create_shard_key,
@@ -21,7 +21,7 @@ from tests.contents import (
     fill,
     simple_points,
 )
-from tests.migrating import arrived, fill_source
+from tests.support.migrations import arrived, fill_source
 
 Records = dict[str, tuple[MigrationRecord, list[ChunkRecord]]]
 

@@ -20,10 +20,10 @@ from qmig.qdrant.collection import collection_names
 from qmig.sources.milvus import open_source
 from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.keys import NAMESPACE
-from tests.contents import count as points_in
-from tests.milvus.clients import connect
-from tests.milvus.migrating import Migration
-from tests.milvus.servers import MilvusServer
+from tests.support.collections import count as points_in
+from tests.support.milvus.clients import connect
+from tests.support.milvus.migration import Migration
+from tests.support.milvus.servers import MilvusServer
 
 NUMBER = {"number": {"datatype": DataType.INT64}}
 

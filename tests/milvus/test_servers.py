@@ -9,14 +9,14 @@ import psutil
 import pytest
 from pymilvus import MilvusClient
 
-from tests.migrating import until
-from tests.milvus.clients import connect
 from tests.milvus.conftest import FindSample, StartMilvus, every_sample
-from tests.milvus.samples.clash import create_clash
-from tests.milvus.samples.layouts import partitions
-from tests.milvus.samples.sample import Sample, exact
-from tests.milvus.servers import KINDS, GivenServer, MilvusServer
-from tests.processes import has_ended
+from tests.support.migrations import until
+from tests.support.milvus.clients import connect
+from tests.support.milvus.samples.clash import create_clash
+from tests.support.milvus.samples.layouts import partitions
+from tests.support.milvus.samples.sample import Sample, exact
+from tests.support.milvus.servers import KINDS, GivenServer, MilvusServer
+from tests.support.processes import has_ended
 
 ROWS = [{"id": number, "vector": [0.5, 1.5, -2.0, number]} for number in range(3)]
 
@@ -24,7 +24,7 @@ STARTER = """
 import sys, time
 from pathlib import Path
 import psutil
-from tests.milvus import servers
+from tests.support.milvus import servers
 server = getattr(servers, sys.argv[1])(Path(sys.argv[2]))
 server.start()
 print(server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True)), flush=True)

@@ -13,11 +13,11 @@ import pytest
 from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant import EmbeddedQdrant
-from tests.certificates import self_signed
-from tests.contents import dense, dense_params, point, simple_points
-from tests.integration.embedded.client import Client, ids, keys, refused, shard_key, values
-from tests.migrating import until
-from tests.processes import has_ended
+from tests.support.certificates import self_signed
+from tests.support.collections import dense, dense_params, point, simple_points
+from tests.support.migrations import until
+from tests.support.processes import has_ended
+from tests.support.qdrant_client import Client, ids, keys, refused, shard_key, values
 
 
 def test_it_says_what_it_is(embedded: Client) -> None:

@@ -11,8 +11,8 @@ import redis
 
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.errors import UsageError
-from tests.migrating import until
-from tests.processes import has_ended
+from tests.support.migrations import until
+from tests.support.processes import has_ended
 
 
 def test_only_the_password_opens_it() -> None:

@@ -9,9 +9,9 @@ from qmig.ledger.records import ChunkRecord
 from qmig.migration import Migration
 from qmig.monitor.progress import Progress
 from tests.conftest import Ends, Run
-from tests.contents import delete_points, simple_points
-from tests.integration.verify.verifying import found, overwrite, with_payload
-from tests.migrating import SLOWLY, fill_source, record_of, until
+from tests.support.collections import delete_points, simple_points
+from tests.support.migrations import SLOWLY, fill_source, record_of, until
+from tests.support.verification import found, overwrite, with_payload
 
 
 def verified(ends: Ends) -> list[ChunkRecord]:
