@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect
 
 from qmig.ledger.records import State
-from tests.conftest import Ends
+from tests.support.ends import Ends
 from tests.support.flower import flower_process
 from tests.support.migrations import POINTS, SLOWLY, arrived, fill_source, own_fleet, start, state_of, until_state
 

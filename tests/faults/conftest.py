@@ -8,8 +8,8 @@ import pytest
 
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.conftest import Ends
 from tests.support.collections import delete, new_name
+from tests.support.ends import Ends
 from tests.support.migrations import fill_source
 from tests.support.qdrant_servers import Qdrant, qdrant_in
 from tests.support.scripted_proxy import Answering

@@ -9,8 +9,8 @@ import grpc
 import pytest
 from celery import Celery
 
-from tests.conftest import Run
 from tests.faults.conftest import DisturbedEnds
+from tests.support.command import Run
 from tests.support.grpc_proxy import Refusal, Reply
 from tests.support.migrations import (
     PATIENCE,

@@ -19,8 +19,9 @@ from qmig.embedded.processes import ChildProcess
 from qmig.jobs.runner import MOST_DEATHS
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Credentials, Migration
-from tests.conftest import Ends, Run
 from tests.faults.conftest import DisturbedEnds, Stand
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import (
     POINTS,
     SLOWLY,

@@ -7,8 +7,8 @@ import pytest
 
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.records import State
-from tests.conftest import Ends
 from tests.faults.conftest import DisturbedEnds, Stand
+from tests.support.ends import Ends
 from tests.support.migrations import (
     SLOWLY,
     arrived,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from qmig.monitor.progress import Progress
-from tests.conftest import Ends, Run
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import (
     POINTS,
     SLOWLY,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Run
 from tests.faults.conftest import DisturbedEnds, Stand
+from tests.support.command import Run
 from tests.support.migrations import SLOWLY, arrived, chunks_of, copied, finish, own_fleet, start, until, until_copied
 
 

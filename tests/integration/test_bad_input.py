@@ -17,10 +17,12 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord
 from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.qdrant.server import Server
-from tests.conftest import Ends, Run, start_workers
 from tests.support.collections import contents, count, create, delete, dense_params, exists
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import fill_source
 from tests.support.refusals import assert_nothing_written, assert_refused
+from tests.support.workers import start_workers
 
 ROLES = ["source", "target"]
 

@@ -12,13 +12,15 @@ import pytest
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import find_redis_server
-from tests.conftest import Ends, Run, start_workers
 from tests.integration.test_flower import tasks
 from tests.support.certificates import Authority
 from tests.support.collections import contents
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.flower import until_listening
 from tests.support.migrations import fill_source
 from tests.support.refusals import assert_refused
+from tests.support.workers import start_workers
 
 # With what a URL has to escape.
 PASSWORD = "br0ker/geheim@+"

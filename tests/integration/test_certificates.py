@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from qmig.embedded.processes import ChildProcess
-from tests.conftest import Ends
 from tests.support.certificates import Authority, self_signed
+from tests.support.ends import Ends
 from tests.support.migrations import SLOWLY, arrived, chunks_of, fill_source, own_fleet, until, until_copied
 from tests.support.tls_terminator import TlsTerminator
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from qdrant_client import grpc as api
 
-from tests.conftest import Ends, Run
 from tests.support.collections import (
     PointIds,
     contents,
@@ -25,6 +24,8 @@ from tests.support.collections import (
     simple_points,
     sparse_vector,
 )
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import fill_source
 
 WORDS = api.SparseVectorConfig(map={"words": api.SparseVectorParams()})

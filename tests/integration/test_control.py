@@ -15,7 +15,8 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
 from qmig.qdrant import messages as api
-from tests.conftest import Ends, Run
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import (
     PATIENCE,
     POINTS,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qmig.embedded.processes import ChildProcess
-from tests.conftest import Ends
+from tests.support.ends import Ends
 from tests.support.flower import PATIENCE, flower_process
 from tests.support.migrations import fill_source
 

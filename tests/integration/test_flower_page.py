@@ -18,7 +18,8 @@ from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.ledger.records import State
 from qmig.monitor.flower.metrics import GAUGES, WORKERS
-from tests.conftest import Ends, Run
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.flower import flower_process
 from tests.support.migrations import (
     POINTS,

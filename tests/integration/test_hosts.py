@@ -13,8 +13,8 @@ from qmig.embedded.redis import find_redis_server
 from qmig.ledger.records import ChunkRecord, State
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.conftest import Ends
 from tests.support.collections import new_name
+from tests.support.ends import Ends
 from tests.support.hosts import NAMES, NAMESPACES, AddHost, Host, NamespaceHost, Network, named_hosts, why_not
 from tests.support.migrations import PATIENCE, POINTS, arrived, chunks_of, fill_source, start, until
 

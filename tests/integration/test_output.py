@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Ends, Run
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import SLOWLY, fill_source
 
 FULL = Path("/dev/full")

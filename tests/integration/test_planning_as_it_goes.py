@@ -17,7 +17,7 @@ from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
 from qmig.sources.base import Boundary, Source
-from tests.conftest import Ends
+from tests.support.ends import Ends
 
 MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
 KEYS = 1000

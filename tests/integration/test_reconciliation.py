@@ -3,7 +3,6 @@
 import pytest
 
 from qmig.qdrant import messages as api
-from tests.conftest import Ends, Run
 from tests.support.collections import (
     contents,
     create,
@@ -14,6 +13,8 @@ from tests.support.collections import (
     info,
     simple_points,
 )
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import fill_source
 
 

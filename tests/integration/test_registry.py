@@ -22,7 +22,7 @@ from qmig.broker.task import QUEUE, MigrationTask
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.records import State
 from qmig.ledger.stalled import LastChange
-from tests.conftest import Ends
+from tests.support.ends import Ends
 from tests.support.migrations import (
     SLOWLY,
     arrived,

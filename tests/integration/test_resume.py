@@ -13,8 +13,9 @@ from qmig.ledger.ledger import Ledger, is_value
 from qmig.ledger.records import State
 from qmig.ledger.rejects import RejectRecord, rejects_of, save_rejects
 from qmig.qdrant import messages as api
-from tests.conftest import Ends, Run
 from tests.support.collections import contents
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import (
     PATIENCE,
     SLOWLY,

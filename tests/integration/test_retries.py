@@ -12,7 +12,8 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
 from qmig.qdrant.writer import UPSERT
 from qmig.sources.qdrant import SCROLL
-from tests.conftest import Ends, Run
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.grpc_proxy import GrpcProxy, Refusal, Replies, nothing
 from tests.support.migrations import arrived, fill_source, until
 

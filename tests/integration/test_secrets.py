@@ -23,11 +23,13 @@ from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.conftest import Ends, Run, start_workers
 from tests.support.collections import contents, new_name
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.flower import until_listening
 from tests.support.migrations import arrived, fill_source, until
 from tests.support.refusals import assert_nothing_written, assert_refused
+from tests.support.workers import start_workers
 
 PATIENCE = 60.0
 KEYS = {"SOURCE_API_KEY": "s0urce-k3y-geheim", "TARGET_API_KEY": "t4rget-k3y-geheim"}

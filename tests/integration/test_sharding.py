@@ -7,7 +7,6 @@ import pytest
 from qdrant_client import grpc as api
 
 from qmig.qdrant.shard_keys import ShardKeyPlacement, shard_keys
-from tests.conftest import Ends, Run
 from tests.support.collections import (
     contents,
     count,
@@ -20,6 +19,8 @@ from tests.support.collections import (
     info,
     point,
 )
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import fill_source
 
 pytestmark = pytest.mark.usefixtures("custom_sharding")

@@ -17,7 +17,8 @@ from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.ledger.stalled import WORKERS_GONE
 from qmig.migration import Endpoint, Migration, Source, Target
 from qmig.monitor.poller import Observer
-from tests.conftest import Ends, Run
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import (
     POINTS,
     SLOWLY,

@@ -24,9 +24,11 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
 from qmig.migration import Credentials, Endpoint, Migration, Source, Target
-from tests.conftest import Ends, Run, start_workers
 from tests.support.collections import contents, exists
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import fill_source, until
+from tests.support.workers import start_workers
 
 PATIENCE = 8.0
 NOBODYS = str(uuid.uuid4())

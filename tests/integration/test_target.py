@@ -8,7 +8,6 @@ from qdrant_client import grpc as api
 
 from qmig.ledger.ledger import Ledger
 from qmig.qdrant.server import Server
-from tests.conftest import Ends, Run
 from tests.support.collections import (
     contents,
     count,
@@ -22,6 +21,8 @@ from tests.support.collections import (
     point,
     simple_points,
 )
+from tests.support.command import Run
+from tests.support.ends import Ends
 
 EVERY_SETTING = """
     shard_number: 2

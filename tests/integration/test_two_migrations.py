@@ -10,7 +10,6 @@ from qdrant_client import grpc as api
 
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
-from tests.conftest import Ends, Run
 from tests.support.collections import (
     contents,
     create,
@@ -21,6 +20,8 @@ from tests.support.collections import (
     fill,
     simple_points,
 )
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import arrived, fill_source
 
 Records = dict[str, tuple[MigrationRecord, list[ChunkRecord]]]

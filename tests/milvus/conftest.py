@@ -17,8 +17,8 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from qmig.qdrant.server import Server
-from tests.conftest import Run
 from tests.support.collections import delete, new_name
+from tests.support.command import Run
 from tests.support.milvus.clients import connect
 from tests.support.milvus.migration import Migration
 from tests.support.milvus.samples import samples_for

@@ -8,9 +8,9 @@ from pymilvus import DataType
 
 from qmig.broker.sealing import SECRET_VARIABLE, new_secret
 from qmig.qdrant.server import Server
-from tests.conftest import Run
 from tests.support.certificates import Authority
 from tests.support.collections import delete, exists, new_name
+from tests.support.command import Run
 from tests.support.milvus.clients import connect
 from tests.support.milvus.migration import Migration
 from tests.support.milvus.servers import MilvusServer, StandaloneServer

@@ -17,12 +17,12 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.conftest import start_workers
 from tests.support.collections import contents, create, dense_params, fill, new_name, simple_points
 from tests.support.qdrant_servers import Qdrant, qdrant_in
 from tests.support.redelivery import deliver_again
 from tests.support.scripted_proxy import Answering
 from tests.support.tcp_proxy import Proxy
+from tests.support.workers import start_workers
 
 WORKER_HOSTS = 2
 CONCURRENCY = 2

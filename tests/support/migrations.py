@@ -14,8 +14,9 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.monitor.progress import Progress
-from tests.conftest import Ends, start_workers
 from tests.support.collections import contents, create, dense_params, fill, simple_points
+from tests.support.ends import Ends
+from tests.support.workers import start_workers
 
 POINTS = 6000
 # Small batches with a pause between them: slow enough to be killed in the middle.

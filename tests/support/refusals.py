@@ -2,8 +2,8 @@
 
 import subprocess
 
-from tests.conftest import Ends
 from tests.support.collections import exists
+from tests.support.ends import Ends
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], status: int, *said: str) -> str:

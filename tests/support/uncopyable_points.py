@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from qmig.qdrant import messages as api
-from tests.conftest import Ends
 from tests.support.collections import create, dense, dense_params, fill, point, simple_points
+from tests.support.ends import Ends
 
 POINTS = 2000
 BAD = (3, 700, 701, 1999)

@@ -6,8 +6,8 @@ from typing import Any
 
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import to_payload
-from tests.conftest import Ends
 from tests.support.collections import fill, simple_points
+from tests.support.ends import Ends
 
 POINTS = 1500
 IN_CHUNKS = ["-c", "--chunk-size", "500"]

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Ends, Run
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import fill_source
 from tests.support.verification import IN_CHUNKS, POINTS
 

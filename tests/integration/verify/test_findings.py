@@ -9,7 +9,6 @@ import pytest
 from qmig.jobs.sampling import in_share
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
-from tests.conftest import Ends, Run
 from tests.support.collections import (
     contents,
     create,
@@ -25,6 +24,8 @@ from tests.support.collections import (
     simple_points,
     sparse_vector,
 )
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.grpc_proxy import GrpcProxy
 from tests.support.migrations import record_of
 from tests.support.uncopyable_points import BAD, MEBIBYTE, fill_with, large

@@ -1,7 +1,8 @@
 """What is missing or different is brought over again when that is asked for, and nothing else."""
 
-from tests.conftest import Ends, Run
 from tests.support.collections import contents, delete_points, fill, simple_points
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.verification import found, overwrite, with_payload
 
 

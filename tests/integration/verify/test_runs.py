@@ -8,8 +8,9 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Migration
 from qmig.monitor.progress import Progress
-from tests.conftest import Ends, Run
 from tests.support.collections import delete_points, simple_points
+from tests.support.command import Run
+from tests.support.ends import Ends
 from tests.support.migrations import SLOWLY, fill_source, record_of, until
 from tests.support.verification import found, overwrite, with_payload
 

@@ -12,7 +12,7 @@ from qdrant_client.conversions.conversion import grpc_to_payload
 
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.server import Server
-from tests.conftest import Run
+from tests.support.command import Run
 
 Vector = list[float] | dict[int, float] | list[list[float]]
 
