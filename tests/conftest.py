@@ -23,7 +23,9 @@ from qmig.qdrant.server import Server, server_version
 from tests.support.collections import create, create_shard_key, delete, dense_params, new_name
 from tests.support.command import Run
 from tests.support.ends import Ends
+from tests.support.migrations import POINTS, fill_source
 from tests.support.servers_used import ServersUsed, note_server
+from tests.support.waiting import until_logged
 from tests.support.workers import start_workers
 
 SOURCE_VARIABLE = "QMIG_TEST_SOURCE_QDRANT"
@@ -91,6 +93,19 @@ def make_ends(source_server: Server, target_server: Server) -> Iterator[Callable
 @pytest.fixture
 def ends(make_ends: Callable[[], Ends]) -> Ends:
     return make_ends()
+
+
+@pytest.fixture
+def source_points() -> int:
+    """How many points `filled` has; a file overrides it."""
+    return POINTS
+
+
+@pytest.fixture
+def filled(ends: Ends, source_points: int) -> Ends:
+    """Ends with a filled source."""
+    fill_source(ends, source_points)
+    return ends
 
 
 @pytest.fixture(scope="session")
@@ -190,7 +205,7 @@ def plan_only(idle_broker: str, ends: Ends) -> Callable[..., None]:
             name="the migration",
             env={"QMIG_BROKER_URL": idle_broker},
         )
-        process.wait_for_log("planned")
+        until_logged(process, "planned")
         process.stop(timeout=60)
         assert process.wait() == 130, process.read_stderr()
 

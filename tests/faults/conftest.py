@@ -93,10 +93,3 @@ def target_answers(disturbed: DisturbedEnds) -> Iterator[Answering]:
 def refused(disturbed: DisturbedEnds, source_answers: Answering, target_answers: Answering) -> DisturbedEnds:
     """A filled source; the migration goes through what answers some calls itself."""
     return replace(disturbed, source_url=source_answers.url, target_url=target_answers.url)
-
-
-@pytest.fixture
-def filled(ends: Ends) -> Ends:
-    """A filled source at the servers that all tests share."""
-    fill_source(ends)
-    return ends

@@ -17,11 +17,11 @@ from tests.support.migrations import (
     finish,
     own_fleet,
     start,
-    until,
     until_copied,
     workers_on,
 )
 from tests.support.tcp_proxy import Proxy
+from tests.support.waiting import until
 
 DROPPED_SECONDS = 60.0
 

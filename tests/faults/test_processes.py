@@ -16,11 +16,11 @@ from tests.support.migrations import (
     finish,
     own_fleet,
     start,
-    until,
     until_copied,
     worker_at_work,
     workers_on,
 )
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("moment", [1, 1000, 3500])

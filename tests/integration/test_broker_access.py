@@ -16,9 +16,8 @@ from tests.integration.test_flower import tasks
 from tests.support.certificates import Authority
 from tests.support.collections import contents
 from tests.support.command import Run
+from tests.support.connections import until_listening
 from tests.support.ends import Ends
-from tests.support.flower import until_listening
-from tests.support.migrations import fill_source
 from tests.support.refusals import assert_refused
 from tests.support.workers import start_workers
 
@@ -67,9 +66,8 @@ def with_tls() -> None:
 
 
 @pytest.fixture
-def filled(ends: Ends) -> Ends:
-    fill_source(ends, 300)
-    return ends
+def source_points() -> int:
+    return 300
 
 
 def assert_works(ends: Ends, qmig: Run, url: str) -> None:
@@ -78,7 +76,7 @@ def assert_works(ends: Ends, qmig: Run, url: str) -> None:
     port = free_port()
     command = [sys.executable, "-m", "qmig", "flower", "--port", str(port)]
     flower = ChildProcess(command, name="flower", env={"QMIG_BROKER_URL": url, "FLOWER_UNAUTHENTICATED_API": "true"})
-    until_listening(flower, port)
+    until_listening(port, flower)
     result = qmig("qdrant", *ends.arguments, "-c", "--chunk-size", "100", "--max-rate", "5000", "--trace", broker=url)
     listed = qmig("workers", broker=url)
     shown = tasks(f"http://127.0.0.1:{port}")

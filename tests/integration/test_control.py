@@ -18,30 +18,23 @@ from qmig.qdrant import messages as api
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.migrations import (
-    PATIENCE,
     POINTS,
     SLOWLY,
     arrived,
     chunks_of,
     copied,
-    fill_source,
+    finish,
     own_fleet,
     record_of,
     start,
-    until,
     until_copied,
     until_state,
     worker_at_work,
 )
+from tests.support.waiting import PATIENCE, until, until_logged
 
 # Slow enough for a command to start, on a machine that has other things to do, before everything is copied.
 LEISURELY = [*SLOWLY, "--max-rate", "600"]
-
-
-@pytest.fixture
-def filled(ends: Ends) -> Ends:
-    fill_source(ends)
-    return ends
 
 
 @pytest.fixture
@@ -107,8 +100,8 @@ def test_a_second_coordinator_beside_a_first_does_no_harm(filled: Ends) -> None:
         first = start(filled, *SLOWLY, broker=broker.url)
         until_copied(filled, 500)
         second = start(filled, *SLOWLY, broker=broker.url)
-        assert first.wait(PATIENCE) == 0, first.read_stderr()
-        assert second.wait(PATIENCE) == 0, second.read_stderr()
+        finish(first)
+        finish(second)
     assert arrived(filled)
     assert copied(filled) == POINTS
 
@@ -136,7 +129,7 @@ def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> Non
         until(lambda: not any(chunk.owner for chunk in chunks_of(filled)), "every chunk being given back")
         at_rest = copied(filled)
         assert 0 < at_rest < POINTS
-        running.wait_for_log("paused; `qmig resume` goes on")
+        until_logged(running, "paused; `qmig resume` goes on")
         # Tasks that are delivered meanwhile find it paused.
         until(lambda: redis.Redis.from_url(broker.url).llen("qmig\x06\x169") == 0, "the queue being empty")
         assert copied(filled) == at_rest
@@ -146,7 +139,7 @@ def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> Non
         assert "is paused and cannot be paused" in again.stderr
         resumed = steer("resume")
         assert resumed.returncode == 0, resumed.stderr
-        assert running.wait(PATIENCE) == 0, running.read_stderr()
+        finish(running)
     assert arrived(filled)
 
 
@@ -156,7 +149,7 @@ def test_cancelled_it_ends_and_the_target_gets_its_settings_back(filled: Ends, s
         until_copied(filled, 500)
         assert indexing_threshold(filled) == 0
         assert steer("cancel").returncode == 0
-        assert running.wait(PATIENCE) == 1
+        finish(running, 1)
         assert "was cancelled" in running.read_stderr()
         assert indexing_threshold(filled) != 0
         assert not any(chunk.owner for chunk in chunks_of(filled))
@@ -180,7 +173,7 @@ def test_throttled_it_copies_no_more_than_that(filled: Ends, steer: Run) -> None
         # The sliding window lets at most twice the rate through in a second; what is in flight comes on top.
         assert copied(filled) - before <= 400 * (time.monotonic() - began) + 400
         assert steer("throttle", "--max-rate", "0").returncode == 0
-        assert running.wait(PATIENCE) == 0, running.read_stderr()
+        finish(running)
     assert arrived(filled)
     record = record_of(filled)
     assert record is not None
@@ -191,13 +184,13 @@ def test_attached_from_elsewhere_it_is_seen_to_its_end(filled: Ends, qmig: Run) 
     with own_fleet() as (broker, _):
         assert qmig("qdrant", *filled.arguments, *LEISURELY, "--detach", broker=broker.url).returncode == 0
         viewing = attach(filled)
-        viewing.wait_for_log("points/s")
+        until_logged(viewing, "points/s")
         leaving = attach(filled)
-        leaving.wait_for_log("points/s")
+        until_logged(leaving, "points/s")
         os.kill(leaving.pid, signal.SIGINT)
-        assert leaving.wait(PATIENCE) == 130
+        finish(leaving, 130)
         assert "goes on, and `qmig attach" in leaving.read_stderr()
-        assert viewing.wait(PATIENCE) == 0, viewing.read_stderr()
+        finish(viewing)
     assert f"all {POINTS:,} points are in the target" in viewing.read_stdout()
     assert arrived(filled)
 

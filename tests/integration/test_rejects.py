@@ -18,8 +18,8 @@ from tests.support.collections import contents, create, delete_points, dense, de
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.grpc_proxy import GrpcProxy, Refusal, Replies, as_it_is
-from tests.support.migrations import until
 from tests.support.uncopyable_points import BAD, MEBIBYTE, fill_with, large
+from tests.support.waiting import until
 from tests.support.workers import start_workers
 
 

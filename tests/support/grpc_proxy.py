@@ -9,16 +9,17 @@ from typing import Any, Self
 import grpc
 
 from qmig.migration import Endpoint
+from tests.support.connections import open_channel
 
 THREADS = 32
 # Seconds for the server behind it.
 TIMEOUT = 120
-UNLIMITED: list[tuple[str, Any]] = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
+UNLIMITED: dict[str, Any] = {
+    "grpc.max_receive_message_length": -1,
+    "grpc.max_send_message_length": -1,
     # A server that is started again behind it is found again at once.
-    ("grpc.max_reconnect_backoff_ms", 200),
-]
+    "grpc.max_reconnect_backoff_ms": 200,
+}
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class GrpcProxy(grpc.GenericRpcHandler):
     def __init__(self, behind: Endpoint, max_message: int = -1) -> None:
         self.reply: Replies = nothing
         self.alter: Callable[[str, bytes], bytes] = as_it_is
-        self._channel = grpc.insecure_channel(behind.address, UNLIMITED)
+        self._channel = open_channel(behind.url, **UNLIMITED)
         self._threads = ThreadPoolExecutor(THREADS)
-        options = {**dict(UNLIMITED), "grpc.max_receive_message_length": max_message}
+        options = {**UNLIMITED, "grpc.max_receive_message_length": max_message}
         self._server = grpc.server(self._threads, handlers=[self], options=list(options.items()))
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         self.url = f"http://127.0.0.1:{self.port}"

@@ -1,9 +1,7 @@
 """A migration under way, slow enough to be steered, stopped or killed, and what the ledger says of it."""
 
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,12 +14,12 @@ from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.monitor.progress import Progress
 from tests.support.collections import contents, create, dense_params, fill, simple_points
 from tests.support.ends import Ends
+from tests.support.waiting import output_of, until
 from tests.support.workers import start_workers
 
 POINTS = 6000
 # Small batches with a pause between them: slow enough to be killed in the middle.
 SLOWLY = ["-c", "--chunk-size", "1500", "-b", "50", "--batch-delay", "30"]
-PATIENCE = 120.0
 
 
 def fill_source(ends: Ends, points: int = POINTS) -> None:
@@ -35,14 +33,6 @@ def start(ends: Ends, *arguments: str, broker: str | None = None) -> ChildProces
     command = [sys.executable, "-m", "qmig", "qdrant", *ends.arguments, *arguments]
     env = {"QMIG_BROKER_URL": broker} if broker else {}
     return ChildProcess(command, name="qmig qdrant", env=env)
-
-
-def until(condition: Callable[[], bool], what: str, within: float = PATIENCE) -> None:
-    """Wait for something that is seen to happen, for so many seconds at most."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {within:g} s"
-        time.sleep(0.05)
 
 
 def record_of(ends: Ends) -> MigrationRecord | None:
@@ -86,13 +76,10 @@ def arrived(ends: Ends) -> bool:
     return bool(there) and contents(ends.target, ends.target_name) == there
 
 
-def finish(migration: ChildProcess) -> None:
-    """Wait for a migration's end; it has to be a good one."""
-    try:
-        status = migration.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        raise AssertionError(f"it goes on after {PATIENCE:g} s: {migration.read_stderr()}") from None
-    assert status == 0, migration.read_stderr()
+def finish(process: ChildProcess, status: int = 0) -> None:
+    """Wait for the end of a command; `status` is the exit status that it has to have."""
+    until(lambda: not process.running, f"the end of {process.name}")
+    assert process.wait() == status, output_of(process)
 
 
 @contextmanager

@@ -8,15 +8,17 @@ import pytest
 from qdrant_client import grpc as api
 
 from tests.support.collections import dense_params, point
+from tests.support.connections import open_channel, until_serving
+
+UNLIMITED = {"grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1}
 
 
 class Client:
-    """The stubs of one endpoint and the calls that most tests make."""
+    """The stubs of one endpoint, which answers already, and the calls that most tests make."""
 
     def __init__(self, url: str) -> None:
-        address = url.partition("://")[2]
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self.channel = grpc.insecure_channel(address, options)
+        until_serving(url)
+        self.channel = open_channel(url, **UNLIMITED)
         self.collections = api.CollectionsStub(self.channel)
         self.points = api.PointsStub(self.channel)
 

@@ -12,6 +12,7 @@ from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.server_process import ServerProcess
+from tests.support.connections import until_serving
 
 EXECUTABLE_VARIABLE = "QMIG_TEST_QDRANT"
 
@@ -41,7 +42,7 @@ class RealQdrant(ServerProcess):
         }
         env = {f"QDRANT__{name}": value for name, value in settings.items()}
         process = ChildProcess(["env", "-C", str(self._path), self._executable], name="Qdrant", env=env)
-        process.wait_for_line("Qdrant gRPC listening on")
+        until_serving(self.url, process)
         return process
 
 
@@ -51,4 +52,4 @@ Qdrant = EmbeddedQdrant | RealQdrant
 def qdrant_in(path: Path) -> Qdrant:
     """A server with its data in `path`; started, killed and started again it keeps its port."""
     executable = os.environ.get(EXECUTABLE_VARIABLE)
-    return RealQdrant(executable, path) if executable else EmbeddedQdrant(path)
+    return RealQdrant(executable, path) if executable else EmbeddedQdrant(path, free_port())

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
+from qmig.embedded.ports import free_port
+
 PIECE = 64 * 1024
 LINGER_NOT = struct.pack("ii", 1, 0)
 HOST = "127.0.0.1"
@@ -44,7 +46,7 @@ class Proxy:
     """
 
     def __init__(self, port: int) -> None:
-        self.port = 0
+        self.port = free_port()
         self._behind = port
         self._delay = 0.0
         self._rate: float | None = None
@@ -140,7 +142,6 @@ class Proxy:
 
     async def _listen(self) -> None:
         self._listening = await asyncio.start_server(self._accept, HOST, self.port)
-        self.port = self._listening.sockets[0].getsockname()[1]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

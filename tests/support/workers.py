@@ -3,6 +3,7 @@
 import sys
 
 from qmig.embedded.processes import ChildProcess
+from tests.support.waiting import until_logged
 
 
 def start_workers(broker_url: str, concurrency: int = 2, **env: str) -> ChildProcess:
@@ -12,5 +13,5 @@ def start_workers(broker_url: str, concurrency: int = 2, **env: str) -> ChildPro
         name="worker",
         env={"QMIG_BROKER_URL": broker_url, **env},
     )
-    process.wait_for_log("ready.")
+    until_logged(process, "ready.")
     return process

@@ -13,7 +13,7 @@ from qmig.qdrant.schema_diff import differences, notices
 from qmig.qdrant.server import Server
 from tests.conftest import TARGET_VARIABLE
 from tests.support.collections import info
-from tests.support.migrations import until
+from tests.support.waiting import until
 
 
 def create(server: Server, name: str, settings: str) -> api.CollectionInfo:

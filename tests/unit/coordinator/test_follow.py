@@ -10,6 +10,7 @@ from qmig.coordinator import follow as following
 from qmig.coordinator.follow import Follower
 from qmig.ledger.records import State
 from qmig.monitor.progress import Progress
+from tests.support.waiting import PATIENCE
 
 
 class View:
@@ -42,7 +43,7 @@ def test_a_target_that_hangs_is_said_while_it_does(monkeypatch: pytest.MonkeyPat
     view = View()
 
     def look() -> Progress:
-        assert view.warned.wait(30), "nothing was said while the target did not answer"
+        assert view.warned.wait(PATIENCE), "nothing was said while the target did not answer"
         return Progress(1, 1)
 
     Follower(watch(look), None, view).follow(cast(Any, None))

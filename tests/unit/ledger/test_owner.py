@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from qmig.ledger.owner import new_owner, owner_is_dead
+from tests.support.waiting import PATIENCE
 
 
 def owner_of_a_process(told: Any) -> None:
@@ -27,7 +28,7 @@ def test_an_owner_whose_process_ended_is_dead() -> None:
     told = context.Queue()
     process = context.Process(target=owner_of_a_process, args=(told,))
     process.start()
-    owner = told.get(timeout=60)
+    owner = told.get(timeout=PATIENCE)
     process.join()
     assert owner_is_dead(owner)
 

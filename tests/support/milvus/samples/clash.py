@@ -1,9 +1,9 @@
 """A row whose dynamic field has the name of a field of the schema."""
 
-import grpc
 from pymilvus import DataType, MilvusClient
 from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc, schema_pb2
 
+from tests.support.connections import open_channel
 from tests.support.milvus.samples.sample import ALL, VECTOR, Field, beside_a_vector
 
 
@@ -23,7 +23,7 @@ def create_clash(client: MilvusClient, url: str, name: str) -> None:
         schema_pb2.FieldData(type=DataType.FLOAT_VECTOR, field_name="vector", vectors=vector),
         schema_pb2.FieldData(type=DataType.JSON, field_name="$meta", scalars=meta, is_dynamic=True),
     ]
-    with grpc.insecure_channel(url.removeprefix("http://")) as channel:
+    with open_channel(url) as channel:
         request = milvus_pb2.InsertRequest(collection_name=name, fields_data=columns, num_rows=1)
         answer = milvus_pb2_grpc.MilvusServiceStub(channel).Insert(request)
     assert answer.status.code == 0, answer.status.reason
