@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,13 @@ from qmig.errors import QmigError
 from qmig.migration import Endpoint
 from qmig.qdrant import messages as api
 from qmig.qdrant.server import Server, server_version
-from tests.contents import create, create_shard_key, delete, dense_params, new_name
-from tests.servers_used import ServersUsed, note_server
+from tests.support.collections import create, create_shard_key, delete, dense_params, new_name
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import POINTS, fill_source
+from tests.support.servers_used import ServersUsed, note_server
+from tests.support.waiting import until_logged
+from tests.support.workers import start_workers
 
 SOURCE_VARIABLE = "QMIG_TEST_SOURCE_QDRANT"
 TARGET_VARIABLE = "QMIG_TEST_TARGET_QDRANT"
@@ -69,35 +73,6 @@ def target_server(target_url: str) -> Iterator[Server]:
         yield server
 
 
-@dataclass(frozen=True)
-class Ends:
-    """A collection's name in the source, one in the target, and a ledger's: all gone after the test."""
-
-    source: Server
-    target: Server
-    source_name: str
-    target_name: str
-    ledger: str
-
-    @property
-    def arguments(self) -> list[str]:
-        """What every call of `qmig qdrant` between them says."""
-        return self.through()
-
-    def through(self, source: str | None = None, target: str | None = None) -> list[str]:
-        """The same by way of these URLs, such as those of proxies."""
-        return [
-            "--source-url", source or self.source.endpoint.url, "--source-collection", self.source_name,
-            "--target-url", target or self.target.endpoint.url, "--target-collection", self.target_name,
-            "--migration-offsets-collection-name", self.ledger,
-        ]  # fmt: skip
-
-    @property
-    def where(self) -> list[str]:
-        """Where the ledger is, as the other commands are told."""
-        return ["--target-url", self.target.endpoint.url, "--migration-offsets-collection-name", self.ledger]
-
-
 @pytest.fixture
 def make_ends(source_server: Server, target_server: Server) -> Iterator[Callable[[], Ends]]:
     """Makes as many ends as a test needs."""
@@ -120,6 +95,19 @@ def ends(make_ends: Callable[[], Ends]) -> Ends:
     return make_ends()
 
 
+@pytest.fixture
+def source_points() -> int:
+    """How many points `filled` has; a file overrides it."""
+    return POINTS
+
+
+@pytest.fixture
+def filled(ends: Ends, source_points: int) -> Ends:
+    """Ends with a filled source."""
+    fill_source(ends, source_points)
+    return ends
+
+
 @pytest.fixture(scope="session")
 def custom_sharding(source_server: Server, target_server: Server) -> None:
     """Skips where a server cannot shard by key, and says so."""
@@ -139,17 +127,6 @@ def redis_server() -> Iterator[EmbeddedRedis]:
     with EmbeddedRedis() as server:
         note_server("broker", "Redis of its own")
         yield server
-
-
-def start_workers(broker_url: str, concurrency: int = 2, **env: str) -> ChildProcess:
-    """`qmig worker`, ready."""
-    process = ChildProcess(
-        [sys.executable, "-m", "qmig", "worker", "--concurrency", str(concurrency)],
-        name="worker",
-        env={"QMIG_BROKER_URL": broker_url, **env},
-    )
-    process.wait_for_log("ready.")
-    return process
 
 
 @pytest.fixture(scope="session")
@@ -182,9 +159,6 @@ def idle_broker() -> Iterator[str]:
     """A broker that no worker listens to; its URL."""
     with EmbeddedRedis() as server:
         yield server.url
-
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -231,7 +205,7 @@ def plan_only(idle_broker: str, ends: Ends) -> Callable[..., None]:
             name="the migration",
             env={"QMIG_BROKER_URL": idle_broker},
         )
-        process.wait_for_log("planned")
+        until_logged(process, "planned")
         process.stop(timeout=60)
         assert process.wait() == 130, process.read_stderr()
 

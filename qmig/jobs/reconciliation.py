@@ -167,7 +167,8 @@ def holes(chunks: Sequence[ChunkRecord]) -> list[str]:
     for of_partition in by_partition.values():
         if of_partition[0].start is not None or of_partition[-1].end is not None:
             found.append(
-                f"chunks {of_partition[0].index + 1} to {of_partition[-1].index + 1} do not reach to the ends of the keys"
+                f"chunks {of_partition[0].index + 1} to {of_partition[-1].index + 1} do not reach "
+                "to the ends of the keys"
             )
         found += [
             f"chunks {one.index + 1} and {following.index + 1} do not join"

@@ -214,6 +214,7 @@ def _claimable(seen: ChunkRecord, task: ChunkTask) -> bool:
 def _check_lost_owners(chunk: ChunkRecord) -> None:
     if chunk.lost_owners >= MAX_LOST_OWNERS:
         raise TerminalError(
-            f"{chunk.lost_owners} workers in a row died or fell silent at this chunk without copying a batch, for want of "
-            "memory perhaps; see the system's log on their hosts, and try a smaller --batch-bytes or --batch-size"
+            f"{chunk.lost_owners} workers in a row died or fell silent at this chunk without copying a batch, "
+            "for want of memory perhaps; see the system's log on their hosts, and try a smaller --batch-bytes "
+            "or --batch-size"
         )

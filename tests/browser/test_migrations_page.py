@@ -9,9 +9,19 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect
 
 from qmig.ledger.records import State
-from tests.conftest import Ends
-from tests.flower_process import flower_process
-from tests.migrating import POINTS, SLOWLY, arrived, fill_source, own_fleet, start, state_of, until_state
+from tests.support.ends import Ends
+from tests.support.flower import flower_process
+from tests.support.migrations import (
+    POINTS,
+    SLOWLY,
+    arrived,
+    fill_source,
+    finish,
+    own_fleet,
+    start,
+    state_of,
+    until_state,
+)
 
 USER, PASSWORD = "operator", "geheim"
 WIDE = {"width": 1400, "height": 900}
@@ -135,7 +145,7 @@ def test_started_watched_paused_resumed_and_finished(open_page: Open, ends: Ends
     expect(card(page).locator(".badge")).to_have_text("done")
     expect(card(page).locator("[data-field=points]")).to_have_text(f"{POINTS:,} of {POINTS:,}")
     keep(page, "done")
-    assert running.wait(60) == 0, running.read_stderr()
+    finish(running)
     assert arrived(ends)
 
 
@@ -152,7 +162,7 @@ def test_nothing_is_cancelled_unless_it_is_meant(open_page: Open, ends: Ends, br
     act(page, "Cancel", "Cancel the migration")
     expect(card(page).locator(".badge")).to_have_text("cancelled")
     until_state(ends, State.CANCELLED)
-    assert running.wait(60) == 1
+    finish(running, 1)
 
 
 def test_an_action_that_comes_too_late_says_so_in_the_dialogue(open_page: Open, ends: Ends, broker: str) -> None:
@@ -160,7 +170,7 @@ def test_an_action_that_comes_too_late_says_so_in_the_dialogue(open_page: Open, 
     page = open_page()
     until_share(page, 1)
     card(page).get_by_role("button", name="Pause").click()
-    assert running.wait(60) == 0, running.read_stderr()
+    finish(running)
 
     page.get_by_role("dialog").get_by_role("button", name="Pause").click()
 
@@ -169,7 +179,7 @@ def test_an_action_that_comes_too_late_says_so_in_the_dialogue(open_page: Open, 
 
 def test_one_click_goes_to_a_chunk_and_its_task(open_page: Open, ends: Ends, broker: str, keep: Keep) -> None:
     running = start(ends, *SLOWLY, broker=broker)
-    assert running.wait(60) == 0, running.read_stderr()
+    finish(running)
     page = open_page()
     unfold(page)
 
@@ -206,7 +216,7 @@ def test_it_fits_the_screen_and_its_colours(
 def test_a_plan_of_thousands_of_chunks_fits(open_page: Open, ends: Ends, broker: str, keep: Keep) -> None:
     """What the server says is made larger on its way to the browser."""
     running = start(ends, *SLOWLY, broker=broker)
-    assert running.wait(60) == 0, running.read_stderr()
+    finish(running)
     letters = ("d" * 60 + "r") * 200 + "t" * 30 + "f" * 5 + "w" * 7765
 
     def enlarge(route: Route) -> None:

@@ -4,7 +4,7 @@ import secrets
 
 import click
 
-from tests.faults.mix import Mix
+from tests.support.random_faults import Mix
 
 
 @click.command()

@@ -8,12 +8,12 @@ import pytest
 
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.conftest import Ends
-from tests.contents import delete, new_name
-from tests.faults.answering import Answering
-from tests.faults.proxy import Proxy
-from tests.faults.servers import Qdrant, qdrant_in
-from tests.migrating import fill_source
+from tests.support.collections import delete, new_name
+from tests.support.ends import Ends
+from tests.support.migrations import fill_source
+from tests.support.qdrant_servers import Qdrant, qdrant_in
+from tests.support.scripted_proxy import Answering
+from tests.support.tcp_proxy import Proxy
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,3 @@ def target_answers(disturbed: DisturbedEnds) -> Iterator[Answering]:
 def refused(disturbed: DisturbedEnds, source_answers: Answering, target_answers: Answering) -> DisturbedEnds:
     """A filled source; the migration goes through what answers some calls itself."""
     return replace(disturbed, source_url=source_answers.url, target_url=target_answers.url)
-
-
-@pytest.fixture
-def filled(ends: Ends) -> Ends:
-    """A filled source at the servers that all tests share."""
-    fill_source(ends)
-    return ends

@@ -9,12 +9,13 @@ import grpc
 import pytest
 from celery import Celery
 
-from tests.conftest import Run
-from tests.faults.answering import Answering
 from tests.faults.conftest import DisturbedEnds
-from tests.faults.replies import TRANSIENT
-from tests.grpc_proxy import Refusal, Reply
-from tests.migrating import PATIENCE, SLOWLY, arrived, chunks_of, finish, own_fleet, start, until, until_copied
+from tests.support.command import Run
+from tests.support.grpc_proxy import Refusal, Reply
+from tests.support.migrations import SLOWLY, arrived, chunks_of, finish, own_fleet, start, until_copied
+from tests.support.scripted_proxy import Answering
+from tests.support.transient_replies import TRANSIENT
+from tests.support.waiting import PATIENCE, until
 
 TIMES = 2
 REASON = "the shelf is being moved"

@@ -12,12 +12,12 @@ import pytest
 
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.conftest import Run
-from tests.faults.answering import Answering
 from tests.faults.conftest import DisturbedEnds
-from tests.faults.servers import qdrant_in
-from tests.grpc_proxy import Refusal
-from tests.migrating import PATIENCE, SLOWLY, arrived, start, until_copied
+from tests.support.command import Run
+from tests.support.grpc_proxy import Refusal
+from tests.support.migrations import SLOWLY, arrived, finish, start, until_copied
+from tests.support.qdrant_servers import qdrant_in
+from tests.support.scripted_proxy import Answering
 
 DISK = "512m"
 LEFT_FREE = 48 * 2**20
@@ -68,7 +68,7 @@ def test_full_disk_stops_the_migration_and_space_lets_it_go_on(
     until_copied(ends, 500)
     fill_up(small_disk)
 
-    assert running.wait(PATIENCE) == 1
+    finish(running, 1)
     error = running.read_stderr().splitlines()[-1]
     assert error.startswith("Error: ")
     assert "No space left on device" in error
@@ -88,7 +88,7 @@ def test_ledger_that_cannot_be_written_stops_the_migration(
     target_answers.answer("SetPayload", FULL, 1_000_000, refused.ledger)
     target_answers.answer("Upsert", FULL, 1_000_000, refused.target_name)
 
-    assert running.wait(PATIENCE) == 1
+    finish(running, 1)
     error = running.read_stderr().splitlines()[-1]
     assert f"target {target_answers.url}: {FULL.details}" in error
     assert "the same command goes on" in error

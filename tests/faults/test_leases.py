@@ -19,10 +19,10 @@ from qmig.embedded.processes import ChildProcess
 from qmig.jobs.runner import MAX_LOST_OWNERS
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Credentials, Migration
-from tests.conftest import Ends, Run
 from tests.faults.conftest import DisturbedEnds, Stand
-from tests.faults.delivery import deliver_again
-from tests.migrating import (
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import (
     POINTS,
     SLOWLY,
     arrived,
@@ -31,11 +31,12 @@ from tests.migrating import (
     own_fleet,
     record_of,
     start,
-    until,
     until_copied,
     worker_at_work,
     workers_on,
 )
+from tests.support.redelivery import deliver_again
+from tests.support.waiting import until, until_logged
 
 # Seconds within which a chunk of a worker that is gone has another one.
 TAKEN_UP_WITHIN = 30.0
@@ -102,7 +103,7 @@ def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
 
         until(failed_or_struck, "an end of it")
         assert claims >= MAX_LOST_OWNERS
-        assert running.wait() == 1
+        finish(running, 1)
         assert "workers in a row died or fell silent at this chunk" in running.read_stderr()
         stand.mend()
         again = qmig("qdrant", *disturbed.arguments, broker=redis_server.url)
@@ -115,7 +116,7 @@ def test_same_task_delivered_twice_at_once(filled: Ends) -> None:
         host = psutil.Process(workers.pid)
         host.suspend()
         running = start(filled, "-c", "--chunk-size", "1500", "-b", "100", broker=redis_server.url)
-        running.wait_for_log("planned")
+        until_logged(running, "planned")
         record = record_of(filled)
         assert record is not None
         access = AccessGrant.of(Migration.from_json(record.definition), Credentials()).to_text()

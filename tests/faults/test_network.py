@@ -7,10 +7,9 @@ import pytest
 
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.records import State
-from tests.conftest import Ends
 from tests.faults.conftest import DisturbedEnds, Stand
-from tests.faults.proxy import Proxy
-from tests.migrating import (
+from tests.support.ends import Ends
+from tests.support.migrations import (
     SLOWLY,
     arrived,
     chunks_of,
@@ -18,10 +17,11 @@ from tests.migrating import (
     finish,
     own_fleet,
     start,
-    until,
     until_copied,
     workers_on,
 )
+from tests.support.tcp_proxy import Proxy
+from tests.support.waiting import until
 
 DROPPED_SECONDS = 60.0
 

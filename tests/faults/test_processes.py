@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from qmig.monitor.progress import Progress
-from tests.conftest import Ends, Run
-from tests.migrating import (
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import (
     POINTS,
     SLOWLY,
     arrived,
@@ -15,11 +16,11 @@ from tests.migrating import (
     finish,
     own_fleet,
     start,
-    until,
     until_copied,
     worker_at_work,
     workers_on,
 )
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("moment", [1, 1000, 3500])

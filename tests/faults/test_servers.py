@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.conftest import Run
 from tests.faults.conftest import DisturbedEnds, Stand
-from tests.migrating import SLOWLY, arrived, chunks_of, copied, finish, own_fleet, start, until, until_copied
+from tests.support.command import Run
+from tests.support.migrations import SLOWLY, arrived, chunks_of, copied, finish, own_fleet, start, until_copied
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("role", ["source", "target"])

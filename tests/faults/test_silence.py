@@ -5,7 +5,8 @@ import time
 import psutil
 
 from tests.faults.conftest import DisturbedEnds, Stand
-from tests.migrating import POINTS, arrived, chunks_of, finish, own_fleet, start, until
+from tests.support.migrations import POINTS, arrived, chunks_of, finish, own_fleet, start
+from tests.support.waiting import until, until_logged
 
 # Seconds: longer than a lease.
 SILENT_FOR = 35.0
@@ -17,7 +18,7 @@ def test_a_worker_keeps_its_chunk_while_the_source_is_silent(disturbed: Disturbe
         for process in hosts:
             process.suspend()
         running = start(disturbed, "-c", "--chunk-size", str(POINTS), broker=redis_server.url)
-        running.wait_for_log("planned")
+        until_logged(running, "planned")
         stand.proxies["source"].cut()
         for process in hosts:
             process.resume()

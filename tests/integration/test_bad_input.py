@@ -4,7 +4,7 @@ import http.server
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,10 +17,13 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord
 from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.qdrant.server import Server
-from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, count, create, delete, dense_params, exists
-from tests.migrating import fill_source
-from tests.refusals import assert_nothing_written, assert_refused
+from tests.support.collections import contents, count, create, delete, dense_params, exists
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import fill_source, finish
+from tests.support.refusals import assert_nothing_written, assert_refused
+from tests.support.waiting import until, until_logged
+from tests.support.workers import start_workers
 
 ROLES = ["source", "target"]
 
@@ -327,27 +330,17 @@ def test_no_worker_on_the_fleet_is_said_and_said_again_until_one_comes(there: En
         name="the migration",
         env={"QMIG_BROKER_URL": idle_broker},
     )
-    process.wait_for_log("no worker answers on redis://***@")
+    until_logged(process, "no worker answers on redis://***@")
     said = process.read_stderr().count("no worker answers")
     assert said == 1
-    _wait_until(lambda: process.read_stderr().count("no worker answers") == 2, process)
+    until(lambda: process.read_stderr().count("no worker answers") == 2, "a second word of it", process)
     worker = start_workers(idle_broker, concurrency=1)
     try:
-        assert process.wait(timeout=120) == 0, process.read_stderr()
+        finish(process)
     finally:
         worker.stop()
     assert contents(there.target, there.target_name) == contents(there.source, there.source_name)
     assert "qmig worker --broker-url" in process.read_stderr()
-
-
-def _wait_until(condition: Callable[[], bool], process: ChildProcess) -> None:
-    tick = threading.Event()
-    for _ in range(600):
-        if condition():
-            return
-        assert process.running, process.read_stderr()
-        tick.wait(0.1)
-    pytest.fail(process.read_stderr())
 
 
 def test_two_routings_exclude_each_other(ends: Ends, qmig: Run) -> None:

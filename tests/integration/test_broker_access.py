@@ -12,13 +12,14 @@ import pytest
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import find_redis_server
-from tests.certificates import Authority
-from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents
-from tests.flower_process import until_listening
 from tests.integration.test_flower import tasks
-from tests.migrating import fill_source
-from tests.refusals import assert_refused
+from tests.support.certificates import Authority
+from tests.support.collections import contents
+from tests.support.command import Run
+from tests.support.connections import until_listening
+from tests.support.ends import Ends
+from tests.support.refusals import assert_refused
+from tests.support.workers import start_workers
 
 # With what a URL has to escape.
 PASSWORD = "br0ker/geheim@+"
@@ -65,9 +66,8 @@ def with_tls() -> None:
 
 
 @pytest.fixture
-def filled(ends: Ends) -> Ends:
-    fill_source(ends, 300)
-    return ends
+def source_points() -> int:
+    return 300
 
 
 def assert_works(ends: Ends, qmig: Run, url: str) -> None:
@@ -76,7 +76,7 @@ def assert_works(ends: Ends, qmig: Run, url: str) -> None:
     port = free_port()
     command = [sys.executable, "-m", "qmig", "flower", "--port", str(port)]
     flower = ChildProcess(command, name="flower", env={"QMIG_BROKER_URL": url, "FLOWER_UNAUTHENTICATED_API": "true"})
-    until_listening(flower, port)
+    until_listening(port, flower)
     result = qmig("qdrant", *ends.arguments, "-c", "--chunk-size", "100", "--max-rate", "5000", "--trace", broker=url)
     listed = qmig("workers", broker=url)
     shown = tasks(f"http://127.0.0.1:{port}")

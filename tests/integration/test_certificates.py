@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from qmig.embedded.processes import ChildProcess
-from tests.certificates import Authority, self_signed
-from tests.conftest import Ends
-from tests.migrating import SLOWLY, arrived, chunks_of, fill_source, own_fleet, until, until_copied
-from tests.terminator import TlsTerminator
-
-PATIENCE = 120.0
+from tests.support.certificates import Authority, self_signed
+from tests.support.ends import Ends
+from tests.support.migrations import SLOWLY, arrived, chunks_of, fill_source, finish, own_fleet, until_copied
+from tests.support.tls_terminator import TlsTerminator
+from tests.support.waiting import until
 
 
 @contextmanager
@@ -21,7 +20,7 @@ def behind_tls(ends: Ends, files: tuple[Path, Path], *options: str) -> Iterator[
     """A slow migration over TLS at both ends, in mid-run; the ends' terminators by their roles. It ends well."""
     fill_source(ends, 3000)
     with ExitStack() as stack:
-        broker, workers = stack.enter_context(own_fleet())
+        broker, _ = stack.enter_context(own_fleet())
         terminators = {
             role: stack.enter_context(TlsTerminator(getattr(ends, role).endpoint, files))
             for role in ("source", "target")
@@ -34,8 +33,7 @@ def behind_tls(ends: Ends, files: tuple[Path, Path], *options: str) -> Iterator[
         )
         until_copied(ends, 300)
         yield terminators
-        until(lambda: not process.running, "the end of the migration")
-        assert process.wait() == 0, process.read_stderr() + workers.read_stderr()
+        finish(process)
     assert arrived(ends)
 
 

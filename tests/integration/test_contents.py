@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from qdrant_client import grpc as api
 
-from tests.conftest import Ends, Run
-from tests.contents import (
+from tests.support.collections import (
     PointIds,
     contents,
     create,
@@ -25,7 +24,9 @@ from tests.contents import (
     simple_points,
     sparse_vector,
 )
-from tests.migrating import fill_source
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import fill_source
 
 WORDS = api.SparseVectorConfig(map={"words": api.SparseVectorParams()})
 COLOURS = api.VectorParams(

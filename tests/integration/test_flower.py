@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,9 +10,10 @@ from typing import Any
 import pytest
 
 from qmig.embedded.processes import ChildProcess
-from tests.conftest import Ends
-from tests.flower_process import PATIENCE, flower_process
-from tests.migrating import fill_source
+from tests.support.ends import Ends
+from tests.support.flower import flower_process
+from tests.support.migrations import fill_source, finish
+from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -24,21 +24,20 @@ def flower(fleet: str) -> Iterator[str]:
 
 
 def tasks(flower: str) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"{flower}/api/tasks", timeout=10) as answer:
+    with urllib.request.urlopen(f"{flower}/api/tasks", timeout=PATIENCE) as answer:
         found: dict[str, dict[str, Any]] = json.load(answer)
     return list(found.values())
 
 
-def wait_for_task(flower: str, migration: ChildProcess, **fields: str) -> dict[str, Any]:
+def wait_for_task(flower: str, **fields: str) -> dict[str, Any]:
     """The first task that has these fields."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        for task in tasks(flower):
-            if all(task[name] == value for name, value in fields.items()):
-                return task
-        assert migration.running or migration.wait() == 0, migration.read_stderr()
-        time.sleep(0.1)
-    raise AssertionError(f"no task with {fields} within {PATIENCE:g} s: {tasks(flower)}")
+
+    def first() -> dict[str, Any] | None:
+        return next((task for task in tasks(flower) if fields.items() <= task.items()), None)
+
+    found = until(first, f"a task with {fields}")
+    assert found is not None
+    return found
 
 
 def test_chunks_are_readable_tasks_with_live_progress(flower: str, fleet: str, ends: Ends) -> None:
@@ -48,8 +47,8 @@ def test_chunks_are_readable_tasks_with_live_progress(flower: str, fleet: str, e
     migration = ChildProcess(command, name="qmig qdrant", env={"QMIG_BROKER_URL": fleet})
 
     title = f"{ends.source_name} → {ends.target_name}"
-    running = wait_for_task(flower, migration, args=title, state="PROGRESS")
-    done = wait_for_task(flower, migration, args=title, state="SUCCESS")
+    running = wait_for_task(flower, args=title, state="PROGRESS")
+    done = wait_for_task(flower, args=title, state="SUCCESS")
 
     assert running["name"] == "migrate_chunk"
     assert running["kwargs"].startswith("chunk ")
@@ -58,7 +57,7 @@ def test_chunks_are_readable_tasks_with_live_progress(flower: str, fleet: str, e
     assert "/s" in running["result"]
     assert "points" in done["result"]
     assert "MB" in done["result"]
-    assert migration.wait(PATIENCE) == 0, migration.read_stderr()
+    finish(migration)
 
 
 def test_flower_listens_on_loopback_only_and_its_api_is_closed(fleet: str) -> None:

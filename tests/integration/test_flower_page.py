@@ -18,22 +18,24 @@ from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.ledger.records import State
 from qmig.monitor.flower.metrics import GAUGES, WORKERS
-from tests.conftest import Ends, Run
-from tests.flower_process import flower_process
-from tests.migrating import (
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.flower import flower_process
+from tests.support.migrations import (
     POINTS,
     SLOWLY,
     chunks_of,
     fill_source,
+    finish,
     own_fleet,
     record_of,
     start,
     state_of,
-    until,
     until_copied,
     until_state,
 )
-from tests.refusals import assert_refused
+from tests.support.refusals import assert_refused
+from tests.support.waiting import PATIENCE, until
 
 USER = "operator:geheim"
 
@@ -72,7 +74,7 @@ class Client:
     def _open(self, request: urllib.request.Request) -> Any:
         if self.credentials is not None:
             request.add_header("Authorization", "Basic " + base64.b64encode(self.credentials.encode()).decode())
-        return urllib.request.urlopen(request, timeout=10)
+        return urllib.request.urlopen(request, timeout=PATIENCE)
 
 
 def env(broker: str, ends: Ends | None = None, **more: str) -> dict[str, str]:
@@ -115,7 +117,7 @@ def test_the_page_stands_in_flowers_navigation_on_every_page(client: Client) -> 
 def test_it_shows_what_status_says_and_a_migrations_course(client: Client, ends: Ends, qmig: Run, fleet: str) -> None:
     running = start(ends, *SLOWLY, "--max-rate", "1500", broker=fleet)
     seen(client, State.RUNNING)
-    assert running.wait(60) == 0, running.read_stderr()
+    finish(running)
     shown = seen(client, State.DONE)
 
     history = shown.pop("history")
@@ -129,7 +131,7 @@ def test_it_shows_what_status_says_and_a_migrations_course(client: Client, ends:
 
 def test_a_chunk_leads_to_its_task(client: Client, ends: Ends, fleet: str) -> None:
     running = start(ends, *SLOWLY, broker=fleet)
-    assert running.wait(60) == 0, running.read_stderr()
+    finish(running)
     migration = seen(client, State.DONE)["id"]
 
     for chunk in chunks_of(ends):
@@ -215,7 +217,7 @@ def test_a_target_that_is_away_is_named_and_the_rest_of_flower_works(fleet: str)
 
 def test_metrics_carry_qmigs_figures_beside_flowers(client: Client, ends: Ends, fleet: str) -> None:
     running = start(ends, *SLOWLY, broker=fleet)
-    assert running.wait(60) == 0, running.read_stderr()
+    finish(running)
     migration = seen(client, State.DONE)
     until(lambda: "flower_worker_online" in client.get("/metrics"), "a worker's heartbeat")
 
@@ -269,7 +271,7 @@ def test_a_port_that_is_taken_is_named(fleet: str) -> None:
     with flower_process(env=env(fleet)) as url:
         port = url.rpartition(":")[2]
         second = ChildProcess([sys.executable, "-m", "qmig", "flower", "--port", port], name="flower", env=env(fleet))
-        assert second.wait(30) == 2
+        finish(second, 2)
     assert f"Error: Flower cannot start on 127.0.0.1, port {port}: Address already in use" in second.read_stderr()
     assert "Traceback" not in second.read_stderr()
 

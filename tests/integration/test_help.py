@@ -11,9 +11,10 @@ import pytest
 from qmig.cli import COMMANDS
 from qmig.cli import qmig as program
 from qmig.cli.qdrant import qdrant
-from tests.conftest import Ends, Run
-from tests.contents import create, dense_params
-from tests.migrating import fill_source
+from tests.support.collections import create, dense_params
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import fill_source
 
 # What the Go tool calls the options, by the names that are theirs here, with a value where one is needed.
 DOTTED = {

@@ -13,10 +13,11 @@ from qmig.embedded.redis import find_redis_server
 from qmig.ledger.records import ChunkRecord, State
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.conftest import Ends
-from tests.contents import new_name
-from tests.hosts import NAMES, NAMESPACES, AddHost, Host, NamespaceHost, Network, named_hosts, why_not
-from tests.migrating import PATIENCE, POINTS, arrived, chunks_of, fill_source, start, until
+from tests.support.collections import new_name
+from tests.support.ends import Ends
+from tests.support.hosts import NAMES, NAMESPACES, AddHost, Host, NamespaceHost, Network, named_hosts, why_not
+from tests.support.migrations import POINTS, arrived, chunks_of, fill_source, finish, start
+from tests.support.waiting import until, until_logged
 
 QMIG = (sys.executable, "-m", "qmig")
 WORKERS = ("host-a", "host-b", "host-c")
@@ -78,7 +79,7 @@ def qdrant(host: Host, directory: Path, role: str) -> Iterator[Server]:
 
 def start_worker(host: Host, broker: str) -> ChildProcess:
     worker = host.run([*QMIG, "worker", "--concurrency", "1"], f"the worker of {host.name}", QMIG_BROKER_URL=broker)
-    worker.wait_for_log("ready.")
+    until_logged(worker, "ready.")
     return worker
 
 
@@ -119,7 +120,7 @@ def test_a_host_that_dies_in_mid_run_is_replaced_by_the_others(add_host: AddHost
         hosts["host-a"].kill()
 
         left = hosts_at_work(ends)["host-a"].index
-        assert running.wait(PATIENCE) == 0, running.read_stderr()
+        finish(running)
         assert arrived(ends)
         chunks = chunks_of(ends)
         assert {chunk.state for chunk in chunks} == {State.DONE}
@@ -141,6 +142,6 @@ def test_a_host_that_is_cut_off_for_a_while_does_no_harm(network: Network, tmp_p
         until(lambda: chunks_of(ends)[left].claims > 1, "another host taking up the chunk")
         network.set_link(hosts["host-a"], "up")
 
-        assert running.wait(PATIENCE) == 0, running.read_stderr()
+        finish(running)
         assert arrived(ends)
         assert sum(chunk.acknowledged for chunk in chunks_of(ends)) == POINTS

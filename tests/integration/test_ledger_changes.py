@@ -16,8 +16,8 @@ from qmig.ledger.control import cancel, pause
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import NOBODY, ChunkRecord, MigrationRecord, Reconciliation, State
 from qmig.migration import Credentials, Migration, SourceSpec, TargetSpec
-from tests.conftest import Ends
-from tests.contents import create, dense_params, fill, simple_points
+from tests.support.collections import create, dense_params, fill, simple_points
+from tests.support.ends import Ends
 
 POINTS = 10
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Ends, Run
-from tests.migrating import SLOWLY, fill_source
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import SLOWLY, fill_source
 
 FULL = Path("/dev/full")
 

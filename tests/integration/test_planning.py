@@ -8,8 +8,8 @@ from itertools import pairwise
 from qmig.coordinator.plan import cut, plan_size
 from qmig.qdrant.keys import PointKey
 from qmig.sources.qdrant import QdrantSource
-from tests.conftest import Ends
-from tests.contents import PointIds, create, dense, dense_params, fill, point
+from tests.support.collections import PointIds, create, dense, dense_params, fill, point
+from tests.support.ends import Ends
 
 MIGRATION = str(uuid.UUID(int=1))
 

@@ -17,7 +17,8 @@ from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
 from qmig.sources.base import Boundary, Source
-from tests.conftest import Ends
+from tests.support.ends import Ends
+from tests.support.waiting import PATIENCE
 
 MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
 KEYS = 1000
@@ -91,7 +92,7 @@ def test_a_killed_coordinators_plan_goes_on_behind_its_last_boundary(ledger: Led
     half_way = context.Event()
     process = context.Process(target=begin, args=(ledger.server.endpoint.url, ledger.name, half_way))
     process.start()
-    assert half_way.wait(60)
+    assert half_way.wait(PATIENCE)
     mine = planner(ledger)
     assert not mine.claim(), "two at one plan"
     process.kill()

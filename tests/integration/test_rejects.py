@@ -14,11 +14,13 @@ from qmig.ledger.records import State
 from qmig.qdrant import messages as api
 from qmig.qdrant.writer import UPSERT
 from qmig.sources.qdrant import SCROLL
-from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, create, delete_points, dense, dense_params, fill, point, simple_points
-from tests.grpc_proxy import GrpcProxy, Refusal, Replies, as_it_is
-from tests.migrating import until
-from tests.uncopyable import BAD, MEBIBYTE, fill_with, large
+from tests.support.collections import contents, create, delete_points, dense, dense_params, fill, point, simple_points
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.grpc_proxy import GrpcProxy, Refusal, Replies, as_it_is
+from tests.support.uncopyable_points import BAD, MEBIBYTE, fill_with, large
+from tests.support.waiting import until
+from tests.support.workers import start_workers
 
 
 @pytest.fixture

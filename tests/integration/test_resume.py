@@ -13,14 +13,13 @@ from qmig.ledger.ledger import Ledger, is_value
 from qmig.ledger.records import State
 from qmig.ledger.rejects import RejectRecord, rejects_of, save_rejects
 from qmig.qdrant import messages as api
-from tests.conftest import Ends, Run
-from tests.contents import contents
-from tests.migrating import (
-    PATIENCE,
+from tests.support.collections import contents
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import (
     SLOWLY,
     arrived,
     chunks_of,
-    fill_source,
     finish,
     own_fleet,
     record_of,
@@ -28,12 +27,7 @@ from tests.migrating import (
     until_copied,
     workers_on,
 )
-
-
-@pytest.fixture
-def filled(ends: Ends) -> Ends:
-    fill_source(ends)
-    return ends
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -43,7 +37,7 @@ def test_ctrl_c_stores_the_offsets_and_says_how_to_go_on(filled: Ends, qmig: Run
 
     os.kill(running.pid, number)
 
-    assert running.wait(PATIENCE) == 130
+    finish(running, 130)
     assert "the same command goes on from there" in running.read_stderr()
     record = record_of(filled)
     assert record is not None
@@ -65,8 +59,8 @@ def test_ctrl_c_leaves_no_process_behind(filled: Ends) -> None:
 
     os.kill(running.pid, signal.SIGINT)
 
-    assert running.wait(PATIENCE) == 130
-    gone, alive = psutil.wait_procs(family, timeout=10)
+    finish(running, 130)
+    gone, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert not alive, alive
     assert len(gone) == len(family)
 
@@ -78,7 +72,7 @@ def test_kill_leaves_no_process_behind(filled: Ends) -> None:
 
     os.kill(running.pid, signal.SIGKILL)
 
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert not alive, alive
 
 
@@ -86,7 +80,7 @@ def test_worker_host_that_is_told_to_leave_gives_its_chunks_back(filled: Ends) -
     with own_fleet() as (redis, workers), workers_on(redis.url, 1):
         running = start(filled, *SLOWLY, broker=redis.url)
         until_copied(filled, 500)
-        workers.stop(timeout=30)
+        workers.stop(timeout=PATIENCE)
         log = workers.read_stderr()
         finish(running)
     assert arrived(filled)

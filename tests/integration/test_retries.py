@@ -12,9 +12,11 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
 from qmig.qdrant.writer import UPSERT
 from qmig.sources.qdrant import SCROLL
-from tests.conftest import Ends, Run
-from tests.grpc_proxy import GrpcProxy, Refusal, Replies, nothing
-from tests.migrating import arrived, fill_source, until
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.grpc_proxy import GrpcProxy, Refusal, Replies, nothing
+from tests.support.migrations import arrived, fill_source
+from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
     ) as process:
         until(lambda: "away for a test" in qmig("status", *ends.where).stdout, "word of it in the status")
         proxies[refused].reply = nothing
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert arrived(ends)
     ledger = Ledger(ends.target, ends.ledger)

@@ -23,13 +23,15 @@ from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, new_name
-from tests.flower_process import until_listening
-from tests.migrating import arrived, fill_source, until
-from tests.refusals import assert_nothing_written, assert_refused
+from tests.support.collections import contents, new_name
+from tests.support.command import Run
+from tests.support.connections import until_listening
+from tests.support.ends import Ends
+from tests.support.migrations import arrived, fill_source, finish
+from tests.support.refusals import assert_nothing_written, assert_refused
+from tests.support.waiting import PATIENCE, until, until_logged
+from tests.support.workers import start_workers
 
-PATIENCE = 60.0
 KEYS = {"SOURCE_API_KEY": "s0urce-k3y-geheim", "TARGET_API_KEY": "t4rget-k3y-geheim"}
 OPTIONS = ["--source-api-key", KEYS["SOURCE_API_KEY"], "--target-api-key", KEYS["TARGET_API_KEY"]]
 
@@ -70,7 +72,7 @@ def monitored(server: EmbeddedRedis) -> Iterator[list[str]]:
 
     thread = threading.Thread(target=listen)
     thread.start()
-    assert began.wait(10)
+    assert began.wait(PATIENCE)
     yield seen
     client.execute_command("ECHO", "end of the test")
     thread.join()
@@ -143,7 +145,7 @@ def browse(flower: str) -> str:
     ]
     pages = []
     for path in paths:
-        with urllib.request.urlopen(flower + path, timeout=30) as answer:
+        with urllib.request.urlopen(flower + path, timeout=PATIENCE) as answer:
             pages.append(answer.read().decode())
     tasks, workers = json.loads(pages[4]), json.loads(pages[5])
     assert workers
@@ -151,7 +153,7 @@ def browse(flower: str) -> str:
     migrations: list[dict[str, Any]] = []
 
     def seen() -> bool:
-        with urllib.request.urlopen(f"{flower}/migrations/data", timeout=30) as answer:
+        with urllib.request.urlopen(f"{flower}/migrations/data", timeout=PATIENCE) as answer:
             migrations[:] = json.load(answer)["migrations"]
         return any(one["state"] == "done" for one in migrations)
 
@@ -163,7 +165,7 @@ def browse(flower: str) -> str:
         *(f"/migrations/{one['id']}/chunks/0" for one in migrations),
     ]
     for path in paths:
-        with urllib.request.urlopen(flower + path, timeout=30) as answer:
+        with urllib.request.urlopen(flower + path, timeout=PATIENCE) as answer:
             pages.append(answer.read().decode())
     return "\n".join(pages)
 
@@ -183,17 +185,17 @@ def test_a_fleet_shows_no_secret_anywhere(locked: Ends, way: str) -> None:
             return process
 
         worker = start("worker", "--concurrency", "1", "--trace", **secret)
-        worker.wait_for_log("ready.")
+        until_logged(worker, "ready.")
         port = free_port()
         open_api = {"FLOWER_UNAUTHENTICATED_API": "true", "TARGET_API_KEY": KEYS["TARGET_API_KEY"]}
         flower = start("flower", "--port", str(port), *locked.where, "--trace", **open_api)
-        until_listening(flower, port)
+        until_listening(port, flower)
         migrate = ["qdrant", *locked.arguments, *options, "-c", "--chunk-size", "100", "--trace"]
         coordinator = start(*migrate, **env)
         if way == "options":
             # A key on the command line is its user's own doing; no process that qmig starts repeats it.
             processes.exempt.add(coordinator.pid)
-        assert coordinator.wait(PATIENCE) == 0, coordinator.read_stderr()
+        finish(coordinator)
         pages = browse(f"http://127.0.0.1:{port}")
         kept = held(server.url)
     assert arrived(locked)
@@ -220,10 +222,10 @@ def test_one_machine_shows_no_secret_anywhere(locked: Ends) -> None:
     command = ["qdrant", *locked.arguments, "-c", "--chunk-size", "100", "--workers", "1", "--trace"]
     with Watcher() as processes:
         process = ChildProcess([sys.executable, "-m", "qmig", *command], name="the migration", env=KEYS)
-        process.wait_for_log("ready.")
+        until_logged(process, "ready.")
         workers = [one for one in psutil.Process(process.pid).children() if "worker" in one.cmdline()]
         own = workers[0].environ()
-        assert process.wait(PATIENCE) == 0, process.read_stderr()
+        finish(process)
     assert arrived(locked)
     password = urlsplit(own["QMIG_BROKER_URL"]).password
     assert password
@@ -275,9 +277,9 @@ def test_workers_with_another_secret_are_named_and_take_nothing(locked: Ends, se
             name="the migration",
             env={"QMIG_BROKER_URL": server.url, "QMIG_SECRET_KEY": right, **KEYS},
         )
-        process.wait_for_log("can take part: worker ")
+        until_logged(process, "can take part: worker ")
         worker = start_workers(server.url, concurrency=1, QMIG_SECRET_KEY=right)
-        assert process.wait(PATIENCE) == 0, process.read_stderr()
+        finish(process)
         worker.stop()
         wrong.stop()
 

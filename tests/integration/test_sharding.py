@@ -7,8 +7,7 @@ import pytest
 from qdrant_client import grpc as api
 
 from qmig.qdrant.shard_keys import ShardKeyPlacement, shard_keys
-from tests.conftest import Ends, Run
-from tests.contents import (
+from tests.support.collections import (
     contents,
     count,
     create,
@@ -20,7 +19,9 @@ from tests.contents import (
     info,
     point,
 )
-from tests.migrating import fill_source
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import fill_source
 
 pytestmark = pytest.mark.usefixtures("custom_sharding")
 

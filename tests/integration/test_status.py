@@ -17,19 +17,21 @@ from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.ledger.stalled import WORKERS_GONE
 from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.monitor.poller import LedgerPoller
-from tests.conftest import Ends, Run
-from tests.migrating import (
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import (
     POINTS,
     SLOWLY,
     chunks_of,
     fill_source,
+    finish,
     own_fleet,
     record_of,
     start,
-    until,
     until_copied,
     until_state,
 )
+from tests.support.waiting import until, until_logged
 
 # A migration of some twelve seconds: there is time to look at it.
 LIMITED = [*SLOWLY, "--max-rate", "500"]
@@ -151,7 +153,7 @@ def test_workers_that_were_all_killed_are_not_shown_as_being_at_work(ends: Ends,
         workers.kill()
         until(lambda: not any(is_at_work(chunk) for chunk in chunks_of(ends)), "every worker being gone")
 
-        running.wait_for_log("no worker answers on")
+        until_logged(running, "no worker answers on")
         one = as_json(qmig("status", *ends.where, "--json"))
         began = time.monotonic()
         running.stop(timeout=60)
@@ -173,8 +175,8 @@ def test_watched_it_is_told_again_and_again_until_the_end(ends: Ends) -> None:
         command = [sys.executable, "-m", "qmig", "status", *ends.where, "--watch", "--json"]
         watching = ChildProcess(command, name="qmig status")
         until_state(ends, State.DONE)
-        assert watching.wait(60) == 0, watching.read_stderr()
-        assert running.wait(60) == 0
+        finish(watching)
+        finish(running)
 
     seen = [json.loads(line) for line in watching.read_stdout().splitlines()]
     points = [one["points"] for one in seen]

@@ -4,7 +4,6 @@ import base64
 import json
 import pickle
 import socket
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,11 +23,12 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
 from qmig.migration import Credentials, Endpoint, Migration, SourceSpec, TargetSpec
-from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, exists
-from tests.migrating import fill_source, until
+from tests.support.collections import contents, exists
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.waiting import until
+from tests.support.workers import start_workers
 
-PATIENCE = 8.0
 NOBODYS = str(uuid.uuid4())
 
 
@@ -57,9 +57,8 @@ def worker(broker: EmbeddedRedis) -> Iterator[ChildProcess]:
 
 
 @pytest.fixture
-def filled(ends: Ends) -> Ends:
-    fill_source(ends, 100)
-    return ends
+def source_points() -> int:
+    return 100
 
 
 def access_to(ends: Ends, **changes: Any) -> str:
@@ -110,13 +109,12 @@ def send(broker: EmbeddedRedis, message: str, queue: str = QUEUE) -> None:
 
 def assert_one_line(worker: ChildProcess, before: str, *said: str) -> None:
     """What the worker has written since `before` has a line that says all this, and no traceback."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
+
+    def log() -> str:
         new = worker.read_stderr()[len(before) :]
-        if any(all(text in line for text in said) for line in new.splitlines()):
-            break
-        assert time.monotonic() < deadline, f"{said} is not in the log: {new[:5000]}"
-        time.sleep(0.05)
+        return new if any(all(text in line for text in said) for line in new.splitlines()) else ""
+
+    new = until(log, f"{said} in the log", worker)
     assert "Traceback" not in new, new
     assert len(new) < 10_000, f"{len(new)} characters: {new[:1000]}"
     assert worker.running

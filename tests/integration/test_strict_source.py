@@ -1,8 +1,9 @@
 """A source in strict mode is read within its limits, or refused before anything is written."""
 
 from qmig.qdrant import messages as api
-from tests.conftest import Ends, Run
-from tests.contents import contents, create, dense_params, exists, fill, simple_points
+from tests.support.collections import contents, create, dense_params, exists, fill, simple_points
+from tests.support.command import Run
+from tests.support.ends import Ends
 
 
 def test_a_limit_on_queries_is_kept(ends: Ends, migrate: Run) -> None:

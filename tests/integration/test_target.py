@@ -8,8 +8,7 @@ from qdrant_client import grpc as api
 
 from qmig.ledger.ledger import Ledger
 from qmig.qdrant.server import Server
-from tests.conftest import Ends, Run
-from tests.contents import (
+from tests.support.collections import (
     contents,
     count,
     create,
@@ -22,6 +21,8 @@ from tests.contents import (
     point,
     simple_points,
 )
+from tests.support.command import Run
+from tests.support.ends import Ends
 
 EVERY_SETTING = """
     shard_number: 2

@@ -11,11 +11,13 @@ from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.certificates import Authority, self_signed
-from tests.conftest import Ends, Run, start_workers
-from tests.contents import contents, create, dense_params, exists, new_name
-from tests.migrating import arrived, fill_source
-from tests.refusals import assert_nothing_written, assert_refused
+from tests.support.certificates import Authority, self_signed
+from tests.support.collections import contents, create, dense_params, exists, new_name
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import arrived, fill_source
+from tests.support.refusals import assert_nothing_written, assert_refused
+from tests.support.workers import start_workers
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,7 @@ from qdrant_client import grpc as api
 
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
-from tests.conftest import Ends, Run
-from tests.contents import (
+from tests.support.collections import (
     contents,
     create,
     create_shard_key,
@@ -21,7 +20,9 @@ from tests.contents import (
     fill,
     simple_points,
 )
-from tests.migrating import arrived, fill_source
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import arrived, fill_source
 
 Records = dict[str, tuple[MigrationRecord, list[ChunkRecord]]]
 

@@ -17,14 +17,14 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from qmig.qdrant.server import Server
-from tests.conftest import Run
-from tests.contents import delete, new_name
-from tests.milvus.clients import connect
-from tests.milvus.migrating import Migration
-from tests.milvus.samples import samples_for
-from tests.milvus.samples.sample import Sample
-from tests.milvus.servers import KINDS, GivenServer, MilvusServer
-from tests.servers_used import note_server
+from tests.support.collections import delete, new_name
+from tests.support.command import Run
+from tests.support.milvus.clients import connect
+from tests.support.milvus.migration import Migration
+from tests.support.milvus.samples import samples_for
+from tests.support.milvus.samples.sample import Sample
+from tests.support.milvus.servers import KINDS, GivenServer, MilvusServer
+from tests.support.servers_used import note_server
 
 VARIABLE = "QMIG_TEST_MILVUS"
 

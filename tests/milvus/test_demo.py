@@ -8,7 +8,7 @@ import pytest
 from qmig.cli import demo
 from qmig.embedded.milvus import EmbeddedMilvus
 from qmig.qdrant.server import Server
-from tests.conftest import Run
+from tests.support.command import Run
 
 
 def test_the_demo_migrates_from_qdrant_and_from_milvus(qmig: Run) -> None:

@@ -9,12 +9,12 @@ from pymilvus import DataType
 from qmig.broker.sealing import SECRET_VARIABLE, new_secret
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.conftest import Run
-from tests.contents import delete, new_name
-from tests.grpc_proxy import GrpcProxy
-from tests.milvus.clients import connect
-from tests.milvus.migrating import Migration
-from tests.milvus.servers import MilvusServer, StandaloneServer
+from tests.support.collections import delete, new_name
+from tests.support.command import Run
+from tests.support.grpc_proxy import GrpcProxy
+from tests.support.milvus.clients import connect
+from tests.support.milvus.migration import Migration
+from tests.support.milvus.servers import MilvusServer, StandaloneServer
 
 PASSWORD = "Milvus"
 

@@ -3,7 +3,6 @@
 import random
 import re
 import sys
-import time
 import uuid
 from contextlib import closing
 from dataclasses import asdict
@@ -20,10 +19,11 @@ from qmig.qdrant.collection import collection_names
 from qmig.sources.milvus import open_source
 from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.keys import NAMESPACE
-from tests.contents import count as points_in
-from tests.milvus.clients import connect
-from tests.milvus.migrating import Migration
-from tests.milvus.servers import MilvusServer
+from tests.support.collections import count as points_in
+from tests.support.milvus.clients import connect
+from tests.support.milvus.migration import Migration
+from tests.support.milvus.servers import MilvusServer
+from tests.support.waiting import until
 
 NUMBER = {"number": {"datatype": DataType.INT64}}
 
@@ -291,9 +291,7 @@ def test_resume_after_a_kill_loses_nothing(migration: Migration) -> None:
     migration.insert([{"pk": key, "number": key} for key in range(6000)])
     arguments = [*migration.arguments, "-c", "--workers", "1", "--batch-size", "50", "--batch-delay", "20"]
     killed = start(*arguments, "--chunk-size", "1500")
-    deadline = time.monotonic() + 60
-    while count(migration) < 500 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: count(migration) >= 500, "500 points in the target", killed)
     killed.kill()
     assert 0 < count(migration) < 6000
     points = migration.succeed("--batch-size", "500")

@@ -8,13 +8,13 @@ from pymilvus import DataType
 
 from qmig.broker.sealing import SECRET_VARIABLE, new_secret
 from qmig.qdrant.server import Server
-from tests.certificates import Authority
-from tests.conftest import Run
-from tests.contents import delete, exists, new_name
-from tests.milvus.clients import connect
-from tests.milvus.migrating import Migration
-from tests.milvus.servers import MilvusServer, StandaloneServer
-from tests.refusals import assert_refused
+from tests.support.certificates import Authority
+from tests.support.collections import delete, exists, new_name
+from tests.support.command import Run
+from tests.support.milvus.clients import connect
+from tests.support.milvus.migration import Migration
+from tests.support.milvus.servers import MilvusServer, StandaloneServer
+from tests.support.refusals import assert_refused
 
 TOKEN = "root:Milvus"
 LOCAL = ("-c", "--workers", "1", "--source-api-key", TOKEN)

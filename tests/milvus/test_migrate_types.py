@@ -10,8 +10,8 @@ import pytest
 from pymilvus import DataType, MilvusException
 
 from qmig.sources.milvus.keys import NAMESPACE
-from tests.milvus.migrating import Migration
-from tests.milvus.servers import MilvusServer
+from tests.support.milvus.migration import Migration
+from tests.support.milvus.servers import MilvusServer
 
 SCALARS: dict[str, dict[str, Any]] = {
     "flag": {"datatype": DataType.BOOL},

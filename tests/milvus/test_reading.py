@@ -14,10 +14,10 @@ from qmig.errors import TerminalError
 from qmig.migration import Credentials, Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.sources.milvus import MilvusSource, open_source
 from qmig.sources.milvus.settings import Settings
-from tests.milvus.samples import BY_NAME, SAMPLES
-from tests.milvus.samples.clash import create_clash
-from tests.milvus.samples.sample import ALL, LITE, OLDER_LITE, STANDALONE, Sample, exact
-from tests.milvus.servers import MilvusServer
+from tests.support.milvus.samples import BY_NAME, SAMPLES
+from tests.support.milvus.samples.clash import create_clash
+from tests.support.milvus.samples.sample import ALL, LITE, OLDER_LITE, STANDALONE, Sample, exact
+from tests.support.milvus.servers import MilvusServer
 
 VECTORS = {
     DataType.FLOAT_VECTOR,

@@ -9,14 +9,14 @@ import psutil
 import pytest
 from pymilvus import MilvusClient
 
-from tests.migrating import until
-from tests.milvus.clients import connect
 from tests.milvus.conftest import FindSample, StartMilvus, every_sample
-from tests.milvus.samples.clash import create_clash
-from tests.milvus.samples.layouts import partitions
-from tests.milvus.samples.sample import Sample, exact
-from tests.milvus.servers import KINDS, GivenServer, MilvusServer
-from tests.processes import has_ended
+from tests.support.milvus.clients import connect
+from tests.support.milvus.samples.clash import create_clash
+from tests.support.milvus.samples.layouts import partitions
+from tests.support.milvus.samples.sample import Sample, exact
+from tests.support.milvus.servers import KINDS, GivenServer, MilvusServer
+from tests.support.processes import has_ended
+from tests.support.waiting import until
 
 ROWS = [{"id": number, "vector": [0.5, 1.5, -2.0, number]} for number in range(3)]
 
@@ -24,7 +24,7 @@ STARTER = """
 import sys, time
 from pathlib import Path
 import psutil
-from tests.milvus import servers
+from tests.support.milvus import servers
 server = getattr(servers, sys.argv[1])(Path(sys.argv[2]))
 server.start()
 print(server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True)), flush=True)
@@ -40,7 +40,7 @@ def _family(server: MilvusServer) -> list[psutil.Process]:
 
 
 def _until_all_end(family: list[psutil.Process]) -> None:
-    until(lambda: all(has_ended(each.pid) for each in family), "the end of every process", within=10)
+    until(lambda: all(has_ended(each.pid) for each in family), "the end of every process")
 
 
 def _some_server(kind: type[MilvusServer], directory: Path) -> MilvusServer:
@@ -78,7 +78,7 @@ def test_no_process_is_left(kind: type[MilvusServer], end: str, tmp_path: Path) 
         else:
             family[0].send_signal(signal.SIGKILL)
         _until_all_end(family)
-        until(lambda: not server.running, "the end of the server", within=10)
+        until(lambda: not server.running, "the end of the server")
 
 
 @every_kind

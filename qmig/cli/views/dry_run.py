@@ -52,7 +52,8 @@ def describe_dry_run(migration: Migration, survey: PreflightResult, run_options:
         partition = f"{partition_title(migration, chunk.partition)}  " if chunk.partition is not None else ""
         state = f"  {chunk.state}" if chunk.state != State.PENDING else ""
         lines.append(
-            f"  {chunk.index + 1:>5}  {partition}[{chunk.start or '…'}, {chunk.end or '…'})  ~{chunk.expected:,} points{state}"
+            f"  {chunk.index + 1:>5}  {partition}[{chunk.start or '…'}, {chunk.end or '…'})"
+            f"  ~{chunk.expected:,} points{state}"
         )
     lines.append("nothing was written")
     return "\n".join(lines)

@@ -12,8 +12,8 @@ import pytest
 from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant import EmbeddedQdrant
-from tests.contents import dense, point
-from tests.integration.embedded.client import Client, keys, shard_key
+from tests.support.collections import dense, point
+from tests.support.qdrant_client import Client, keys, shard_key
 
 REAL = os.environ.get("QMIG_TEST_SOURCE_QDRANT")
 

@@ -5,8 +5,8 @@ import uuid
 import grpc
 from qdrant_client import grpc as api
 
-from tests.contents import dense, point, simple_points
-from tests.integration.embedded.client import Client, refused, shard_key, values
+from tests.support.collections import dense, point, simple_points
+from tests.support.qdrant_client import Client, refused, shard_key, values
 
 
 def test_settings_are_shown_as_given_and_filled_with_the_defaults(client: Client, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from qdrant_client import grpc as api
 
-from tests.contents import (
+from tests.support.collections import (
     dense,
     dense_params,
     dense_vector,
@@ -18,7 +18,7 @@ from tests.contents import (
     simple_points,
     sparse_vector,
 )
-from tests.integration.embedded.client import Client, has_id, ids, key_of, keys, matches, sample, values
+from tests.support.qdrant_client import Client, has_id, ids, key_of, keys, matches, sample, values
 
 EVERY_JSON_TYPE = {
     "null": None,

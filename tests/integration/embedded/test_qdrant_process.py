@@ -13,11 +13,12 @@ import pytest
 from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant import EmbeddedQdrant
-from tests.certificates import self_signed
-from tests.contents import dense, dense_params, point, simple_points
-from tests.integration.embedded.client import Client, ids, keys, refused, shard_key, values
-from tests.migrating import until
-from tests.processes import has_ended
+from tests.support.certificates import self_signed
+from tests.support.collections import dense, dense_params, point, simple_points
+from tests.support.migrations import finish
+from tests.support.processes import has_ended
+from tests.support.qdrant_client import Client, ids, keys, refused, shard_key, values
+from tests.support.waiting import PATIENCE, until
 
 
 def test_it_says_what_it_is(embedded: Client) -> None:
@@ -73,7 +74,7 @@ def test_kill_in_the_middle_of_writes_loses_nothing_acknowledged(tmp_path: Path)
 
     with ThreadPoolExecutor(4) as pool:
         writers = [pool.submit(write, worker) for worker in range(4)]
-        assert enough.wait(60)
+        assert enough.wait(PATIENCE)
         server.kill()
         for writer in writers:
             writer.result()
@@ -148,7 +149,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
     assert server.process is not None
     Client(server.url).create("one")
     os.kill(server.pid, number)
-    assert server.process.wait(20) == 0
+    finish(server.process)
     assert not server.process.read_stderr()
 
 
@@ -164,6 +165,6 @@ def test_it_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.kill()
-    until(lambda: has_ended(child), "its end", within=5)
+    until(lambda: has_ended(child), "its end")
     with EmbeddedQdrant(tmp_path / "data") as server:
         assert server.url

@@ -9,8 +9,8 @@ import grpc
 from qdrant_client import grpc as api
 
 from qmig.embedded.qdrant import EmbeddedQdrant
-from tests.contents import dense, dense_vector, named, point
-from tests.integration.embedded.client import Client, keys, refused, sample, shard_key
+from tests.support.collections import dense, dense_vector, named, point
+from tests.support.qdrant_client import Client, keys, refused, sample, shard_key
 
 
 def test_refusals_have_the_real_servers_words(client: Client, name: str) -> None:

@@ -11,8 +11,8 @@ import redis
 
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.errors import UsageError
-from tests.migrating import until
-from tests.processes import has_ended
+from tests.support.processes import has_ended
+from tests.support.waiting import until
 
 
 def test_only_the_password_opens_it() -> None:
@@ -81,4 +81,4 @@ def test_it_does_not_outlive_a_killed_parent() -> None:
         pid, running = parent.stdout.readline().split()
         assert running == "True", "it ended with the thread that started it"
         parent.kill()
-    until(lambda: has_ended(int(pid)), "its end", within=5)
+    until(lambda: has_ended(int(pid)), "its end")

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Ends, Run
-from tests.integration.verify.verifying import IN_CHUNKS, POINTS
-from tests.migrating import fill_source
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import fill_source
+from tests.support.verification import IN_CHUNKS, POINTS
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import pytest
 from qmig.jobs.sampling import is_sampled
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
-from tests.conftest import Ends, Run
-from tests.contents import (
+from tests.support.collections import (
     contents,
     create,
     create_shard_key,
@@ -25,10 +24,12 @@ from tests.contents import (
     simple_points,
     sparse_vector,
 )
-from tests.grpc_proxy import GrpcProxy
-from tests.integration.verify.verifying import IN_CHUNKS, POINTS, found, overwrite, with_payload
-from tests.migrating import record_of
-from tests.uncopyable import BAD, MEBIBYTE, fill_with, large
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.grpc_proxy import GrpcProxy
+from tests.support.migrations import record_of
+from tests.support.uncopyable_points import BAD, MEBIBYTE, fill_with, large
+from tests.support.verification import IN_CHUNKS, POINTS, found, overwrite, with_payload
 
 
 @pytest.mark.usefixtures("migrated")

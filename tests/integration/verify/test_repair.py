@@ -1,8 +1,9 @@
 """What is missing or different is brought over again when that is asked for, and nothing else."""
 
-from tests.conftest import Ends, Run
-from tests.contents import contents, delete_points, fill, simple_points
-from tests.integration.verify.verifying import found, overwrite, with_payload
+from tests.support.collections import contents, delete_points, fill, simple_points
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.verification import found, overwrite, with_payload
 
 
 def test_repair_brings_over_what_is_missing_or_different_and_nothing_else(migrated: Ends, verify: Run) -> None:

@@ -8,10 +8,12 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Migration
 from qmig.monitor.progress import Progress
-from tests.conftest import Ends, Run
-from tests.contents import delete_points, simple_points
-from tests.integration.verify.verifying import found, overwrite, with_payload
-from tests.migrating import SLOWLY, fill_source, record_of, until
+from tests.support.collections import delete_points, simple_points
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import SLOWLY, fill_source, record_of
+from tests.support.verification import found, overwrite, with_payload
+from tests.support.waiting import until, until_logged
 
 
 def verified(ends: Ends) -> list[ChunkRecord]:
@@ -103,7 +105,7 @@ def test_a_verification_with_other_options_does_not_go_on_with_one_that_runs(
 ) -> None:
     command = [sys.executable, "-m", "qmig", "verify", *migrated.where]
     process = ChildProcess(command, name="qmig verify", env={"QMIG_BROKER_URL": idle_broker})
-    process.wait_for_log("chunks")
+    until_logged(process, "chunks")
     until(lambda: bool(verified(migrated)), "its plan")
     result = verify("--extra")
     process.kill()

@@ -1,0 +1,12 @@
+"""A short run of the random mix; `make test_faults` runs it for longer."""
+
+import pytest
+
+from tests.support.random_faults import Mix
+
+SECONDS = 20.0
+
+
+@pytest.mark.parametrize("seed", [7])
+def test_random_faults_lose_nothing(seed: int) -> None:
+    Mix(seed, points=20_000).run(SECONDS)

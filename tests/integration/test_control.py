@@ -1,0 +1,237 @@
+"""Paused, throttled, cancelled, left alone and taken up again from any host: nothing is missing at the end."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+import pytest
+import redis
+
+from qmig.broker.registry import WORKERS
+from qmig.embedded.processes import ChildProcess
+from qmig.embedded.redis import EmbeddedRedis
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import State
+from qmig.qdrant import messages as api
+from tests.support.command import Run
+from tests.support.ends import Ends
+from tests.support.migrations import (
+    POINTS,
+    SLOWLY,
+    arrived,
+    chunks_of,
+    copied,
+    finish,
+    own_fleet,
+    record_of,
+    start,
+    until_copied,
+    until_state,
+    worker_at_work,
+)
+from tests.support.waiting import PATIENCE, until, until_logged
+
+# Slow enough for a command to start, on a machine that has other things to do, before everything is copied.
+LEISURELY = [*SLOWLY, "--max-rate", "600"]
+
+
+@pytest.fixture
+def steer(qmig: Run, filled: Ends) -> Run:
+    """Calls a command that steers the one migration between the ends."""
+
+    def run(command: str, *arguments: str, **settings: object) -> object:
+        return qmig(command, *filled.where, *arguments, **settings)
+
+    return run
+
+
+def attach(ends: Ends) -> ChildProcess:
+    return ChildProcess([sys.executable, "-m", "qmig", "attach", *ends.where], name="qmig attach")
+
+
+def indexing_threshold(ends: Ends) -> int:
+    request = api.GetCollectionInfoRequest(collection_name=ends.target_name)
+    info = ends.target.call(ends.target.collections.Get, request).result
+    return info.config.optimizer_config.indexing_threshold
+
+
+def test_a_migration_that_is_left_alone_is_finished_by_the_fleet(filled: Ends, qmig: Run) -> None:
+    with own_fleet() as (broker, _):
+        left = qmig("qdrant", *filled.arguments, *SLOWLY, "--detach", broker=broker.url)
+        assert left.returncode == 0, left.stderr
+        record = record_of(filled)
+        assert record is not None
+        assert left.stdout.strip() == record.migration
+        assert record.state == State.RUNNING
+        until_state(filled, State.DONE)
+    assert arrived(filled)
+    record = record_of(filled)
+    assert record is not None
+    assert (record.points, record.final_settings, record.error) == (POINTS, None, None)
+    assert indexing_threshold(filled) != 0
+
+
+def test_the_fleet_finishes_what_a_killed_coordinator_began(filled: Ends) -> None:
+    with own_fleet() as (broker, _):
+        running = start(filled, *SLOWLY, broker=broker.url)
+        until_copied(filled, 500)
+        running.kill()
+        # And it takes up the chunk of a worker that dies when nobody looks on.
+        worker_at_work(filled).kill()
+        until_state(filled, State.DONE)
+    assert arrived(filled)
+    assert sum(chunk.claims for chunk in chunks_of(filled)) > len(chunks_of(filled))
+
+
+def test_a_broker_that_lost_everything_is_told_of_the_migration_by_its_workers(filled: Ends) -> None:
+    with own_fleet() as (broker, _):
+        running = start(filled, *SLOWLY, broker=broker.url)
+        until_copied(filled, 500)
+        running.kill()
+        redis.Redis.from_url(broker.url).flushall()
+        until_state(filled, State.DONE)
+    assert arrived(filled)
+
+
+def test_a_second_coordinator_beside_a_first_does_no_harm(filled: Ends) -> None:
+    with own_fleet() as (broker, _):
+        first = start(filled, *SLOWLY, broker=broker.url)
+        until_copied(filled, 500)
+        second = start(filled, *SLOWLY, broker=broker.url)
+        finish(first)
+        finish(second)
+    assert arrived(filled)
+    assert copied(filled) == POINTS
+
+
+@pytest.mark.parametrize("fleets", ["one", "each its own"])
+def test_the_same_command_twice_at_once_is_done_by_one(filled: Ends, qmig: Run, fleet: str, fleets: str) -> None:
+    settings = ["-c", "--chunk-size", "500", *(["--workers", "1"] if fleets != "one" else [])]
+    both = [start(filled, *settings, broker=fleet if fleets == "one" else None) for _ in range(2)]
+    codes = {process.wait(PATIENCE): process.read_stderr() for process in both}
+
+    assert 0 in codes, codes
+    assert set(codes) <= {0, 1}
+    assert "another command began migration" in codes.get(1, "another command began migration")
+    assert arrived(filled)
+    assert indexing_threshold(filled) > 0
+    again = qmig("qdrant", *filled.arguments, broker=fleet)
+    assert again.returncode == 0, again.stderr
+
+
+def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> None:
+    with own_fleet() as (broker, _):
+        running = start(filled, *LEISURELY, broker=broker.url)
+        until_copied(filled, 500)
+        assert steer("pause").returncode == 0
+        until(lambda: not any(chunk.owner for chunk in chunks_of(filled)), "every chunk being given back")
+        at_rest = copied(filled)
+        assert 0 < at_rest < POINTS
+        until_logged(running, "paused; `qmig resume` goes on")
+        # Tasks that are delivered meanwhile find it paused.
+        until(lambda: redis.Redis.from_url(broker.url).llen("qmig\x06\x169") == 0, "the queue being empty")
+        assert copied(filled) == at_rest
+
+        again = steer("pause")
+        assert again.returncode == 2
+        assert "is paused and cannot be paused" in again.stderr
+        resumed = steer("resume")
+        assert resumed.returncode == 0, resumed.stderr
+        finish(running)
+    assert arrived(filled)
+
+
+def test_cancelled_it_ends_and_the_target_gets_its_settings_back(filled: Ends, steer: Run, qmig: Run) -> None:
+    with own_fleet() as (broker, _):
+        running = start(filled, *LEISURELY, broker=broker.url)
+        until_copied(filled, 500)
+        assert indexing_threshold(filled) == 0
+        assert steer("cancel").returncode == 0
+        finish(running, 1)
+        assert "was cancelled" in running.read_stderr()
+        assert indexing_threshold(filled) != 0
+        assert not any(chunk.owner for chunk in chunks_of(filled))
+        assert 0 < copied(filled) < POINTS
+        refused = steer("resume")
+        assert refused.returncode == 2
+        assert "the command that began it goes on with it" in refused.stderr
+
+        result = qmig("qdrant", *filled.arguments, *SLOWLY, broker=broker.url)
+        assert result.returncode == 0, result.stderr
+    assert arrived(filled)
+
+
+def test_throttled_it_copies_no_more_than_that(filled: Ends, steer: Run) -> None:
+    """Two workers together; the limit holds over the whole fleet, and is lifted while it runs."""
+    with own_fleet() as (broker, _):
+        running = start(filled, "-c", "--chunk-size", "1500", "--max-rate", "200", broker=broker.url)
+        until_copied(filled, 200)
+        before, began = copied(filled), time.monotonic()
+        until_copied(filled, before + 1000)
+        # The sliding window lets at most twice the rate through in a second; what is in flight comes on top.
+        assert copied(filled) - before <= 400 * (time.monotonic() - began) + 400
+        assert steer("throttle", "--max-rate", "0").returncode == 0
+        finish(running)
+    assert arrived(filled)
+    record = record_of(filled)
+    assert record is not None
+    assert record.max_rate is None
+
+
+def test_attached_from_elsewhere_it_is_seen_to_its_end(filled: Ends, qmig: Run) -> None:
+    with own_fleet() as (broker, _):
+        assert qmig("qdrant", *filled.arguments, *LEISURELY, "--detach", broker=broker.url).returncode == 0
+        viewing = attach(filled)
+        until_logged(viewing, "points/s")
+        leaving = attach(filled)
+        until_logged(leaving, "points/s")
+        os.kill(leaving.pid, signal.SIGINT)
+        finish(leaving, 130)
+        assert "goes on, and `qmig attach" in leaving.read_stderr()
+        finish(viewing)
+    assert f"all {POINTS:,} points are in the target" in viewing.read_stdout()
+    assert arrived(filled)
+
+
+def test_detached_without_a_broker_is_refused(filled: Ends, qmig: Run) -> None:
+    result = qmig("qdrant", *filled.arguments, "-c", "--detach")
+    assert result.returncode == 2
+    assert "--broker-url" in result.stderr
+    assert not Ledger(filled.target, filled.ledger).exists()
+
+
+def test_the_fleet_is_listed_with_its_versions(qmig: Run) -> None:
+    with own_fleet(3) as (broker, workers):
+        listed = qmig("workers", broker=broker.url)
+        assert listed.returncode == 0, listed.stderr
+        assert f"qmig-{workers.pid}@" in listed.stdout
+        assert "3 processes" in listed.stdout
+        workers.stop()
+        assert "no worker is on" in qmig("workers", broker=broker.url).stdout
+
+
+def send_heartbeat(broker: EmbeddedRedis, version: str, tasks: int) -> None:
+    """A worker of another version, as it would sign in."""
+    board = redis.Redis.from_url(broker.url)
+    seconds, _ = board.time()
+    other = {"name": "qmig-1@elsewhere", "version": version, "tasks": tasks, "processes": 4, "seen": seconds}
+    board.hset(WORKERS, "qmig-1@elsewhere", json.dumps(other))
+
+
+def test_a_worker_of_another_version_is_named_and_an_incompatible_one_refused(filled: Ends, qmig: Run) -> None:
+    from qmig.broker.task import TASK_VERSION
+
+    with own_fleet() as (broker, _):
+        send_heartbeat(broker, "9.9.9", TASK_VERSION + 1)
+        refused = qmig("qdrant", *filled.arguments, "-c", broker=broker.url)
+        assert refused.returncode == 2
+        assert "worker qmig-1@elsewhere runs qmig 9.9.9, which cannot take the tasks" in refused.stderr
+        assert not Ledger(filled.target, filled.ledger).exists()
+
+        send_heartbeat(broker, "9.9.9", TASK_VERSION)
+        named = qmig("qdrant", *filled.arguments, "-c", broker=broker.url)
+        assert named.returncode == 0, named.stderr
+        assert "worker qmig-1@elsewhere runs qmig 9.9.9" in named.stderr
+    assert arrived(filled)

@@ -1,0 +1,103 @@
+"""A migration under way, slow enough to be steered, stopped or killed, and what the ledger says of it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+
+from qmig.embedded.processes import ChildProcess
+from qmig.embedded.redis import EmbeddedRedis
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import ChunkRecord, MigrationRecord
+from qmig.monitor.progress import Progress
+from tests.support.collections import contents, create, dense_params, fill, simple_points
+from tests.support.ends import Ends
+from tests.support.waiting import output_of, until
+from tests.support.workers import start_workers
+
+POINTS = 6000
+# Small batches with a pause between them: slow enough to be killed in the middle.
+SLOWLY = ["-c", "--chunk-size", "1500", "-b", "50", "--batch-delay", "30"]
+
+
+def fill_source(ends: Ends, points: int = POINTS) -> None:
+    """Make the source."""
+    create(ends.source, ends.source_name, dense_params())
+    fill(ends.source, ends.source_name, simple_points(points))
+
+
+def start(ends: Ends, *arguments: str, broker: str | None = None) -> ChildProcess:
+    """`qmig qdrant` between the ends, as a process that can be killed."""
+    command = [sys.executable, "-m", "qmig", "qdrant", *ends.arguments, *arguments]
+    env = {"QMIG_BROKER_URL": broker} if broker else {}
+    return ChildProcess(command, name="qmig qdrant", env=env)
+
+
+def record_of(ends: Ends) -> MigrationRecord | None:
+    return next(iter(Ledger(ends.target, ends.ledger).migrations()), None)
+
+
+def state_of(ends: Ends) -> str | None:
+    record = record_of(ends)
+    return None if record is None else record.state
+
+
+def chunks_of(ends: Ends) -> list[ChunkRecord]:
+    record = record_of(ends)
+    if record is None or not record.chunks:
+        return []
+    return Ledger(ends.target, ends.ledger).chunks(record.migration, range(record.chunks))
+
+
+def worker_at_work(ends: Ends) -> psutil.Process:
+    """A worker process of this machine that has a chunk."""
+    until(lambda: any(chunk.owner for chunk in chunks_of(ends)), "a worker taking a chunk")
+    owner = next(chunk.owner for chunk in chunks_of(ends) if chunk.owner)
+    return psutil.Process(int(owner.split("/")[1]))
+
+
+def copied(ends: Ends) -> int:
+    return Progress.of(chunks_of(ends)).points
+
+
+def until_copied(ends: Ends, points: int) -> None:
+    until(lambda: copied(ends) >= points, f"{points} points in the ledger")
+
+
+def until_state(ends: Ends, state: str) -> None:
+    until(lambda: state_of(ends) == state, f"the migration being {state}")
+
+
+def arrived(ends: Ends) -> bool:
+    """Whether the target holds what the source holds, which is something."""
+    there = contents(ends.source, ends.source_name)
+    return bool(there) and contents(ends.target, ends.target_name) == there
+
+
+def finish(process: ChildProcess, status: int = 0) -> None:
+    """Wait for the end of a command; `status` is the exit status that it has to have."""
+    until(lambda: not process.running, f"the end of {process.name}")
+    assert process.wait() == status, output_of(process)
+
+
+@contextmanager
+def own_fleet(
+    concurrency: int = 2, redis_directory: Path | None = None
+) -> Iterator[tuple[EmbeddedRedis, ChildProcess]]:
+    """A broker and workers that a test may kill; with a directory the broker keeps its data."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(EmbeddedRedis(redis_directory))
+        yield redis, stack.enter_context(workers_on(redis.url, concurrency))
+
+
+@contextmanager
+def workers_on(broker_url: str, concurrency: int, **env: str) -> Iterator[ChildProcess]:
+    """A worker host on this broker; what it said is shown where the test fails."""
+    workers = start_workers(broker_url, concurrency, **env)
+    try:
+        yield workers
+    finally:
+        workers.stop()
+        print(workers.read_stderr())

@@ -1,0 +1,1 @@
+"""Milvus servers, and what the tests put into them."""

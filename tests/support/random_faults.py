@@ -1,0 +1,234 @@
+"""Random faults at random moments for as long as a migration takes, and its contents compared at the end.
+
+The seed decides which faults come in which order, how long each lasts and what lies between them.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.support.disturbed_fleet import Bench
+from tests.support.grpc_proxy import Refusal
+from tests.support.transient_replies import TRANSIENT
+
+# Seconds that a migration gets to end when nothing happens to it any more.
+PATIENCE = 240.0
+# Seconds between two faults, and that one lasts: most are short, some outlast a lease.
+PAUSES = (0.5, 4.0)
+SHORT, LONG = (0.2, 5.0), (16.0, 22.0)
+LONG_ONES = 0.15
+TWO_AT_ONCE = 0.3
+
+Strike = Callable[[Bench, random.Random], Callable[[], object] | None]
+"""Does something bad; what it returns ends it, beside the bench's own `mend`."""
+
+
+@dataclass
+class Mix:
+    """One run of faults; `log` is what was done, a line each."""
+
+    seed: int
+    points: int
+    say: Callable[[str], object] = print
+    log: list[str] = field(default_factory=list)
+
+    def run(self, seconds: float) -> None:
+        """One migration after another until the time is over; AssertionError with seed and log where one fails."""
+        rng = random.Random(self.seed)
+        began = self._began = time.monotonic()
+        with (
+            tempfile.TemporaryDirectory(prefix="qmig-faults-") as directory,
+            Bench(Path(directory), self.points) as bench,
+        ):
+            while True:
+                bench.migrate()
+                self._note("a migration begins")
+                try:
+                    self._disturb(bench, rng, began + seconds)
+                    self._settle(bench)
+                except AssertionError as error:
+                    log = "\n".join(self.log)
+                    raise AssertionError(f"seed {self.seed}: {error}\n{log}\n{bench.logs()}") from error
+                self._note("equal contents")
+                if time.monotonic() - began > seconds:
+                    return
+
+    def _disturb(self, bench: Bench, rng: random.Random, end: float) -> None:
+        """Strike until the migration or the time is over."""
+        while time.monotonic() < end:
+            pause = rng.uniform(*PAUSES)
+            names = rng.sample(sorted(FAULTS), 2 if rng.random() < TWO_AT_ONCE else 1)
+            lasting = rng.uniform(*(LONG if rng.random() < LONG_ONES else SHORT))
+            if self._ended_within(bench, pause):
+                return
+            self._note(f"{' and '.join(names)} for {lasting:.1f} s")
+            ends = [FAULTS[name](bench, rng) for name in names]
+            ended = self._ended_within(bench, lasting)
+            for undo in ends:
+                if undo is not None:
+                    undo()
+            bench.mend()
+            if bench.coordinator is not None and not bench.coordinator.running and not ended:
+                bench.call_again()
+            if ended:
+                return
+
+    def _ended_within(self, bench: Bench, seconds: float) -> bool:
+        """Whether the migration's command ends by itself within so long; it has to end well."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            coordinator = bench.coordinator
+            assert coordinator is not None
+            if not coordinator.running and (status := coordinator.wait()) != -signal.SIGKILL:
+                assert status == 0, f"the command ended with {status}: {coordinator.last_lines()}"
+                return True
+            time.sleep(0.1)
+        return False
+
+    def _settle(self, bench: Bench) -> None:
+        assert self._ended_within(bench, PATIENCE), f"no end within {PATIENCE:g} s after the last fault"
+        assert (difference := bench.difference()) is None, difference
+
+    def _note(self, what: str) -> None:
+        self.log.append(f"{time.monotonic() - self._began:6.1f} s  {what}")
+        self.say(self.log[-1])
+
+
+# The faults
+
+
+def _kill_child(bench: Bench, rng: random.Random) -> None:
+    if children := bench.children():
+        with suppress(psutil.NoSuchProcess):
+            rng.choice(children).kill()
+
+
+def _freeze_child(bench: Bench, rng: random.Random) -> Callable[[], object] | None:
+    if not (children := bench.children()):
+        return None
+    return _freeze(rng.choice(children).pid)
+
+
+def _freeze_host(bench: Bench, rng: random.Random) -> Callable[[], object]:
+    return _freeze(rng.choice(bench.hosts).pid)
+
+
+def _freeze(pid: int) -> Callable[[], object]:
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).suspend()
+
+    def wake() -> None:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).resume()
+
+    return wake
+
+
+def _kill_host(bench: Bench, rng: random.Random) -> None:
+    rng.choice(bench.hosts).kill()
+
+
+def _kill_all_hosts(bench: Bench, _: random.Random) -> None:
+    for host in bench.hosts:
+        host.kill()
+
+
+def _end_host(bench: Bench, rng: random.Random) -> Callable[[], object]:
+    host = rng.choice(bench.hosts)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(host.pid).terminate()
+    # Its batches in flight may end; one that cannot end them is killed.
+    return lambda: host.stop(timeout=30)
+
+
+def _kill_coordinator(bench: Bench, _: random.Random) -> None:
+    if bench.coordinator is not None:
+        bench.coordinator.kill()
+
+
+def _kill_redis(bench: Bench, _: random.Random) -> None:
+    bench.redis.kill()
+
+
+def _lose_redis(bench: Bench, _: random.Random) -> None:
+    bench.redis.kill()
+    bench.empty_redis()
+
+
+def _deliver_again(bench: Bench, _: random.Random) -> None:
+    with suppress(ConnectionError):
+        bench.deliver_again()
+
+
+def _of_server(role: str) -> dict[str, Strike]:
+    def kill(bench: Bench, _: random.Random) -> None:
+        bench.servers[role].kill()
+
+    def end(bench: Bench, _: random.Random) -> None:
+        bench.servers[role].stop()
+
+    def freeze(bench: Bench, _: random.Random) -> Callable[[], object]:
+        return _freeze(bench.servers[role].pid)
+
+    def answer(bench: Bench, rng: random.Random) -> None:
+        reply, times = TRANSIENT[rng.choice(sorted(TRANSIENT))], rng.randint(1, 20)
+        if role == "target":
+            bench.answering[role].answer("Upsert", reply, times, bench.names["target"])
+            bench.answering[role].answer("SetPayload", reply, times, bench.names["ledger"])
+        elif isinstance(reply, Refusal):
+            bench.answering[role].answer("Scroll", reply, times, bench.names["source"])
+
+    return {f"{role} killed": kill, f"{role} ended": end, f"{role} frozen": freeze, f"{role} refuses calls": answer}
+
+
+def _of_network(role: str) -> dict[str, Strike]:
+    def cut(bench: Bench, _: random.Random) -> None:
+        bench.proxies[role].cut()
+
+    def refuse(bench: Bench, _: random.Random) -> None:
+        bench.proxies[role].refuse()
+
+    def reset(bench: Bench, _: random.Random) -> None:
+        bench.proxies[role].reset()
+
+    def delay(bench: Bench, rng: random.Random) -> None:
+        bench.proxies[role].delay(rng.uniform(0.02, 0.3))
+
+    def throttle(bench: Bench, rng: random.Random) -> None:
+        bench.proxies[role].throttle(rng.uniform(20_000, 500_000))
+
+    return {
+        f"network to {role} cut": cut,
+        f"network to {role} refuses": refuse,
+        f"network to {role} reset": reset,
+        f"network to {role} slow": delay,
+        f"network to {role} narrow": throttle,
+    }
+
+
+FAULTS: dict[str, Strike] = {
+    "worker child killed": _kill_child,
+    "worker child frozen": _freeze_child,
+    "worker host frozen": _freeze_host,
+    "worker host killed": _kill_host,
+    "all worker hosts killed": _kill_all_hosts,
+    "worker host ended": _end_host,
+    "coordinator killed": _kill_coordinator,
+    "Redis killed": _kill_redis,
+    "Redis killed and emptied": _lose_redis,
+    "tasks delivered again": _deliver_again,
+    **_of_server("source"),
+    **_of_server("target"),
+    **_of_network("source"),
+    **_of_network("target"),
+    **_of_network("redis"),
+}

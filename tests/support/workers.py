@@ -1,0 +1,17 @@
+"""`qmig worker` as a process of its own."""
+
+import sys
+
+from qmig.embedded.processes import ChildProcess
+from tests.support.waiting import until_logged
+
+
+def start_workers(broker_url: str, concurrency: int = 2, **env: str) -> ChildProcess:
+    """`qmig worker`, ready."""
+    process = ChildProcess(
+        [sys.executable, "-m", "qmig", "worker", "--concurrency", str(concurrency)],
+        name="worker",
+        env={"QMIG_BROKER_URL": broker_url, **env},
+    )
+    until_logged(process, "ready.")
+    return process
