@@ -66,7 +66,7 @@ dist: $(STAMP)
 
 # Whether the branch $(BRANCH) may be released: its version, its changelog, and where it comes from.
 release_check: $(STAMP)
-	@$(BIN)/python -m tools.release check $(BRANCH)
+	@$(BIN)/python -m tools.release check '$(BRANCH)'
 
 release_notes: $(STAMP)
 	@mkdir -p $(dir $(NOTES))
