@@ -48,7 +48,13 @@ def in_the_wheel(wheel: Path) -> set[str]:
 
 def files_of(package: str) -> set[str]:
     """What git has of a package; in the wheel there must be as much."""
-    listed = subprocess.run(["git", "ls-files", package], cwd=ROOT, check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", package],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return set(listed.stdout.split())
 
 
