@@ -48,9 +48,10 @@ fmt: $(STAMP)
 clean:
 	rm -rf $(VENV)
 
-# The packages that qmig, its tests and its image are installed with: the newest within the bounds of pyproject.toml.
+# The packages that qmig, its tests and its image are installed with: the newest within the bounds of pyproject.toml,
+# for every Python from the oldest on.
 constraints: $(STAMP)
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --all-extras \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --all-extras \
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
 # The newest packages instead of those in constraints.txt, until the next `make clean`.

@@ -85,6 +85,7 @@ def test_no_address_and_no_path_stands_there() -> None:
     assert not re.search(r"://|\bfile:|@|--index|--find-links|\.\.?/", CONSTRAINTS)
 
 
-def test_supported_pythons_begin_where_pyproject_says() -> None:
+def test_supported_pythons_begin_where_pyproject_and_the_makefile_say() -> None:
     assert pythons() == ["3.11", "3.12", "3.13", "3.14"]
     assert PROJECT["requires-python"] == f">={pythons()[0]}"
+    assert f"--python-version {pythons()[0]} " in (ROOT / "Makefile").read_text()
