@@ -4,14 +4,15 @@ FROM python:3.12.11-slim-bookworm AS build
 WORKDIR /src
 RUN python -m venv /opt/qmig
 # What qmig needs changes less often than qmig: a layer of its own.
-COPY pyproject.toml ./
-RUN python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-        print(*project["dependencies"], *project["optional-dependencies"]["embedded"], sep="\n")' > requirements.txt \
-    && /opt/qmig/bin/pip install --no-cache-dir --requirement requirements.txt
-COPY README.md ./
+COPY pyproject.toml constraints.txt ./
+RUN sed -n '/^uv==/,/[^\\]$/p' constraints.txt > uv.txt \
+    && pip install --no-cache-dir --require-hashes --requirement uv.txt \
+    && uv pip install --no-cache --compile-bytecode --python /opt/qmig \
+        --require-hashes --constraint constraints.txt --requirement pyproject.toml --extra embedded
+COPY LICENSE README.md ./
 COPY qmig qmig
 COPY workers workers
-RUN /opt/qmig/bin/pip install --no-cache-dir --no-deps .
+RUN uv pip install --no-cache --compile-bytecode --python /opt/qmig --no-deps .
 
 FROM python:3.12.11-slim-bookworm
 

@@ -3,23 +3,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+INSTALL := PYTHON=$(PYTHON) VENV=$(VENV) ./install.sh
 # The packages of the Milvus servers conflict: each gets a folder of its own.
 MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
 # Tests mostly wait for servers. A file is one process' own: its tests share what they have started.
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile
-# The tests in a browser take the distribution's.
+# The tests in a browser take the distribution's; promtool checks the alerts.
 BROWSER := $(VENV)/.browser
+PROMTOOL := $(VENV)/.promtool
+DIST ?= dist
+NOTES := build/release-notes.md
 
-.PHONY: demo test test_unit test_integration test_faults lint fmt clean
+.PHONY: demo test test_unit test_integration test_faults lint fmt hooks constraints newest system clean \
+	dist release_check release_notes
 
 demo: $(STAMP) $(VENV)/milvus/.lite
 	@$(BIN)/qmig demo
 
-test: $(STAMP) $(MILVUS) $(BROWSER)
+test: $(STAMP) $(MILVUS) $(BROWSER) $(PROMTOOL)
 	$(BIN)/pytest $(PARALLEL)
 
-test_unit: $(STAMP)
+test_unit: $(STAMP) $(PROMTOOL)
 	$(BIN)/pytest tests/unit
 
 test_integration: $(STAMP)
@@ -29,11 +34,12 @@ test_integration: $(STAMP)
 test_faults: $(STAMP)
 	$(BIN)/python -m tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
+# The checks stand in .pre-commit-config.yaml; `make hooks` has git run them before each commit.
 lint: $(STAMP)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/pre-commit run --all-files
+
+hooks: $(STAMP)
+	$(BIN)/pre-commit install
 
 fmt: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -42,8 +48,33 @@ fmt: $(STAMP)
 clean:
 	rm -rf $(VENV)
 
-$(STAMP): pyproject.toml install.sh
-	@PYTHON=$(PYTHON) VENV=$(VENV) ./install.sh
+# The packages that qmig, its tests and its image are installed with: the newest within the bounds of pyproject.toml,
+# for every Python from the oldest on.
+constraints: $(STAMP)
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --all-extras \
+		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
+
+# The newest packages instead of those in constraints.txt, until the next `make clean`.
+newest: $(STAMP)
+	$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
+
+# What only root can install; the other targets do it themselves where they run as root.
+system:
+	./install.sh redis-server
+
+dist: $(STAMP)
+	$(BIN)/python -m build --outdir $(DIST)
+
+# Whether the branch $(BRANCH) may be released: its version, its changelog, and where it comes from.
+release_check: $(STAMP)
+	@$(BIN)/python -m tools.release check '$(BRANCH)'
+
+release_notes: $(STAMP)
+	@mkdir -p $(dir $(NOTES))
+	$(BIN)/python -m tools.release notes > $(NOTES)
+
+$(STAMP): pyproject.toml constraints.txt install.sh
+	@$(INSTALL)
 	@touch $@
 
 $(VENV)/milvus/.%: tests/milvus/requirements-%.txt $(STAMP)
@@ -53,6 +84,9 @@ $(VENV)/milvus/.%: tests/milvus/requirements-%.txt $(STAMP)
 	@touch $@
 
 $(BROWSER): $(STAMP)
-	@command -v chromium >/dev/null || ./install.sh chromium || \
-		echo "no Chromium; the tests in a browser are skipped" >&2
+	@$(INSTALL) chromium || echo "no Chromium; the tests in a browser are skipped" >&2
+	@touch $@
+
+$(PROMTOOL): $(STAMP)
+	@$(INSTALL) promtool || echo "no promtool; two tests of the alerts are skipped" >&2
 	@touch $@

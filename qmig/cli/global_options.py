@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 import click
@@ -10,6 +11,8 @@ from qmig import __version__
 from qmig.migration import Endpoint
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+# qmig uses private parts of these packages: an error may come with a version of them.
+VERSIONED = ("celery", "kombu", "flower", "pymilvus", "qdrant-client")
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -22,6 +25,17 @@ def _remember(ctx: click.Context, parameter: click.Parameter, value: bool) -> No
             level = logging.DEBUG if parameter.name == "trace" else logging.INFO
             logging.getLogger().setLevel(level)
             logging.getLogger("qmig").setLevel(logging.DEBUG)
+            _log_versions()
+
+
+@cache
+def _log_versions() -> None:
+    """Log what qmig runs with, once wherever and however often the option is given."""
+    from importlib.metadata import version
+    from platform import python_version
+
+    packages = ", ".join(f"{name} {version(name)}" for name in VERSIONED)
+    logging.getLogger(__name__).debug("qmig %s, Python %s, %s", __version__, python_version(), packages)
 
 
 def global_options(command: Function) -> Function:

@@ -1,5 +1,6 @@
 """The command line: every option has help, the Go tool's names work, global options stand in either place."""
 
+import platform
 import re
 from importlib import import_module
 from importlib.metadata import version
@@ -192,6 +193,17 @@ def test_a_global_option_stands_before_and_after_the_command(ends: Ends, qmig: R
         assert result.stdout == plain.stdout
     assert plain.stderr == ""
     assert bool(before.stderr) == bool(after.stderr)
+
+
+@pytest.mark.parametrize("command", ["--debug secret", "secret --trace", "--debug secret --debug"])
+def test_debug_names_the_versions_that_an_error_may_come_from(qmig: Run, command: str) -> None:
+    names = ("celery", "kombu", "flower", "pymilvus", "qdrant-client")
+    packages = ", ".join(f"{name} {version(name)}" for name in names)
+
+    logged = [line for line in qmig(*command.split()).stderr.splitlines() if "celery" in line]
+
+    assert len(logged) == 1
+    assert logged[0].endswith(f"qmig {version('qmig')}, Python {platform.python_version()}, {packages}")
 
 
 def test_the_version_is_printed_before_and_after_the_command(qmig: Run) -> None:

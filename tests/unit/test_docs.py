@@ -1,6 +1,7 @@
 """The documents say what the program does: every command and option, every field of the ledger, no dead link."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -16,7 +17,8 @@ from qmig.migration import MAX_BATCH_BYTES, Options
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-DOCUMENTS = [README, ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Options of other programs that the documents call.
 FOREIGN = {"--scale", "--build", "--detach", "--rm"}
 MEBIBYTE = 1024 * 1024
@@ -125,6 +127,27 @@ def test_exit_statuses_in_the_readme_are_those_of_the_program() -> None:
     }
 
 
-def test_make_targets_in_the_readme_exist() -> None:
+@pytest.mark.parametrize("document", [README, CONTRIBUTING], ids=lambda path: path.name)
+def test_make_targets_in_a_document_exist(document: Path) -> None:
     targets = set(re.findall(r"^([a-z_]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"(?:^    |`)make ([a-z_]+)", README.read_text(), re.M)) <= targets
+    mentioned = set(re.findall(r"(?:^    |`)make (?:[A-Z]+=\S+ )*([a-z_]+)", document.read_text(), re.M))
+    assert mentioned
+    assert mentioned <= targets
+
+
+def test_contributing_maps_every_package_in_the_direction_of_imports() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (contract,) = settings["contracts"]
+    layers = [{name.strip().replace(".", "/") for name in layer.split(":")} for layer in contract["layers"]]
+    rows = re.findall(r"^\| (`(?:qmig/|workers).*?`) \|", CONTRIBUTING.read_text(), re.M)
+    mapped = [name.removesuffix(".py") for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    for layer in layers:
+        assert set(mapped[: len(layer)]) == layer
+        del mapped[: len(layer)]
+    assert mapped == []
+
+
+def test_contributing_names_the_variables_of_the_tests() -> None:
+    code_of_tests = " ".join(path.read_text() for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
+    used = set(re.findall(r"\"(QMIG_TEST_[A-Z_]+)\"", code_of_tests))
+    assert used == set(re.findall(r"`(QMIG_TEST_\w+)`", CONTRIBUTING.read_text()))

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -141,18 +140,26 @@ def test_image_runs_qmig_under_an_init_and_not_as_root(dockerfile: str) -> None:
 
 def test_the_packages_are_a_layer_that_qmigs_own_changes_leave_alone(dockerfile: str) -> None:
     steps = re.findall(r"^(?:COPY|RUN) .*(?:\n +.*)*", dockerfile, re.M)
-    requirements = next(step for step in steps if "--requirement requirements.txt" in step)
+    requirements = next(step for step in steps if "--requirement pyproject.toml --extra embedded" in step)
     (qmig_itself,) = (step for step in steps if step.endswith("--no-deps ."))
     copied_before = " ".join(step for step in steps[: steps.index(requirements)] if step.startswith("COPY"))
-    assert copied_before == "COPY pyproject.toml ./"
+    assert copied_before == "COPY pyproject.toml constraints.txt ./"
     assert steps.index("COPY qmig qmig") < steps.index(qmig_itself)
-    program = re.search(r"python -c '([^']+)'", requirements)
-    assert program is not None
-    listed = subprocess.run(
-        [sys.executable, "-c", program[1].replace("\\\n", "")], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert listed.stdout.splitlines() == [*declared["dependencies"], *declared["optional-dependencies"]["embedded"]]
+
+
+def test_every_package_in_the_image_is_pinned_and_its_hash_is_checked(dockerfile: str) -> None:
+    installs = re.findall(r"pip install (.*?)(?: &&|$)", re.sub(r"\\\n *", "", dockerfile), re.M)
+    assert len(installs) == 3
+    for install in installs:
+        assert "--require-hashes" in install or install.endswith("--no-deps .")
+    assert "--constraint constraints.txt" in installs[1]
+    extract = re.search(r"RUN (sed .+ constraints\.txt) > uv\.txt", dockerfile)
+    assert extract is not None
+    extracted = subprocess.run(["sh", "-c", extract[1]], cwd=ROOT, check=True, capture_output=True, text=True)
+    first, *hashes = extracted.stdout.replace("\\\n", "").split()
+    assert re.fullmatch(r"uv==[\d.]+", first)
+    assert hashes
+    assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in hashes)
 
 
 def test_image_is_built_from_files_that_reach_the_builder(dockerfile: str) -> None:

@@ -56,7 +56,7 @@ def test_kustomization_has_the_broker_the_fleet_and_flower() -> None:
     assert kustomization["resources"] == ["redis.yaml", "worker.yaml", "flower.yaml"]
     (image,) = kustomization["images"]
     assert container("migration")["image"] == f"{image['newName']}:{image['newTag']}"
-    assert {one["image"] for one in CONTAINERS} == {"qmig", "qmig:0.1.0", "redis:7.4.2-alpine"}
+    assert {one["image"] for one in CONTAINERS} == {"qmig", container("migration")["image"], "redis:7.4.2-alpine"}
 
 
 def test_nothing_runs_as_root_or_may_become_root_or_write_into_its_image() -> None:

@@ -1,0 +1,1 @@
+"""What the project's own automation runs; no part of the package."""
