@@ -8,10 +8,12 @@ MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
 # Tests mostly wait for servers. A file is one process' own: its tests share what they have started.
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile
+# A dead link or anchor is an error (not with --quiet). The variable silences the theme's notice about MkDocs 2.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # The tests in a browser take the distribution's.
 BROWSER := $(VENV)/.browser
 
-.PHONY: demo test test_unit test_integration test_faults lint fmt clean
+.PHONY: demo test test_unit test_integration test_faults lint fmt docs clean
 
 demo: $(STAMP) $(VENV)/milvus/.lite
 	@$(BIN)/qmig demo
@@ -34,13 +36,18 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && $(MKDOCS) --site-dir "$$site"
 
 fmt: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The site of docs/, in site/.
+docs: $(STAMP)
+	$(MKDOCS) --site-dir site
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site
 
 $(STAMP): pyproject.toml install.sh
 	@PYTHON=$(PYTHON) VENV=$(VENV) ./install.sh
