@@ -12,7 +12,7 @@ from qmig.qdrant.server import Server
 from qmig.sources.milvus.keys import hashed
 from qmig.sources.qdrant import QdrantSource
 
-BATCH = 2000
+BATCH = 500
 PAGE = 2000
 KEY, VECTOR = "place", "words"
 # Whatever else a paragraph has is a dynamic field.
@@ -31,8 +31,9 @@ def fill(url: str, collection: str, texts: Sequence[Text], check: Callable[[], N
     """Create the collection with two scalar indexes, put rows into it and return them.
 
     A row is the first paragraph that documents a definition: Milvus Lite looks at every row for every question.
-    `check` is called before each batch, and may raise.
+    `check` is called first and before each batch, and may raise.
     """
+    check()
     client = MilvusClient(url)
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=True)
     schema.add_field(KEY, DataType.VARCHAR, is_primary=True, max_length=200)
