@@ -24,7 +24,7 @@ MILVUS_COLLECTION = "python_docs"
 WORKERS = 2
 # Points a second: as fast as the servers are, both copies would be over before their bars had moved.
 MAX_RATE = 3000
-MILVUS_MAX_RATE = 1500
+MILVUS_MAX_RATE = 1200
 # The share of the points after which the first command is killed.
 KILL_AT = 0.5
 
