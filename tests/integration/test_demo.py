@@ -134,7 +134,7 @@ def test_ctrl_c_ends_the_demo_and_all_that_it_started(moment: str, tmp_path: Pat
         env={**os.environ, "TMPDIR": str(tmp_path)},
         start_new_session=True,
     )
-    stuck = threading.Timer(120, process.kill)
+    stuck = threading.Timer(240, process.kill)
     stuck.start()
     assert process.stdout is not None
     for line in process.stdout:
