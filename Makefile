@@ -9,13 +9,15 @@ MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
 # Tests mostly wait for servers. A file is one process' own: its tests share what they have started.
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile
+# A dead link or anchor is an error (not with --quiet). The variable silences the theme's notice about MkDocs 2.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # The tests in a browser take the distribution's; promtool checks the alerts.
 BROWSER := $(VENV)/.browser
 PROMTOOL := $(VENV)/.promtool
 DIST ?= dist
 NOTES := build/release-notes.md
 
-.PHONY: demo test test_unit test_integration test_faults lint fmt hooks constraints newest system clean \
+.PHONY: demo test test_unit test_integration test_faults lint fmt docs hooks constraints newest system clean \
 	dist release_check release_notes
 
 demo: $(STAMP) $(VENV)/milvus/.lite
@@ -45,8 +47,12 @@ fmt: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The site of docs/, in site/.
+docs: $(STAMP)
+	$(MKDOCS) --site-dir site
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site
 
 # The packages that qmig, its tests and its image are installed with: the newest within the bounds of pyproject.toml,
 # for every Python from the oldest on.

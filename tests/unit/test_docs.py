@@ -1,12 +1,17 @@
 """The documents say what the program does: every command and option, every field of the ledger, no dead link."""
 
+import html
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import click
+import markdown
 import pytest
 
 from qmig.cli import qmig
@@ -18,7 +23,8 @@ from qmig.migration import MAX_BATCH_BYTES, Options
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = ROOT / "docs"
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md", *sorted(DOCS.rglob("*.md"))]
 # Options of other programs that the documents call.
 FOREIGN = {"--scale", "--build", "--detach", "--rm"}
 MEBIBYTE = 1024 * 1024
@@ -62,20 +68,42 @@ def code(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def documented() -> str:
-    """The code in the README and in docs."""
-    return "\n".join(code(path.read_text()) for path in DOCUMENTS if path.parent.name != "benchmarks")
+def reference() -> dict[str, str]:
+    """The generated reference as text, by command."""
+    text = (DOCS / "commands.md").read_text()
+    page = markdown.markdown(text, extensions=["attr_list", "fenced_code", "mkdocs-click"])
+    sections = re.split(r"<h\d[^>]*>(qmig[\w -]*)</h\d>", page)
+    return {
+        words: html.unescape(re.sub(r"<[^>]+>", "", section))
+        for words, section in zip(sections[1::2], sections[2::2], strict=True)
+    }
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_every_command_stands_in_the_documents(words: str, documented: str) -> None:
-    assert words in documented
+def test_every_command_stands_in_the_reference_with_its_help(words: str, reference: dict[str, str]) -> None:
+    help_text = COMMANDS[words].help
+    assert help_text is not None
+    first = " ".join(help_text.partition("\n\n")[0].split())
+    assert first in " ".join(reference[words].split())
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_every_option_of_a_command_stands_in_the_documents(words: str, documented: str) -> None:
-    mentioned = set(re.findall(r"(?<![\w-])--?[a-z][a-z.-]*", documented))
-    assert options(COMMANDS[words]) - mentioned == set()
+def test_every_option_of_a_command_stands_in_the_reference(words: str, reference: dict[str, str]) -> None:
+    lines = re.findall(r"^  (-.*)$", reference[words], re.M)
+    listed = {name for line in lines for name in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line.partition("  ")[0])}
+    assert {name for name in options(COMMANDS[words]) if "." not in name} - listed == set()
+
+
+def test_every_name_of_the_other_tools_options_stands_in_the_pages_on_sources() -> None:
+    """The reference leaves these out, as the help does."""
+    written = code("".join((DOCS / page).read_text() for page in ("qdrant.md", "milvus.md")))
+    dotted = {name for command in COMMANDS.values() for name in options(command) if "." in name}
+    assert dotted - set(re.findall(r"--[a-z][a-z.-]*[a-z]", written)) == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_a_page_to_begin_with_has_no_table_of_options(page: str) -> None:
+    assert re.findall(r"^\| `-", (ROOT / page).read_text(), re.M) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -98,6 +126,23 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
             assert (document.parent / target.partition("#")[0]).exists(), target
 
 
+@pytest.mark.parametrize("dead", ["[x](nothing.md)", "[x](commands.md#qmig-nothing)"])
+def test_a_dead_link_or_anchor_fails_the_build_of_the_site(dead: str, tmp_path: Path) -> None:
+    shutil.copytree(DOCS, tmp_path / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    make = ["make", "--dry-run", f"VENV={sys.prefix}", "-f", str(ROOT / "Makefile"), "STAMP=", "docs"]
+    command = subprocess.run(make, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    page = tmp_path / "docs" / "words.md"
+
+    whole = subprocess.run(command, shell=True, check=False, capture_output=True, text=True, cwd=tmp_path)
+    page.write_text(f"{page.read_text()}\n{dead}\n")
+    broken = subprocess.run(command, shell=True, check=False, capture_output=True, text=True, cwd=tmp_path)
+
+    assert whole.returncode == 0, whole.stderr
+    assert broken.returncode != 0
+    assert dead.partition("(")[2].rstrip(")") in broken.stderr
+
+
 @pytest.mark.parametrize("record", [MigrationRecord, ChunkRecord, RejectRecord])
 def test_every_field_of_a_record_stands_in_the_ledgers_page(record: type) -> None:
     documented = code((ROOT / "docs" / "ledger.md").read_text()).splitlines()
@@ -111,13 +156,14 @@ def test_every_state_and_the_version_stand_in_the_ledgers_page() -> None:
     assert f"has version {LEDGER_VERSION}." in text
 
 
-def test_defaults_in_the_readme_are_those_of_the_program() -> None:
-    text = README.read_text()
+def test_defaults_in_the_documents_are_those_of_the_program() -> None:
+    text = (DOCS / "operating.md").read_text()
     assert f"{Options().batch_bytes / MEBIBYTE:g} MiB by default, {MAX_BATCH_BYTES // MEBIBYTE} MiB at most" in text
 
 
-def test_exit_statuses_in_the_readme_are_those_of_the_program() -> None:
-    documented = set(map(int, re.findall(r"^\| (\d+) \|", README.read_text(), re.M)))
+def test_exit_statuses_in_the_documents_are_those_of_the_program() -> None:
+    text = (DOCS / "exit-statuses.md").read_text()
+    documented = set(map(int, re.findall(r"^\| (\d+) \|", text, re.M)))
     assert documented == {
         0,
         *(
@@ -127,12 +173,10 @@ def test_exit_statuses_in_the_readme_are_those_of_the_program() -> None:
     }
 
 
-@pytest.mark.parametrize("document", [README, CONTRIBUTING], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_make_targets_in_a_document_exist(document: Path) -> None:
     targets = set(re.findall(r"^([a-z_]+):", (ROOT / "Makefile").read_text(), re.M))
-    mentioned = set(re.findall(r"(?:^    |`)make (?:[A-Z]+=\S+ )*([a-z_]+)", document.read_text(), re.M))
-    assert mentioned
-    assert mentioned <= targets
+    assert set(re.findall(r"(?:^    |`)make (?:[A-Z]+=\S+ )*([a-z_]+)", document.read_text(), re.M)) <= targets
 
 
 def test_contributing_maps_every_package_in_the_direction_of_imports() -> None:
@@ -151,3 +195,7 @@ def test_contributing_names_the_variables_of_the_tests() -> None:
     code_of_tests = " ".join(path.read_text() for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
     used = set(re.findall(r"\"(QMIG_TEST_[A-Z_]+)\"", code_of_tests))
     assert used == set(re.findall(r"`(QMIG_TEST_\w+)`", CONTRIBUTING.read_text()))
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 160

@@ -1,19 +1,18 @@
 """The demo's Milvus half: the first paragraphs as rows, and what arrived compared with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pymilvus import DataType, MilvusClient
 
-from qmig.embedded.demo.texts import DIMENSIONS, embed, standard_library
-from qmig.errors import Interrupted
+from qmig.embedded.demo.texts import DIMENSIONS, Text, embed
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload
 from qmig.qdrant.server import Server
 from qmig.sources.milvus.keys import hashed
 from qmig.sources.qdrant import QdrantSource
 
-BATCH = 5000
+BATCH = 500
 PAGE = 2000
 KEY, VECTOR = "place", "words"
 # Whatever else a paragraph has is a dynamic field.
@@ -28,11 +27,13 @@ FIELDS: dict[str, dict[str, Any]] = {
 Row = dict[str, Any]
 
 
-def fill(url: str, collection: str, interrupted: Callable[[], bool]) -> list[Row]:
-    """Create the collection with two scalar indexes and put the rows into it.
+def fill(url: str, collection: str, texts: Sequence[Text], check: Callable[[], None]) -> list[Row]:
+    """Create the collection with two scalar indexes, put rows into it and return them.
 
-    One paragraph of each definition: Milvus Lite looks at every row for every question.
+    A row is the first paragraph that documents a definition: Milvus Lite looks at every row for every question.
+    `check` is called first and before each batch, and may raise.
     """
+    check()
     client = MilvusClient(url)
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=True)
     schema.add_field(KEY, DataType.VARCHAR, is_primary=True, max_length=200)
@@ -45,13 +46,10 @@ def fill(url: str, collection: str, interrupted: Callable[[], bool]) -> list[Row
     for name in ("module", "line"):
         indexes.add_index(name, index_type="INVERTED")
     client.create_collection(collection, schema=schema, index_params=indexes)
-    texts = [
-        (text, payload) for text, payload in standard_library() if payload.get("where", {}).get("paragraph") == 0
-    ]
-    rows = [_row(number, text, payload) for number, (text, payload) in enumerate(texts)]
+    first = [(text, payload) for text, payload in texts if payload.get("where", {}).get("paragraph") == 0]
+    rows = [_row(number, text, payload) for number, (text, payload) in enumerate(first)]
     for start in range(0, len(rows), BATCH):
-        if interrupted():
-            raise Interrupted("interrupted; nothing is left of the demo")
+        check()
         client.insert(collection, rows[start : start + BATCH])
     client.close()
     return rows
@@ -63,12 +61,16 @@ def _row(number: int, text: str, payload: dict[str, Any]) -> Row:
     return {KEY: f"{payload['module']}/{number}", VECTOR: embed(text).tolist(), **fields, **dynamic}
 
 
-def differing_rows(rows: list[Row], target: Server, collection: str) -> int:
-    """How many points of the target differ from their rows, are missing, or come from none."""
+def differing_rows(rows: Sequence[Row], target: Server, collection: str, check: Callable[[], None]) -> int:
+    """Return how many points of the target differ from their rows, are missing, or come from no row.
+
+    `check` is called before each page, and may raise.
+    """
     expected = {hashed(row[KEY].encode()): row for row in rows}
     source = QdrantSource(target, collection)
     differing, start = 0, None
     while True:
+        check()
         batch = source.start_read(None, start, None, PAGE).result()
         for raw in batch.points:
             point = api.PointStruct.FromString(raw)

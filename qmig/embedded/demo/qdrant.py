@@ -3,8 +3,7 @@
 import uuid
 from collections.abc import Callable, Sequence
 
-from qmig.embedded.demo.texts import DIMENSIONS, embed, standard_library
-from qmig.errors import Interrupted
+from qmig.embedded.demo.texts import DIMENSIONS, Text, embed
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import to_payload
 from qmig.qdrant.server import Server
@@ -14,8 +13,11 @@ BATCH = 500
 PAGE = 2000
 
 
-def fill(server: Server, collection: str, interrupted: Callable[[], bool]) -> int:
-    """Create the collection with two payload indexes and put the texts into it; their number."""
+def fill(server: Server, collection: str, texts: Sequence[Text], check: Callable[[], None]) -> None:
+    """Create the collection with two payload indexes and put the texts into it.
+
+    `check` is called before each batch, and may raise.
+    """
     params = api.VectorParams(size=DIMENSIONS, distance=api.Cosine)
     request = api.CreateCollection(collection_name=collection, vectors_config=api.VectorsConfig(params=params))
     server.call(server.collections.Create, request)
@@ -25,8 +27,7 @@ def fill(server: Server, collection: str, interrupted: Callable[[], bool]) -> in
         )
         server.call(server.points.CreateFieldIndex, index)
     points: list[api.PointStruct] = []
-    total = 0
-    for number, (text, payload) in enumerate(standard_library()):
+    for number, (text, payload) in enumerate(texts):
         # Numbers and UUIDs, because both occur.
         point_id = (
             api.PointId(num=number)
@@ -35,15 +36,12 @@ def fill(server: Server, collection: str, interrupted: Callable[[], bool]) -> in
         )
         vectors = api.Vectors(vector=api.Vector(dense=api.DenseVector(data=embed(text).tolist())))
         points.append(api.PointStruct(id=point_id, vectors=vectors, payload=to_payload(payload)))
-        total += 1
         if len(points) == BATCH:
-            if interrupted():
-                raise Interrupted("interrupted; nothing is left of the demo")
+            check()
             _upsert(server, collection, points)
             points = []
     if points:
         _upsert(server, collection, points)
-    return total
 
 
 def _upsert(server: Server, collection: str, points: Sequence[api.PointStruct]) -> None:
@@ -51,14 +49,16 @@ def _upsert(server: Server, collection: str, points: Sequence[api.PointStruct]) 
     server.call(server.points.Upsert, request)
 
 
-def differing_points(source: Server, target: Server, collection: str) -> tuple[int, int]:
-    """How many points were compared, payload and vectors, and how many of them differ or are missing."""
-    ours, theirs = _contents(source, collection), _contents(target, collection)
-    differing = sum(ours.get(key) != theirs.get(key) for key in ours.keys() | theirs.keys())
-    return len(ours), differing
+def differing_points(source: Server, target: Server, collection: str, check: Callable[[], None]) -> int:
+    """Return how many points differ, payload or vector, or are at one end only.
+
+    `check` is called before each page, and may raise.
+    """
+    ours, theirs = _contents(source, collection, check), _contents(target, collection, check)
+    return sum(ours.get(key) != theirs.get(key) for key in ours.keys() | theirs.keys())
 
 
-def _contents(server: Server, collection: str) -> dict[str, bytes]:
+def _contents(server: Server, collection: str, check: Callable[[], None]) -> dict[str, bytes]:
     source = QdrantSource(server, collection)
     found: dict[str, bytes] = {}
     batch = source.start_read(None, None, None, PAGE).result()
@@ -68,4 +68,5 @@ def _contents(server: Server, collection: str) -> dict[str, bytes]:
             found[source.key_of(raw)] = canonical
         if batch.next_key is None:
             return found
+        check()
         batch = source.start_read(None, batch.next_key, None, PAGE).result()

@@ -5,8 +5,7 @@ import re
 import sysconfig
 import warnings
 import zlib
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,17 @@ LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages"}
 Text = tuple[str, dict[str, Any]]
 
 
-@cache
-def standard_library() -> list[Text]:
-    """Text and payload of every definition in the standard library and of every paragraph that documents it."""
-    return list(_library())
+def standard_library(check: Callable[[], None]) -> Iterator[Text]:
+    """Text and payload of every definition in the standard library and of every paragraph that documents it.
 
-
-def _library() -> Iterator[Text]:
+    `check` is called before each file is read, and may raise.
+    """
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root)
         if LEFT_OUT.intersection(place.parts):
             continue
+        check()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -16,6 +16,8 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 PLATFORMS = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")]
 # The code uses private parts of these.
 BOUNDED = {"celery", "flower", "kombu", "pymilvus", "qdrant-client"}
+# Their next major versions are other programs.
+BOUNDED |= {"mkdocs", "mkdocs-material"}
 
 
 def pythons() -> list[str]:

@@ -123,5 +123,5 @@ def test_hooks_are_those_of_make_lint_and_run_programs_of_the_environment() -> N
     assert repository["repo"] == "local"
     for hook in repository["hooks"]:
         assert hook["language"] == "system"
-        assert hook["entry"].startswith(".venv/bin/")
-    assert {"ruff", "ruff-format", "mypy", "import-linter"} <= {hook["id"] for hook in repository["hooks"]}
+        assert hook["entry"].startswith((".venv/bin/", "make "))
+    assert {"ruff", "ruff-format", "mypy", "import-linter", "docs"} <= {hook["id"] for hook in repository["hooks"]}
