@@ -24,12 +24,10 @@ from tests.support.collections import create, create_shard_key, delete, dense_pa
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.migrations import POINTS, fill_source
+from tests.support.qdrant_servers import SOURCE_VARIABLE, TARGET_VARIABLE
 from tests.support.servers_used import ServersUsed, note_server
 from tests.support.waiting import until_logged
 from tests.support.workers import start_workers
-
-SOURCE_VARIABLE = "QMIG_TEST_SOURCE_QDRANT"
-TARGET_VARIABLE = "QMIG_TEST_TARGET_QDRANT"
 
 
 @pytest.fixture(autouse=True, scope="session")

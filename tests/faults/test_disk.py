@@ -12,8 +12,8 @@ import pytest
 
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.faults.conftest import DisturbedEnds
 from tests.support.command import Run
+from tests.support.disturbed_ends import DisturbedEnds
 from tests.support.grpc_proxy import Refusal
 from tests.support.migrations import SLOWLY, arrived, finish, start, until_copied
 from tests.support.qdrant_servers import qdrant_in

@@ -19,8 +19,8 @@ from qmig.embedded.processes import ChildProcess
 from qmig.jobs.runner import MOST_DEATHS
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Credentials, Migration
-from tests.faults.conftest import DisturbedEnds, Stand
 from tests.support.command import Run
+from tests.support.disturbed_ends import DisturbedEnds, Stand
 from tests.support.ends import Ends
 from tests.support.migrations import (
     POINTS,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.faults.conftest import DisturbedEnds, Stand
 from tests.support.command import Run
+from tests.support.disturbed_ends import DisturbedEnds, Stand
 from tests.support.migrations import SLOWLY, arrived, chunks_of, copied, finish, own_fleet, start, until_copied
 from tests.support.waiting import until
 

@@ -4,7 +4,7 @@ import time
 
 import psutil
 
-from tests.faults.conftest import DisturbedEnds, Stand
+from tests.support.disturbed_ends import DisturbedEnds, Stand
 from tests.support.migrations import POINTS, arrived, chunks_of, finish, own_fleet, start
 from tests.support.waiting import until, until_logged
 

@@ -12,12 +12,12 @@ import pytest
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import find_redis_server
-from tests.integration.test_flower import tasks
 from tests.support.certificates import Authority
 from tests.support.collections import contents
 from tests.support.command import Run
 from tests.support.connections import until_listening
 from tests.support.ends import Ends
+from tests.support.flower import tasks
 from tests.support.refusals import assert_refused
 from tests.support.workers import start_workers
 

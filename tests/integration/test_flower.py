@@ -1,6 +1,5 @@
 """A stock Flower shows the fleet's chunks as tasks that a person can read, with live progress."""
 
-import json
 import sys
 import urllib.error
 import urllib.request
@@ -11,9 +10,9 @@ import pytest
 
 from qmig.embedded.processes import ChildProcess
 from tests.support.ends import Ends
-from tests.support.flower import flower_process
+from tests.support.flower import flower_process, tasks
 from tests.support.migrations import fill_source, finish
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -21,12 +20,6 @@ def flower(fleet: str) -> Iterator[str]:
     """`qmig flower` on the shared fleet; its URL."""
     with flower_process(env={"QMIG_BROKER_URL": fleet, "FLOWER_UNAUTHENTICATED_API": "true"}) as url:
         yield url
-
-
-def tasks(flower: str) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"{flower}/api/tasks", timeout=PATIENCE) as answer:
-        found: dict[str, dict[str, Any]] = json.load(answer)
-    return list(found.values())
 
 
 def wait_for_task(flower: str, **fields: str) -> dict[str, Any]:

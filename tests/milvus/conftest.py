@@ -7,7 +7,7 @@ which has to be a later one than these: it is asked for everything, and 2.3 for 
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from uuid import uuid4
@@ -20,15 +20,12 @@ from qmig.qdrant.server import Server
 from tests.support.collections import delete, new_name
 from tests.support.command import Run
 from tests.support.milvus.clients import connect
+from tests.support.milvus.kinds import KIND_NAMES, VARIABLE, FindSample, StartMilvus
 from tests.support.milvus.migration import Migration
 from tests.support.milvus.samples import samples_for
 from tests.support.milvus.samples.sample import Sample
 from tests.support.milvus.servers import KINDS, GivenServer, MilvusServer
 from tests.support.servers_used import note_server
-
-VARIABLE = "QMIG_TEST_MILVUS"
-
-StartMilvus = Callable[[str], MilvusServer]
 
 
 @pytest.fixture(scope="session")
@@ -56,9 +53,6 @@ def _server(kind: str, tmp_path_factory: pytest.TempPathFactory) -> MilvusServer
             f"no Milvus {server.version}: {reason}; there is no wheel for this platform, or `make test` did not run"
         )
     return server(tmp_path_factory.mktemp(f"milvus-{kind}"))
-
-
-KIND_NAMES = [each.kind for each in KINDS] + [GivenServer.kind] * (VARIABLE in os.environ)
 
 
 @pytest.fixture(scope="session", params=KIND_NAMES)
@@ -115,14 +109,6 @@ def migration(
     yield Migration(qmig, fleet, milvus_server.url, milvus_client, milvus_name, target_server, *names)
     for name in names:
         delete(target_server, name)
-
-
-FindSample = Callable[[str, Sample], str]
-
-every_sample = pytest.mark.parametrize(
-    ("kind", "sample"),
-    [pytest.param(kind, sample, id=f"{kind}-{sample.name}") for kind in KIND_NAMES for sample in samples_for(kind)],
-)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,16 @@
 """`qmig flower` as a process of its own."""
 
+import json
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from tests.support.connections import until_listening
+from tests.support.waiting import PATIENCE
 
 
 @contextmanager
@@ -21,3 +25,10 @@ def flower_process(*options: str, env: Mapping[str, str]) -> Iterator[str]:
     finally:
         process.stop()
         print(process.read_stderr())
+
+
+def tasks(flower: str) -> list[dict[str, Any]]:
+    """What the API of the Flower at this URL lists."""
+    with urllib.request.urlopen(f"{flower}/api/tasks", timeout=PATIENCE) as answer:
+        found: dict[str, dict[str, Any]] = json.load(answer)
+    return list(found.values())
