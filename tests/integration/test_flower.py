@@ -10,7 +10,7 @@ import pytest
 
 from qmig.embedded.processes import ChildProcess
 from tests.support.ends import Ends
-from tests.support.flower import flower_process, tasks
+from tests.support.flower import flower_process, tasks, until_it_hears
 from tests.support.migrations import fill_source, finish
 from tests.support.waiting import until
 
@@ -35,8 +35,9 @@ def wait_for_task(flower: str, **fields: str) -> dict[str, Any]:
 
 def test_chunks_are_readable_tasks_with_live_progress(flower: str, fleet: str, ends: Ends) -> None:
     fill_source(ends, 2000)
+    until_it_hears(flower)
     command = [sys.executable, "-m", "qmig", "qdrant", *ends.arguments, "-c"]
-    command += ["--chunk-size", "1000", "-b", "20", "--batch-delay", "60"]
+    command += ["--chunk-size", "1000", "-b", "10", "--batch-delay", "60"]
     migration = ChildProcess(command, name="qmig qdrant", env={"QMIG_BROKER_URL": fleet})
 
     title = f"{ends.source_name} → {ends.target_name}"
