@@ -29,6 +29,9 @@ from tests.support.servers_used import ServersUsed, note_server
 from tests.support.waiting import until_logged
 from tests.support.workers import start_workers
 
+# Seconds within which a command ends, on a busy machine too.
+COMMAND_SECONDS = 300.0
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _environment() -> None:
@@ -164,19 +167,26 @@ def qmig() -> Run:
     """Calls `qmig` as a process: `qmig("qdrant", …, broker=url, env={…})`."""
 
     def run(
-        *arguments: str, broker: str | None = None, env: dict[str, str] | None = None, timeout: float = 120
+        *arguments: str,
+        broker: str | None = None,
+        env: dict[str, str] | None = None,
+        timeout: float = COMMAND_SECONDS,
     ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, **(env or {})}
         if broker is not None:
             environment["QMIG_BROKER_URL"] = broker
-        return subprocess.run(
-            [sys.executable, "-m", "qmig", *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=timeout,
-        )
+        try:
+            return subprocess.run(
+                [sys.executable, "-m", "qmig", *arguments],
+                check=False,
+                capture_output=True,
+                text=True,
+                env=environment,
+                timeout=timeout,
+            )
+        except subprocess.TimeoutExpired as error:
+            said = (error.stderr or b"").decode(errors="replace")
+            raise AssertionError(f"`qmig {arguments[0]}` did not end within {timeout:g} s\n{said}") from None
 
     return run
 
