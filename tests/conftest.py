@@ -1,7 +1,7 @@
 """Servers that run: Qdrant endpoints, a Redis and workers as processes, and qmig as its users call it.
 
 $QMIG_TEST_SOURCE_QDRANT and $QMIG_TEST_TARGET_QDRANT hold gRPC URLs of real servers; without them the embedded
-endpoint is used. $QMIG_TEST_REDIS likewise.
+endpoint is used.
 """
 
 import os
@@ -29,6 +29,8 @@ from tests.support.servers_used import ServersUsed, note_server
 from tests.support.waiting import until_logged
 from tests.support.workers import start_workers
 
+# Folders that run last, where several processes share the files: by then there are only short files to give out.
+LAST = ("integration", "unit")
 # Seconds within which a command ends, on a busy machine too.
 COMMAND_SECONDS = 300.0
 
@@ -218,6 +220,14 @@ def plan_only(idle_broker: str, ends: Ends) -> Callable[..., None]:
         assert process.wait() == 130, process.read_stderr()
 
     return run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LAST.index(folder) if folder in LAST else -1
+
+    items.sort(key=place)
 
 
 def pytest_configure(config: pytest.Config) -> None:

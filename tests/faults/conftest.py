@@ -16,7 +16,7 @@ from tests.support.scripted_proxy import Answering
 from tests.support.tcp_proxy import Proxy
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     with ExitStack() as stack:
         servers = {role: qdrant_in(tmp_path_factory.mktemp(role)) for role in ("source", "target")}

@@ -1,4 +1,4 @@
-"""Milvus servers, each started once a session by the first test that wants it.
+"""Milvus servers, each started once, and kept for the tests of this folder, by the first test that wants it.
 
 `milvus_server` runs a test on every one of them, and on the server at $QMIG_TEST_MILVUS (a URL) where that is set,
 which has to be a later one than these: it is asked for everything, and 2.3 for one does not survive that;
@@ -28,7 +28,7 @@ from tests.support.milvus.servers import KINDS, GivenServer, MilvusServer
 from tests.support.servers_used import note_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def start_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartMilvus]:
     """The running server of a kind, or a skip."""
     started: dict[str, MilvusServer] = {}
@@ -55,25 +55,25 @@ def _server(kind: str, tmp_path_factory: pytest.TempPathFactory) -> MilvusServer
     return server(tmp_path_factory.mktemp(f"milvus-{kind}"))
 
 
-@pytest.fixture(scope="session", params=KIND_NAMES)
+@pytest.fixture(scope="package", params=KIND_NAMES)
 def milvus_server(start_milvus: StartMilvus, request: pytest.FixtureRequest) -> MilvusServer:
     """Every server in turn."""
     return start_milvus(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def milvus_lite(start_milvus: StartMilvus) -> MilvusServer:
     """Milvus Lite 3.2."""
     return start_milvus("lite")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def milvus_older_lite(start_milvus: StartMilvus) -> MilvusServer:
     """Milvus Lite 2.5."""
     return start_milvus("lite-2.5")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def milvus_standalone(start_milvus: StartMilvus) -> MilvusServer:
     """The standalone server, 2.3."""
     return start_milvus("standalone")
@@ -111,7 +111,7 @@ def migration(
         delete(target_server, name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def milvus_sample(start_milvus: StartMilvus) -> Iterator[FindSample]:
     """The name of a sample's collection on a kind of server, which no test may change.
 
