@@ -38,7 +38,7 @@ def until_serving(url: str, *processes: ChildProcess) -> None:
                 return error.code() not in NO_ANSWER
             return True
 
-    until(answers, f"{url} answers", *processes)
+    until(answers, f"an answer at {url}", *processes)
 
 
 def until_listening(port: int, *processes: ChildProcess) -> None:
@@ -51,4 +51,4 @@ def until_listening(port: int, *processes: ChildProcess) -> None:
             return False
         return True
 
-    until(accepts, f"port {port} accepts connections", *processes)
+    until(accepts, f"a connection to port {port}", *processes)
