@@ -6,9 +6,10 @@ STAMP := $(VENV)/.installed
 INSTALL := PYTHON=$(PYTHON) VENV=$(VENV) ./install.sh
 # The packages of the Milvus servers conflict: each gets a folder of its own.
 MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
-# Tests mostly wait for servers. A file is one process' own: its tests share what they have started.
-JOBS ?= 2
-PARALLEL := -n $(JOBS) --dist loadfile
+# Tests mostly wait for servers: two cores are busy with four processes. A file is one process' own, so its tests share
+# what they have started; files come in the order of tests/conftest.py.
+JOBS ?= 4
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # A dead link or anchor is an error (not with --quiet). The variable silences the theme's notice about MkDocs 2.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # The tests in a browser take the distribution's; promtool checks the alerts.

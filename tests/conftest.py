@@ -1,7 +1,7 @@
 """Servers that run: Qdrant endpoints, a Redis and workers as processes, and qmig as its users call it.
 
 $QMIG_TEST_SOURCE_QDRANT and $QMIG_TEST_TARGET_QDRANT hold gRPC URLs of real servers; without them the embedded
-endpoint is used. $QMIG_TEST_REDIS likewise.
+endpoint is used.
 """
 
 import os
@@ -24,12 +24,15 @@ from tests.support.collections import create, create_shard_key, delete, dense_pa
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.migrations import POINTS, fill_source
+from tests.support.qdrant_servers import SOURCE_VARIABLE, TARGET_VARIABLE
 from tests.support.servers_used import ServersUsed, note_server
 from tests.support.waiting import until_logged
 from tests.support.workers import start_workers
 
-SOURCE_VARIABLE = "QMIG_TEST_SOURCE_QDRANT"
-TARGET_VARIABLE = "QMIG_TEST_TARGET_QDRANT"
+# Folders that run last, where several processes share the files: by then there are only short files to give out.
+LAST = ("integration", "unit")
+# Seconds within which a command ends, on a busy machine too.
+COMMAND_SECONDS = 300.0
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -166,19 +169,26 @@ def qmig() -> Run:
     """Calls `qmig` as a process: `qmig("qdrant", …, broker=url, env={…})`."""
 
     def run(
-        *arguments: str, broker: str | None = None, env: dict[str, str] | None = None, timeout: float = 120
+        *arguments: str,
+        broker: str | None = None,
+        env: dict[str, str] | None = None,
+        timeout: float = COMMAND_SECONDS,
     ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, **(env or {})}
         if broker is not None:
             environment["QMIG_BROKER_URL"] = broker
-        return subprocess.run(
-            [sys.executable, "-m", "qmig", *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=timeout,
-        )
+        try:
+            return subprocess.run(
+                [sys.executable, "-m", "qmig", *arguments],
+                check=False,
+                capture_output=True,
+                text=True,
+                env=environment,
+                timeout=timeout,
+            )
+        except subprocess.TimeoutExpired as error:
+            said = (error.stderr or b"").decode(errors="replace")
+            raise AssertionError(f"`qmig {arguments[0]}` did not end within {timeout:g} s\n{said}") from None
 
     return run
 
@@ -210,6 +220,14 @@ def plan_only(idle_broker: str, ends: Ends) -> Callable[..., None]:
         assert process.wait() == 130, process.read_stderr()
 
     return run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LAST.index(folder) if folder in LAST else -1
+
+    items.sort(key=place)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -22,6 +22,8 @@ from qmig.sources.milvus.messages import milvus
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
+# Every attempt connects anew: it does not share the pause after the attempt before.
+OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
 
 class MilvusServer(ServerProcess):
@@ -86,7 +88,7 @@ class MilvusServer(ServerProcess):
         """The process, which may not answer yet."""
 
     def _channel(self) -> grpc.Channel:
-        return grpc.insecure_channel(f"{LOOPBACK}:{self.port}")
+        return grpc.insecure_channel(f"{LOOPBACK}:{self.port}", OWN_CONNECTION)
 
     def _answers(self) -> bool:
         with self._channel() as channel:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, e
 
 from qmig.ledger.records import State
 from tests.support.ends import Ends
-from tests.support.flower import flower_process
+from tests.support.flower import flower_process, until_it_hears
 from tests.support.migrations import (
     POINTS,
     SLOWLY,
@@ -51,6 +51,7 @@ def open_page(browser: Browser, ends: Ends, broker: str) -> Iterator[Open]:
     }
     wrong: list[str] = []
     with flower_process("--migration-offsets-collection-name", ends.ledger, env=environment) as url:
+        until_it_hears(url, f"{USER}:{PASSWORD}")
 
         def note(message: ConsoleMessage) -> None:
             # A refusal is no error of the page's.
@@ -150,8 +151,8 @@ def test_started_watched_paused_resumed_and_finished(open_page: Open, ends: Ends
 
 
 def test_nothing_is_cancelled_unless_it_is_meant(open_page: Open, ends: Ends, broker: str) -> None:
-    running = start(ends, *SLOWLY, "--max-rate", "300", broker=broker)
     page = open_page()
+    running = start(ends, *SLOWLY, "--max-rate", "300", broker=broker)
     until_share(page, 1)
 
     card(page).get_by_role("button", name="Cancel").click()
@@ -166,8 +167,8 @@ def test_nothing_is_cancelled_unless_it_is_meant(open_page: Open, ends: Ends, br
 
 
 def test_an_action_that_comes_too_late_says_so_in_the_dialogue(open_page: Open, ends: Ends, broker: str) -> None:
-    running = start(ends, *SLOWLY, "--max-rate", "800", broker=broker)
     page = open_page()
+    running = start(ends, *SLOWLY, "--max-rate", "800", broker=broker)
     until_share(page, 1)
     card(page).get_by_role("button", name="Pause").click()
     finish(running)
@@ -200,8 +201,8 @@ def test_one_click_goes_to_a_chunk_and_its_task(open_page: Open, ends: Ends, bro
 def test_it_fits_the_screen_and_its_colours(
     open_page: Open, ends: Ends, broker: str, keep: Keep, viewport: dict[str, int], colours: str
 ) -> None:
-    running = start(ends, *SLOWLY, "--max-rate", "300", broker=broker)
     page = open_page(viewport, colours)
+    running = start(ends, *SLOWLY, "--max-rate", "300", broker=broker)
     until_share(page, 5)
 
     assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]

@@ -2,35 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
 from tests.support.collections import delete, new_name
-from tests.support.ends import Ends
+from tests.support.disturbed_ends import DisturbedEnds, Stand
 from tests.support.migrations import fill_source
-from tests.support.qdrant_servers import Qdrant, qdrant_in
+from tests.support.qdrant_servers import qdrant_in
 from tests.support.scripted_proxy import Answering
 from tests.support.tcp_proxy import Proxy
 
 
-@dataclass(frozen=True)
-class Stand:
-    """Two servers of the tests' own, "source" and "target", and a proxy before each."""
-
-    servers: dict[str, Qdrant]
-    proxies: dict[str, Proxy]
-
-    def mend(self) -> None:
-        """Everything runs again, and nothing stands in the way."""
-        for role, server in self.servers.items():
-            server.start()
-            self.proxies[role].mend()
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     with ExitStack() as stack:
         servers = {role: qdrant_in(tmp_path_factory.mktemp(role)) for role in ("source", "target")}
@@ -44,18 +30,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 def stand(servers: Stand) -> Iterator[Stand]:
     yield servers
     servers.mend()
-
-
-@dataclass(frozen=True)
-class DisturbedEnds(Ends):
-    """Ends that the test itself reaches straight, and the migration by way of `source_url` and `target_url`."""
-
-    source_url: str
-    target_url: str
-
-    @property
-    def arguments(self) -> list[str]:
-        return self.through(self.source_url, self.target_url)
 
 
 @pytest.fixture

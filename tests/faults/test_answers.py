@@ -9,8 +9,8 @@ import grpc
 import pytest
 from celery import Celery
 
-from tests.faults.conftest import DisturbedEnds
 from tests.support.command import Run
+from tests.support.disturbed_ends import DisturbedEnds
 from tests.support.grpc_proxy import Refusal, Reply
 from tests.support.migrations import SLOWLY, arrived, chunks_of, finish, own_fleet, start, until_copied
 from tests.support.scripted_proxy import Answering

@@ -12,10 +12,10 @@ import pytest
 
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
-from tests.faults.conftest import DisturbedEnds
 from tests.support.command import Run
+from tests.support.disturbed_ends import DisturbedEnds
 from tests.support.grpc_proxy import Refusal
-from tests.support.migrations import SLOWLY, arrived, finish, start, until_copied
+from tests.support.migrations import LEISURELY, SLOWLY, arrived, finish, start, until_copied
 from tests.support.qdrant_servers import qdrant_in
 from tests.support.scripted_proxy import Answering
 
@@ -63,8 +63,8 @@ def test_full_disk_stops_the_migration_and_space_lets_it_go_on(
     ends_on_small_disk: DisturbedEnds, small_disk: Path, qmig: Run
 ) -> None:
     ends = ends_on_small_disk
-    # It takes a while to fill a disk up: ten seconds at least for the migration.
-    running = start(ends, *SLOWLY, "--max-rate", "600", "--workers", "2")
+    # It takes a while to fill a disk up.
+    running = start(ends, *LEISURELY, "--workers", "2")
     until_copied(ends, 500)
     fill_up(small_disk)
 
@@ -83,7 +83,7 @@ def test_full_disk_stops_the_migration_and_space_lets_it_go_on(
 def test_ledger_that_cannot_be_written_stops_the_migration(
     refused: DisturbedEnds, target_answers: Answering, qmig: Run
 ) -> None:
-    running = start(refused, *SLOWLY, "--workers", "2")
+    running = start(refused, *LEISURELY, "--workers", "2")
     until_copied(refused, 500)
     target_answers.answer("SetPayload", FULL, 1_000_000, refused.ledger)
     target_answers.answer("Upsert", FULL, 1_000_000, refused.target_name)

@@ -19,8 +19,8 @@ from qmig.embedded.processes import ChildProcess
 from qmig.jobs.runner import MAX_LOST_OWNERS
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Credentials, Migration
-from tests.faults.conftest import DisturbedEnds, Stand
 from tests.support.command import Run
+from tests.support.disturbed_ends import DisturbedEnds, Stand
 from tests.support.ends import Ends
 from tests.support.migrations import (
     POINTS,
@@ -69,7 +69,9 @@ def test_frozen_worker_loses_its_chunk_within_30_s_and_leaves_it_alone_when_it_w
         sleeper = worker_at_work(filled)
         until(lambda: chunk_at(filled).offset is not None, "an offset")
         with frozen(sleeper):
-            until(lambda: pid_of(chunk_at(filled)) != sleeper.pid, "another worker at the chunk", TAKEN_UP_WITHIN)
+            until(
+                lambda: pid_of(chunk_at(filled)) != sleeper.pid, "another worker at the chunk", within=TAKEN_UP_WITHIN
+            )
             taken = chunk_at(filled)
             until(lambda: chunk_at(filled).acknowledged > taken.acknowledged, "progress of the other one")
         asleep = one if sleeper.ppid() == one.pid else other

@@ -7,7 +7,7 @@ import pytest
 
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.records import State
-from tests.faults.conftest import DisturbedEnds, Stand
+from tests.support.disturbed_ends import DisturbedEnds, Stand
 from tests.support.ends import Ends
 from tests.support.migrations import (
     SLOWLY,

@@ -8,16 +8,17 @@ from qmig.monitor.progress import Progress
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.migrations import (
+    LEISURELY,
     POINTS,
     SLOWLY,
     arrived,
     chunks_of,
     copied,
     finish,
+    kill_worker_at_work,
     own_fleet,
     start,
     until_copied,
-    worker_at_work,
     workers_on,
 )
 from tests.support.waiting import until
@@ -25,7 +26,7 @@ from tests.support.waiting import until
 
 @pytest.mark.parametrize("moment", [1, 1000, 3500])
 def test_coordinator_local_workers_and_redis_killed_at_once(filled: Ends, qmig: Run, moment: int) -> None:
-    running = start(filled, *SLOWLY, "--workers", "2")
+    running = start(filled, *LEISURELY, "--workers", "2")
     until_copied(filled, moment)
 
     running.kill()
@@ -68,7 +69,7 @@ def test_worker_process_killed_in_the_middle_of_a_chunk(filled: Ends) -> None:
     with own_fleet() as (redis, _):
         running = start(filled, *SLOWLY, broker=redis.url)
         until_copied(filled, 500)
-        worker_at_work(filled).kill()
+        kill_worker_at_work(filled)
         finish(running)
     assert arrived(filled)
     assert "1 of them resumed" in running.read_stdout()

@@ -2,9 +2,19 @@
 
 import pytest
 
-from tests.faults.conftest import DisturbedEnds, Stand
 from tests.support.command import Run
-from tests.support.migrations import SLOWLY, arrived, chunks_of, copied, finish, own_fleet, start, until_copied
+from tests.support.disturbed_ends import DisturbedEnds, Stand
+from tests.support.migrations import (
+    LEISURELY,
+    SLOWLY,
+    arrived,
+    chunks_of,
+    copied,
+    finish,
+    own_fleet,
+    start,
+    until_copied,
+)
 from tests.support.waiting import until
 
 
@@ -33,7 +43,7 @@ def test_server_told_to_end_and_started_again(disturbed: DisturbedEnds, stand: S
 
 
 def test_everything_killed_at_once(disturbed: DisturbedEnds, stand: Stand, qmig: Run) -> None:
-    running = start(disturbed, *SLOWLY, "--workers", "2")
+    running = start(disturbed, *LEISURELY, "--workers", "2")
     until_copied(disturbed, 1000)
     running.kill()
     stand.servers["source"].kill()

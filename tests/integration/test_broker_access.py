@@ -12,12 +12,12 @@ import pytest
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import find_redis_server
-from tests.integration.test_flower import tasks
 from tests.support.certificates import Authority
 from tests.support.collections import contents
 from tests.support.command import Run
 from tests.support.connections import until_listening
 from tests.support.ends import Ends
+from tests.support.flower import tasks, until_it_hears
 from tests.support.refusals import assert_refused
 from tests.support.workers import start_workers
 
@@ -77,6 +77,7 @@ def assert_works(ends: Ends, qmig: Run, url: str) -> None:
     command = [sys.executable, "-m", "qmig", "flower", "--port", str(port)]
     flower = ChildProcess(command, name="flower", env={"QMIG_BROKER_URL": url, "FLOWER_UNAUTHENTICATED_API": "true"})
     until_listening(port, flower)
+    until_it_hears(f"http://127.0.0.1:{port}")
     result = qmig("qdrant", *ends.arguments, "-c", "--chunk-size", "100", "--max-rate", "5000", "--trace", broker=url)
     listed = qmig("workers", broker=url)
     shown = tasks(f"http://127.0.0.1:{port}")

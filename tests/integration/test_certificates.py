@@ -10,7 +10,7 @@ import pytest
 from qmig.embedded.processes import ChildProcess
 from tests.support.certificates import Authority, self_signed
 from tests.support.ends import Ends
-from tests.support.migrations import SLOWLY, arrived, chunks_of, fill_source, finish, own_fleet, until_copied
+from tests.support.migrations import LEISURELY, arrived, chunks_of, fill_source, finish, own_fleet, until_copied
 from tests.support.tls_terminator import TlsTerminator
 from tests.support.waiting import until
 
@@ -27,7 +27,7 @@ def behind_tls(ends: Ends, files: tuple[Path, Path], *options: str) -> Iterator[
         }
         arguments = ends.through(terminators["source"].url, terminators["target"].url)
         process = ChildProcess(
-            [sys.executable, "-m", "qmig", "qdrant", *arguments, *SLOWLY, *options],
+            [sys.executable, "-m", "qmig", "qdrant", *arguments, *LEISURELY, *options],
             name="the migration",
             env={"QMIG_BROKER_URL": broker.url},
         )

@@ -18,23 +18,21 @@ from qmig.qdrant import messages as api
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.migrations import (
+    LEISURELY,
     POINTS,
     SLOWLY,
     arrived,
     chunks_of,
     copied,
     finish,
+    kill_worker_at_work,
     own_fleet,
     record_of,
     start,
     until_copied,
     until_state,
-    worker_at_work,
 )
 from tests.support.waiting import PATIENCE, until, until_logged
-
-# Slow enough for a command to start, on a machine that has other things to do, before everything is copied.
-LEISURELY = [*SLOWLY, "--max-rate", "600"]
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ def test_the_fleet_finishes_what_a_killed_coordinator_began(filled: Ends) -> Non
         until_copied(filled, 500)
         running.kill()
         # And it takes up the chunk of a worker that dies when nobody looks on.
-        worker_at_work(filled).kill()
+        kill_worker_at_work(filled)
         until_state(filled, State.DONE)
     assert arrived(filled)
     assert sum(chunk.claims for chunk in chunks_of(filled)) > len(chunks_of(filled))
@@ -183,10 +181,9 @@ def test_throttled_it_copies_no_more_than_that(filled: Ends, steer: Run) -> None
 def test_attached_from_elsewhere_it_is_seen_to_its_end(filled: Ends, qmig: Run) -> None:
     with own_fleet() as (broker, _):
         assert qmig("qdrant", *filled.arguments, *LEISURELY, "--detach", broker=broker.url).returncode == 0
-        viewing = attach(filled)
-        until_logged(viewing, "points/s")
-        leaving = attach(filled)
-        until_logged(leaving, "points/s")
+        viewing, leaving = attach(filled), attach(filled)
+        for process in (viewing, leaving):
+            until_logged(process, "points/s")
         os.kill(leaving.pid, signal.SIGINT)
         finish(leaving, 130)
         assert "goes on, and `qmig attach" in leaving.read_stderr()

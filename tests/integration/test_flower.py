@@ -1,6 +1,5 @@
 """A stock Flower shows the fleet's chunks as tasks that a person can read, with live progress."""
 
-import json
 import sys
 import urllib.error
 import urllib.request
@@ -11,9 +10,9 @@ import pytest
 
 from qmig.embedded.processes import ChildProcess
 from tests.support.ends import Ends
-from tests.support.flower import flower_process
+from tests.support.flower import flower_process, tasks, until_it_hears
 from tests.support.migrations import fill_source, finish
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -21,12 +20,6 @@ def flower(fleet: str) -> Iterator[str]:
     """`qmig flower` on the shared fleet; its URL."""
     with flower_process(env={"QMIG_BROKER_URL": fleet, "FLOWER_UNAUTHENTICATED_API": "true"}) as url:
         yield url
-
-
-def tasks(flower: str) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"{flower}/api/tasks", timeout=PATIENCE) as answer:
-        found: dict[str, dict[str, Any]] = json.load(answer)
-    return list(found.values())
 
 
 def wait_for_task(flower: str, **fields: str) -> dict[str, Any]:
@@ -42,8 +35,9 @@ def wait_for_task(flower: str, **fields: str) -> dict[str, Any]:
 
 def test_chunks_are_readable_tasks_with_live_progress(flower: str, fleet: str, ends: Ends) -> None:
     fill_source(ends, 2000)
+    until_it_hears(flower)
     command = [sys.executable, "-m", "qmig", "qdrant", *ends.arguments, "-c"]
-    command += ["--chunk-size", "1000", "-b", "20", "--batch-delay", "60"]
+    command += ["--chunk-size", "1000", "-b", "10", "--batch-delay", "60"]
     migration = ChildProcess(command, name="qmig qdrant", env={"QMIG_BROKER_URL": fleet})
 
     title = f"{ends.source_name} → {ends.target_name}"

@@ -20,8 +20,9 @@ from qmig.ledger.records import State
 from qmig.monitor.flower.metrics import GAUGES, WORKERS
 from tests.support.command import Run
 from tests.support.ends import Ends
-from tests.support.flower import flower_process
+from tests.support.flower import flower_process, until_it_hears
 from tests.support.migrations import (
+    LEISURELY,
     POINTS,
     SLOWLY,
     chunks_of,
@@ -115,7 +116,7 @@ def test_the_page_stands_in_flowers_navigation_on_every_page(client: Client) -> 
 
 
 def test_it_shows_what_status_says_and_a_migrations_course(client: Client, ends: Ends, qmig: Run, fleet: str) -> None:
-    running = start(ends, *SLOWLY, "--max-rate", "1500", broker=fleet)
+    running = start(ends, *LEISURELY, broker=fleet)
     seen(client, State.RUNNING)
     finish(running)
     shown = seen(client, State.DONE)
@@ -130,6 +131,7 @@ def test_it_shows_what_status_says_and_a_migrations_course(client: Client, ends:
 
 
 def test_a_chunk_leads_to_its_task(client: Client, ends: Ends, fleet: str) -> None:
+    until_it_hears(client.url, USER)
     running = start(ends, *SLOWLY, broker=fleet)
     finish(running)
     migration = seen(client, State.DONE)["id"]
@@ -219,7 +221,7 @@ def test_metrics_carry_qmigs_figures_beside_flowers(client: Client, ends: Ends, 
     running = start(ends, *SLOWLY, broker=fleet)
     finish(running)
     migration = seen(client, State.DONE)
-    until(lambda: "flower_worker_online" in client.get("/metrics"), "a worker's heartbeat")
+    until_it_hears(client.url, USER)
 
     families = {one.name: one for one in text_string_to_metric_families(client.get("/metrics"))}
 

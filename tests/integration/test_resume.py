@@ -17,6 +17,7 @@ from tests.support.collections import contents
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.migrations import (
+    LEISURELY,
     SLOWLY,
     arrived,
     chunks_of,
@@ -32,7 +33,7 @@ from tests.support.waiting import PATIENCE
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_stores_the_offsets_and_says_how_to_go_on(filled: Ends, qmig: Run, number: signal.Signals) -> None:
-    running = start(filled, *SLOWLY, "--workers", "2")
+    running = start(filled, *LEISURELY, "--workers", "2")
     until_copied(filled, 500)
 
     os.kill(running.pid, number)
@@ -52,7 +53,7 @@ def test_ctrl_c_stores_the_offsets_and_says_how_to_go_on(filled: Ends, qmig: Run
 
 
 def test_ctrl_c_leaves_no_process_behind(filled: Ends) -> None:
-    running = start(filled, *SLOWLY, "--workers", "2")
+    running = start(filled, *LEISURELY, "--workers", "2")
     until_copied(filled, 100)
     family = psutil.Process(running.pid).children(recursive=True)
     assert len(family) >= 4
@@ -66,7 +67,7 @@ def test_ctrl_c_leaves_no_process_behind(filled: Ends) -> None:
 
 
 def test_kill_leaves_no_process_behind(filled: Ends) -> None:
-    running = start(filled, *SLOWLY, "--workers", "2")
+    running = start(filled, *LEISURELY, "--workers", "2")
     until_copied(filled, 100)
     family = psutil.Process(running.pid).children(recursive=True)
 
@@ -89,7 +90,7 @@ def test_worker_host_that_is_told_to_leave_gives_its_chunks_back(filled: Ends) -
 
 
 def test_restart_begins_again(filled: Ends, qmig: Run) -> None:
-    running = start(filled, *SLOWLY, "--workers", "2")
+    running = start(filled, *LEISURELY, "--workers", "2")
     until_copied(filled, 1000)
     running.kill()
 

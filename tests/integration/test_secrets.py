@@ -6,7 +6,6 @@ import re
 import socket
 import sys
 import threading
-import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -27,6 +26,7 @@ from tests.support.collections import contents, new_name
 from tests.support.command import Run
 from tests.support.connections import until_listening
 from tests.support.ends import Ends
+from tests.support.flower import read_page, until_it_hears
 from tests.support.migrations import arrived, fill_source, finish
 from tests.support.refusals import assert_nothing_written, assert_refused
 from tests.support.waiting import PATIENCE, until, until_logged
@@ -145,16 +145,14 @@ def browse(flower: str) -> str:
     ]
     pages = []
     for path in paths:
-        with urllib.request.urlopen(flower + path, timeout=PATIENCE) as answer:
-            pages.append(answer.read().decode())
+        pages.append(read_page(flower + path))
     tasks, workers = json.loads(pages[4]), json.loads(pages[5])
     assert workers
     assert len(tasks) >= 3
     migrations: list[dict[str, Any]] = []
 
     def seen() -> bool:
-        with urllib.request.urlopen(f"{flower}/migrations/data", timeout=PATIENCE) as answer:
-            migrations[:] = json.load(answer)["migrations"]
+        migrations[:] = json.loads(read_page(f"{flower}/migrations/data"))["migrations"]
         return any(one["state"] == "done" for one in migrations)
 
     until(seen, "the page showing the migration")
@@ -165,8 +163,7 @@ def browse(flower: str) -> str:
         *(f"/migrations/{one['id']}/chunks/0" for one in migrations),
     ]
     for path in paths:
-        with urllib.request.urlopen(flower + path, timeout=PATIENCE) as answer:
-            pages.append(answer.read().decode())
+        pages.append(read_page(flower + path))
     return "\n".join(pages)
 
 
@@ -190,6 +187,7 @@ def test_a_fleet_shows_no_secret_anywhere(locked: Ends, way: str) -> None:
         open_api = {"FLOWER_UNAUTHENTICATED_API": "true", "TARGET_API_KEY": KEYS["TARGET_API_KEY"]}
         flower = start("flower", "--port", str(port), *locked.where, "--trace", **open_api)
         until_listening(port, flower)
+        until_it_hears(f"http://127.0.0.1:{port}")
         migrate = ["qdrant", *locked.arguments, *options, "-c", "--chunk-size", "100", "--trace"]
         coordinator = start(*migrate, **env)
         if way == "options":

@@ -20,12 +20,13 @@ from qmig.monitor.poller import LedgerPoller
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.migrations import (
+    LEISURELY,
     POINTS,
-    SLOWLY,
     chunks_of,
     fill_source,
     finish,
     own_fleet,
+    owners,
     record_of,
     start,
     until_copied,
@@ -33,8 +34,8 @@ from tests.support.migrations import (
 )
 from tests.support.waiting import until, until_logged
 
-# A migration of some twelve seconds: there is time to look at it.
-LIMITED = [*SLOWLY, "--max-rate", "500"]
+# One for each of two workers, to the end.
+TWO_CHUNKS = [*LEISURELY, "--chunk-size", str(POINTS // 2)]
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 TERMINAL = {"FORCE_COLOR": "1", "COLUMNS": "80", "LINES": "40", "TERM": "xterm-256color"}
 
@@ -105,7 +106,8 @@ def test_a_terminal_of_80_columns_is_enough(done: Ends, qmig: Run, command: str)
 def test_while_it_runs_status_shows_rate_time_left_and_workers(ends: Ends, qmig: Run) -> None:
     fill_source(ends)
     with own_fleet() as (broker, _):
-        running = start(ends, *LIMITED, broker=broker.url)
+        running = start(ends, *TWO_CHUNKS, broker=broker.url)
+        until(lambda: len(owners(ends)) == 2, "both workers taking a chunk")
         until_copied(ends, 300)
         one = as_json(qmig("status", *ends.where, "--json"))
         printed = qmig("status", *ends.where).stdout
@@ -128,7 +130,7 @@ def test_while_it_runs_status_shows_rate_time_left_and_workers(ends: Ends, qmig:
 def test_a_migration_at_rest_says_why_its_chunks_wait(ends: Ends, qmig: Run) -> None:
     fill_source(ends)
     with own_fleet() as (broker, _):
-        running = start(ends, *LIMITED, broker=broker.url)
+        running = start(ends, *LEISURELY, broker=broker.url)
         until_copied(ends, 300)
         assert qmig("pause", *ends.where).returncode == 0
         one = as_json(qmig("status", *ends.where, "--json"))
@@ -148,8 +150,8 @@ def test_a_migration_at_rest_says_why_its_chunks_wait(ends: Ends, qmig: Run) -> 
 def test_workers_that_were_all_killed_are_not_shown_as_being_at_work(ends: Ends, qmig: Run) -> None:
     fill_source(ends)
     with own_fleet() as (broker, workers):
-        running = start(ends, *LIMITED, broker=broker.url)
-        until_copied(ends, 300)
+        running = start(ends, *TWO_CHUNKS, broker=broker.url)
+        until(lambda: len(owners(ends)) == 2, "both workers taking a chunk")
         workers.kill()
         until(lambda: not any(is_at_work(chunk) for chunk in chunks_of(ends)), "every worker being gone")
 
@@ -170,7 +172,7 @@ def is_at_work(chunk: ChunkRecord) -> bool:
 def test_watched_it_is_told_again_and_again_until_the_end(ends: Ends) -> None:
     fill_source(ends)
     with own_fleet() as (broker, _):
-        running = start(ends, *LIMITED, broker=broker.url)
+        running = start(ends, *LEISURELY, broker=broker.url)
         until_copied(ends, 300)
         command = [sys.executable, "-m", "qmig", "status", *ends.where, "--watch", "--json"]
         watching = ChildProcess(command, name="qmig status")

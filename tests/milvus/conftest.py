@@ -1,4 +1,4 @@
-"""Milvus servers, each started once a session by the first test that wants it.
+"""Milvus servers, each started once, and kept for the tests of this folder, by the first test that wants it.
 
 `milvus_server` runs a test on every one of them, and on the server at $QMIG_TEST_MILVUS (a URL) where that is set,
 which has to be a later one than these: it is asked for everything, and 2.3 for one does not survive that;
@@ -7,7 +7,7 @@ which has to be a later one than these: it is asked for everything, and 2.3 for 
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from uuid import uuid4
@@ -20,18 +20,15 @@ from qmig.qdrant.server import Server
 from tests.support.collections import delete, new_name
 from tests.support.command import Run
 from tests.support.milvus.clients import connect
+from tests.support.milvus.kinds import KIND_NAMES, VARIABLE, FindSample, StartMilvus
 from tests.support.milvus.migration import Migration
 from tests.support.milvus.samples import samples_for
 from tests.support.milvus.samples.sample import Sample
 from tests.support.milvus.servers import KINDS, GivenServer, MilvusServer
 from tests.support.servers_used import note_server
 
-VARIABLE = "QMIG_TEST_MILVUS"
 
-StartMilvus = Callable[[str], MilvusServer]
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def start_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartMilvus]:
     """The running server of a kind, or a skip."""
     started: dict[str, MilvusServer] = {}
@@ -58,28 +55,25 @@ def _server(kind: str, tmp_path_factory: pytest.TempPathFactory) -> MilvusServer
     return server(tmp_path_factory.mktemp(f"milvus-{kind}"))
 
 
-KIND_NAMES = [each.kind for each in KINDS] + [GivenServer.kind] * (VARIABLE in os.environ)
-
-
-@pytest.fixture(scope="session", params=KIND_NAMES)
+@pytest.fixture(scope="package", params=KIND_NAMES)
 def milvus_server(start_milvus: StartMilvus, request: pytest.FixtureRequest) -> MilvusServer:
     """Every server in turn."""
     return start_milvus(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def milvus_lite(start_milvus: StartMilvus) -> MilvusServer:
     """Milvus Lite 3.2."""
     return start_milvus("lite")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def milvus_older_lite(start_milvus: StartMilvus) -> MilvusServer:
     """Milvus Lite 2.5."""
     return start_milvus("lite-2.5")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def milvus_standalone(start_milvus: StartMilvus) -> MilvusServer:
     """The standalone server, 2.3."""
     return start_milvus("standalone")
@@ -117,15 +111,7 @@ def migration(
         delete(target_server, name)
 
 
-FindSample = Callable[[str, Sample], str]
-
-every_sample = pytest.mark.parametrize(
-    ("kind", "sample"),
-    [pytest.param(kind, sample, id=f"{kind}-{sample.name}") for kind in KIND_NAMES for sample in samples_for(kind)],
-)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def milvus_sample(start_milvus: StartMilvus) -> Iterator[FindSample]:
     """The name of a sample's collection on a kind of server, which no test may change.
 

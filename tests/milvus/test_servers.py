@@ -9,8 +9,8 @@ import psutil
 import pytest
 from pymilvus import MilvusClient
 
-from tests.milvus.conftest import FindSample, StartMilvus, every_sample
 from tests.support.milvus.clients import connect
+from tests.support.milvus.kinds import FindSample, StartMilvus, every_sample
 from tests.support.milvus.samples.clash import create_clash
 from tests.support.milvus.samples.layouts import partitions
 from tests.support.milvus.samples.sample import Sample, exact

@@ -11,10 +11,10 @@ from pymilvus import DataType, MilvusException
 from qdrant_client import grpc as api
 
 from qmig.qdrant.keys import PointKey
-from tests.milvus.test_migrate_types import ARRAYS, ROWS, SCALARS
 from tests.support.collections import fill, named, point
 from tests.support.milvus.migration import Migration
 from tests.support.milvus.servers import MilvusServer
+from tests.support.milvus.typed_rows import ARRAYS, ROWS, SCALARS
 
 POINTS = 300
 KEYS = [-(2**63), *range(-49, POINTS - 50)]

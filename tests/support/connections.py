@@ -1,6 +1,7 @@
 """Connections to servers that have just been started: new ones, at most as old as the server."""
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ ANSWER_SECONDS = 5.0
 NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
-def open_channel(url: str, trusted: Path | None = None, **options: Any) -> grpc.Channel:
+def open_channel(url: str, options: Mapping[str, Any] | None = None, trusted: Path | None = None) -> grpc.Channel:
     """A channel with a connection of its own; `trusted` is the PEM file of the certificate that an https URL has."""
     scheme, _, address = url.partition("://")
-    settings = [*{**OWN_CONNECTION, **options}.items()]
+    settings = [*{**OWN_CONNECTION, **(options or {})}.items()]
     if scheme == "http":
         return grpc.insecure_channel(address, settings)
     assert trusted is not None
@@ -38,7 +39,7 @@ def until_serving(url: str, *processes: ChildProcess) -> None:
                 return error.code() not in NO_ANSWER
             return True
 
-    until(answers, f"{url} answers", *processes)
+    until(answers, f"an answer at {url}", *processes)
 
 
 def until_listening(port: int, *processes: ChildProcess) -> None:
@@ -51,4 +52,4 @@ def until_listening(port: int, *processes: ChildProcess) -> None:
             return False
         return True
 
-    until(accepts, f"port {port} accepts connections", *processes)
+    until(accepts, f"a connection to port {port}", *processes)

@@ -1,12 +1,17 @@
 """`qmig flower` as a process of its own."""
 
+import base64
+import json
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from tests.support.connections import until_listening
+from tests.support.waiting import PATIENCE, until
 
 
 @contextmanager
@@ -21,3 +26,23 @@ def flower_process(*options: str, env: Mapping[str, str]) -> Iterator[str]:
     finally:
         process.stop()
         print(process.read_stderr())
+
+
+def read_page(url: str, login: str | None = None) -> str:
+    """A page of Flower's; `login` is a user and a password with a colon between them."""
+    request = urllib.request.Request(url)
+    if login is not None:
+        request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        return str(answer.read().decode())
+
+
+def until_it_hears(flower: str, login: str | None = None) -> None:
+    """Wait until the Flower at this URL gets the workers' events: it never learns what happened before."""
+    until(lambda: "flower_worker_online" in read_page(f"{flower}/metrics", login), "Flower hearing of a worker")
+
+
+def tasks(flower: str) -> list[dict[str, Any]]:
+    """What the API of the Flower at this URL lists."""
+    found: dict[str, dict[str, Any]] = json.loads(read_page(f"{flower}/api/tasks"))
+    return list(found.values())

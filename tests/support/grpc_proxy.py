@@ -55,7 +55,7 @@ class GrpcProxy(grpc.GenericRpcHandler):
     def __init__(self, behind: Endpoint, max_message: int = -1) -> None:
         self.reply: Replies = nothing
         self.alter: Callable[[str, bytes], bytes] = as_it_is
-        self._channel = open_channel(behind.url, **UNLIMITED)
+        self._channel = open_channel(behind.url, UNLIMITED)
         self._threads = ThreadPoolExecutor(THREADS)
         options = {**UNLIMITED, "grpc.max_receive_message_length": max_message}
         self._server = grpc.server(self._threads, handlers=[self], options=list(options.items()))

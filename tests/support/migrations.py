@@ -18,8 +18,10 @@ from tests.support.waiting import output_of, until
 from tests.support.workers import start_workers
 
 POINTS = 6000
-# Small batches with a pause between them: slow enough to be killed in the middle.
-SLOWLY = ["-c", "--chunk-size", "1500", "-b", "50", "--batch-delay", "30"]
+# Small batches with a pause between them, four seconds with two workers: slow enough to be killed in the middle.
+SLOWLY = ["-c", "--chunk-size", "1500", "-b", "50", "--batch-delay", "60"]
+# Twelve seconds: slow enough for other commands to start meanwhile, on a machine that has other things to do.
+LEISURELY = [*SLOWLY, "--batch-delay", "200"]
 
 
 def fill_source(ends: Ends, points: int = POINTS) -> None:
@@ -51,11 +53,31 @@ def chunks_of(ends: Ends) -> list[ChunkRecord]:
     return Ledger(ends.target, ends.ledger).chunks(record.migration, range(record.chunks))
 
 
+def owners(ends: Ends) -> list[str]:
+    """Who has a chunk, by the ledger."""
+    return [chunk.owner for chunk in chunks_of(ends) if chunk.owner]
+
+
 def worker_at_work(ends: Ends) -> psutil.Process:
     """A worker process of this machine that has a chunk."""
-    until(lambda: any(chunk.owner for chunk in chunks_of(ends)), "a worker taking a chunk")
-    owner = next(chunk.owner for chunk in chunks_of(ends) if chunk.owner)
+    owner = until(lambda: owners(ends), "a worker taking a chunk")[0]
     return psutil.Process(int(owner.split("/")[1]))
+
+
+def kill_worker_at_work(ends: Ends) -> None:
+    """SIGKILL to a worker process of this machine that has a chunk, and is not between two chunks."""
+
+    def is_killed_at_work() -> bool:
+        owner = until(lambda: owners(ends), "a worker taking a chunk")[0]
+        process = psutil.Process(int(owner.split("/")[1]))
+        process.suspend()
+        if owner in owners(ends):
+            process.kill()
+            return True
+        process.resume()
+        return False
+
+    until(is_killed_at_work, "the end of a worker at work")
 
 
 def copied(ends: Ends) -> int:

@@ -18,7 +18,7 @@ class Client:
 
     def __init__(self, url: str) -> None:
         until_serving(url)
-        self.channel = open_channel(url, **UNLIMITED)
+        self.channel = open_channel(url, UNLIMITED)
         self.collections = api.CollectionsStub(self.channel)
         self.points = api.PointsStub(self.channel)
 

@@ -14,6 +14,8 @@ from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.server_process import ServerProcess
 from tests.support.connections import until_serving
 
+SOURCE_VARIABLE = "QMIG_TEST_SOURCE_QDRANT"
+TARGET_VARIABLE = "QMIG_TEST_TARGET_QDRANT"
 EXECUTABLE_VARIABLE = "QMIG_TEST_QDRANT"
 
 

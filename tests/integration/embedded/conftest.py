@@ -14,8 +14,9 @@ from qdrant_client import grpc as api
 from qmig.embedded.qdrant import EmbeddedQdrant
 from tests.support.collections import dense, point
 from tests.support.qdrant_client import Client, keys, shard_key
+from tests.support.qdrant_servers import SOURCE_VARIABLE
 
-REAL = os.environ.get("QMIG_TEST_SOURCE_QDRANT")
+REAL = os.environ.get(SOURCE_VARIABLE)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def client(request: pytest.FixtureRequest) -> Client:
     if request.param == "embedded":
         return request.getfixturevalue("embedded")
     if REAL is None:
-        pytest.skip("QMIG_TEST_SOURCE_QDRANT is not set")
+        pytest.skip(f"{SOURCE_VARIABLE} is not set")
     return Client(REAL)
 
 

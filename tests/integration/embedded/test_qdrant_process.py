@@ -15,6 +15,7 @@ from qdrant_client import grpc as api
 from qmig.embedded.qdrant import EmbeddedQdrant
 from tests.support.certificates import self_signed
 from tests.support.collections import dense, dense_params, point, simple_points
+from tests.support.connections import open_channel
 from tests.support.migrations import finish
 from tests.support.processes import has_ended
 from tests.support.qdrant_client import Client, ids, keys, refused, shard_key, values
@@ -32,8 +33,7 @@ def test_tls(tmp_path: Path) -> None:
     certificate = self_signed(tmp_path / "files", "localhost")
     with EmbeddedQdrant(tmp_path / "data", tls=certificate) as server:
         assert server.url.startswith("https://")
-        trust = grpc.ssl_channel_credentials(certificate[0].read_bytes())
-        with grpc.secure_channel(f"localhost:{server.port}", trust) as channel:
+        with open_channel(f"https://localhost:{server.port}", trusted=certificate[0]) as channel:
             assert api.QdrantStub(channel).HealthCheck(api.HealthCheckRequest()).title
 
 

@@ -11,8 +11,8 @@ from qmig.qdrant.collection import exact_count
 from qmig.qdrant.create import after_creation_request, create_request, finish_request, loading_request
 from qmig.qdrant.schema_diff import differences, notices
 from qmig.qdrant.server import Server
-from tests.conftest import TARGET_VARIABLE
 from tests.support.collections import info
+from tests.support.qdrant_servers import TARGET_VARIABLE
 from tests.support.waiting import until
 
 

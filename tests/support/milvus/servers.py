@@ -23,7 +23,7 @@ from typing import ClassVar
 
 import grpc
 
-from qmig.embedded.milvus import LOOPBACK, READY_SECONDS, EmbeddedMilvus, MilvusServer
+from qmig.embedded.milvus import LOOPBACK, OWN_CONNECTION, READY_SECONDS, EmbeddedMilvus, MilvusServer
 from qmig.embedded.processes import ChildProcess
 
 # The libraries of that wheel are for its executable alone: no other program starts among them.
@@ -87,7 +87,7 @@ class StandaloneServer(MilvusServer):
             return super()._channel()
         # The certificate itself is the one that is trusted.
         trusted = grpc.ssl_channel_credentials(self.tls[0].read_bytes())
-        return grpc.secure_channel(f"{LOOPBACK}:{self.port}", trusted)
+        return grpc.secure_channel(f"{LOOPBACK}:{self.port}", trusted, OWN_CONNECTION)
 
     def _begin(self) -> ChildProcess:
         settings = [f"{name}={_yaml(value)}" for name, value in self._settings.items()]

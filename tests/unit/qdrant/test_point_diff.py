@@ -21,7 +21,7 @@ from tests.support.collections import (
     named_params,
     sparse_vector,
 )
-from tests.unit.qdrant.test_passthrough import a_point, as_point_struct
+from tests.support.random_points import a_point, as_point_struct
 
 SEEDS = range(60)
 NAN, INF = math.nan, math.inf
