@@ -78,7 +78,7 @@ def migrate_chunk(self: Task, **kwargs: Any) -> str:
     """Copy or verify one chunk of a migration; Flower shows its progress and what it came to."""
     task = ChunkTask.from_kwargs(kwargs)
     try:
-        return _worker.work_on(task, lambda text: _progress.show(self, text))
+        return _worker.run_chunk(task, lambda text: _progress.show(self, text))
     except MigrationStoppedError as stopped:
         if _stop[0]:
             raise Reject(str(stopped), requeue=True) from None
