@@ -11,26 +11,32 @@ from qmig.jobs.session import Session
 from qmig.ledger.lease import HEARTBEAT_SECONDS, Lease
 from qmig.ledger.records import ChunkRecord, State
 from qmig.qdrant.writer import Upsert
-from qmig.sources.base import Batch, Pending
+from qmig.sources.base import Batch, InvalidRow, Pending
 
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Read(Generic[Answer]):
-    """A read under way, and how it is started again after a transient error."""
+    """A read that can be started again after a transient error."""
 
     start: Callable[[], Pending[Answer]]
-    pending: Pending[Answer]
+    #: The read under way; None once its answer was taken.
+    pending: Pending[Answer] | None
 
 
 @dataclass(frozen=True)
 class Write:
-    """A batch on its way into the target."""
+    """A batch on its way into the target. Its points are in the requests alone, to save memory."""
 
-    batch: Batch
+    #: Points and invalid rows in the batch.
+    read: int
+    #: The key after the batch; None at the end of the chunk.
+    next_key: str | None
     #: One request for each shard key.
     upserts: Sequence[Upsert]
+    #: Rows of the source that are no valid points.
+    invalid_rows: Sequence[InvalidRow]
     #: Points that belong to no shard key, each with the reason.
     unroutable: Sequence[tuple[bytes, str]]
 
@@ -38,6 +44,11 @@ class Write:
     def sent(self) -> int:
         """The number of points in the upserts."""
         return sum(upsert.points for upsert in self.upserts)
+
+    @property
+    def unsent(self) -> int:
+        """The number of points and rows that cannot be sent."""
+        return len(self.invalid_rows) + len(self.unroutable)
 
     @property
     def bytes(self) -> int:
@@ -111,16 +122,15 @@ class ChunkIO:
 
     def result(self, read: Read[Answer]) -> Answer:
         """Wait for a read, and start it again after a transient error."""
-        pending: Pending[Answer] | None = read.pending
 
         def attempt() -> Answer:
-            nonlocal pending
-            waiting_for = pending if pending is not None else self._lease.run_blocking(read.start)
-            pending = None
-            while not waiting_for.wait(HEARTBEAT_SECONDS):
+            pending, read.pending = read.pending, None
+            if pending is None:
+                pending = self._lease.run_blocking(read.start)
+            while not pending.wait(HEARTBEAT_SECONDS):
                 self._lease.heartbeat()
                 self._lease.raise_if_stopping()
-            return waiting_for.result()
+            return pending.result()
 
         return self.retrying(attempt)
 
@@ -142,14 +152,16 @@ class ChunkIO:
                 self.writing = None
                 self._lease.sleep(self.session.options.batch_delay_ms / 1000)
             self.wait_for_turn(len(batch.points))
-            self.writing = self.write(batch)
+            self.writing = self.start_write(batch)
         if self.writing is not None:
             yield self.writing
             self.writing = None
 
-    def write(self, batch: Batch) -> Write:
+    def start_write(self, batch: Batch) -> Write:
         """Start to write a batch."""
-        return Write(batch, *self.session.writer.start(batch.points, self._lease.chunk.partition))
+        upserts, unroutable = self.session.writer.start(batch.points, self._lease.chunk.partition)
+        read = len(batch.points) + len(batch.invalid_rows)
+        return Write(read, batch.next_key, upserts, batch.invalid_rows, unroutable)
 
     def refused_points(self, write: Write) -> Iterator[tuple[bytes, str]]:
         """Wait until a write is durably in the target. Yield each point that the target refuses, with the reason."""

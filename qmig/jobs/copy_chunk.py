@@ -51,17 +51,18 @@ def _rejects(io: ChunkIO, write: Write) -> Iterator[RejectRecord]:
 
     TerminalError at the first of them if the migration is to fail on errors.
     """
-    chunk, read = io.chunk, io.chunk.read + _read(write.batch)
     for row in _invalid_rows(io, write):
         if io.session.options.on_error == FAIL:
             raise TerminalError(
                 f"point {row.point} cannot be copied: {row.reason}; --on-error skip copies the others"
             )
+        chunk = io.chunk
+        read = chunk.read + write.read
         yield RejectRecord(chunk.migration, chunk.index, chunk.partition, row.key, row.point, row.reason, read)
 
 
 def _invalid_rows(io: ChunkIO, write: Write) -> Iterator[InvalidRow]:
-    yield from write.batch.invalid_rows
+    yield from write.invalid_rows
     for point, reason in write.unroutable:
         yield _invalid_row(io, point, reason)
     for point, reason in io.refused_points(write):
@@ -78,27 +79,19 @@ def _on_stop(io: ChunkIO) -> None:
     A batch with points to reject is left to the next owner of the chunk, and so is one that does not arrive.
     """
     write = io.writing
-    if write is not None and not _unsent(write) and io.has_arrived(write):
+    if write is not None and not write.unsent and io.has_arrived(write):
         _advance(io, write, rejected=0)
 
 
 def _advance(io: ChunkIO, write: Write, rejected: int) -> None:
     """Move the offset past a batch whose points are in the target, `rejected` ones aside."""
     io.advance(
-        write.batch.next_key,
-        read=_read(write.batch),
-        acknowledged=write.sent + _unsent(write) - rejected,
+        write.next_key,
+        read=write.read,
+        acknowledged=write.sent + write.unsent - rejected,
         rejected=rejected,
         size=write.bytes,
     )
-
-
-def _read(batch: Batch) -> int:
-    return len(batch.points) + len(batch.invalid_rows)
-
-
-def _unsent(write: Write) -> int:
-    return len(write.batch.invalid_rows) + len(write.unroutable)
 
 
 def _check_counts(chunk: ChunkRecord) -> None:

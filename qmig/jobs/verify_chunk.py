@@ -28,8 +28,7 @@ def verify_chunk(io: ChunkIO, record: MigrationRecord) -> ChunkRecord:
     rechecks = Rechecks(io, findings, verification.recheck)
     batches = io.batches(verification.start_read)
     for batch, lookups in one_ahead((batch, verification.look_up_in_turn(batch)) for batch in batches):
-        stored = verification.stored(lookups)
-        rechecks.add(batch, [point for point in batch.points if verification.is_suspect(point, stored)])
+        rechecks.add(batch, verification.suspects(batch.points, lookups))
     rechecks.end()
     if verification.is_complete and findings.missing:
         # The plan expects what was copied: whatever the source has beyond that was added since.
@@ -56,6 +55,7 @@ class _Verification:
         return self._checks.share == 1
 
     def start_read(self, key: str | None, limit: int) -> Pending[Batch]:
+        """Start to read the source's points from a key on, or a sample of them."""
         source, chunk = self._session.source, self._chunk
         if self.is_complete:
             return source.start_read(chunk.partition, key, chunk.end, limit)
@@ -75,7 +75,18 @@ class _Verification:
             for shard_key, group in self._session.router.route(points, self._chunk.partition).groups.items()
         ]
 
-    def stored(self, lookups: Sequence[Lookup]) -> dict[bytes, bytes]:
+    def suspects(self, points: Sequence[bytes], lookups: Sequence[Lookup]) -> list[bytes]:
+        """Wait for the target's points; those of the source's that seem to be missing or different there."""
+        stored = self._stored(lookups)
+        difference = self._session.comparison.difference
+        suspects = []
+        for point in points:
+            found = stored.get(raw_id(point))
+            if found is None or (point != found and difference(point, found) is not None):
+                suspects.append(point)
+        return suspects
+
+    def _stored(self, lookups: Sequence[Lookup]) -> dict[bytes, bytes]:
         """Wait for the target's points; by their raw ids."""
         stored: dict[bytes, bytes] = {}
         for shard_key, read in lookups:
@@ -89,11 +100,6 @@ class _Verification:
             stored.update((raw_id(point), point) for point in batch.points)
         return stored
 
-    def is_suspect(self, point: bytes, stored: dict[bytes, bytes]) -> bool:
-        """Whether a point of the source seems to be missing or different in the target."""
-        found = stored.get(raw_id(point))
-        return found is None or (point != found and self._difference(point, found) is not None)
-
     # The second check
 
     def recheck(self, suspects: Sequence[bytes]) -> None:
@@ -102,7 +108,7 @@ class _Verification:
         keys = [source.key_of(point) for point in suspects]
         in_source = self._io.read(partial(source.start_points, self._chunk.partition, keys)).points
         current = {raw_id(point): point for point in in_source}
-        stored = self.stored(self._look_up(in_source))
+        stored = self._stored(self._look_up(in_source))
         wrong = []
         for suspect in suspects:
             point = current.get(raw_id(suspect))
@@ -135,11 +141,10 @@ class _Verification:
 
     def _repair(self, points: Sequence[bytes]) -> None:
         """Copy points again, and count those that are the same in the target afterwards."""
-        write = self._io.write(Batch(list(points), None))
+        write = self._io.start_write(Batch(list(points), None))
         for point, reason in (*write.unroutable, *self._io.refused_points(write)):
             self.findings.refused = self.findings.refused or f"{self._name(point)}: {reason}"
-        stored = self.stored(self._look_up(points))
-        self.findings.repaired += sum(not self.is_suspect(point, stored) for point in points)
+        self.findings.repaired += len(points) - len(self.suspects(points, self._look_up(points)))
 
     def _difference(self, point: bytes, stored: bytes) -> str | None:
         return self._session.comparison.difference(point, stored)
