@@ -1,4 +1,4 @@
-"""Input and output of the job on one chunk: reading ahead, writing, retries, heartbeats, and the offset."""
+"""The input and output of the job on one chunk: read ahead, write, retry, send heartbeats, move the offset."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -143,8 +143,8 @@ class ChunkIO:
     def writes(self, batches: Iterable[Batch]) -> Iterator[Write]:
         """Write the batches one after another, and yield each write while it is under way.
 
-        The next batch is awaited while a batch is being written, and sent when the caller comes back for it: by then
-        the caller has to be done with `refused_points` of the write that it got.
+        The next batch is read while a batch is being written. It is sent when the caller asks for the next write:
+        the caller waits for `refused_points` before that.
         """
         for batch in batches:
             if self.writing is not None:
@@ -173,7 +173,7 @@ class ChunkIO:
                     yield point, str(reason)
 
     def has_arrived(self, write: Write) -> bool:
-        """Wait for the upserts of a write without sending anything again; whether all of them are in the target."""
+        """Wait for a write without sending anything again. Return whether all its points are in the target."""
         try:
             for upsert in write.upserts:
                 self.session.writer.check(upsert)
@@ -241,10 +241,10 @@ class ChunkIO:
     def advance(
         self, offset: str | None, *, read: int, acknowledged: int, rejected: int = 0, size: int, **fields: Any
     ) -> None:
-        """Move the offset past points that are done with, and add their numbers and bytes to the chunk's.
+        """Move the offset past points that are copied or checked. Add their numbers and their size to the chunk's.
 
-        An offset of None is the chunk's end. It is not written here: in the ledger it would be the chunk's beginning,
-        and whoever took the chunk up from there would count its points twice.
+        An offset of None is the chunk's end, which `finish` writes together with the state. Written alone it would be
+        the chunk's beginning, and the next owner would count the points twice.
         """
         chunk = self.chunk
         progress = {
@@ -264,5 +264,5 @@ class ChunkIO:
         self._lease.heartbeat()
 
     def finish(self, **fields: Any) -> ChunkRecord:
-        """Record the chunk as done, together with the progress at its end; its last record."""
+        """Record the chunk as done, together with the progress at its end. Return its last record."""
         return self.retrying(partial(self._lease.finish, State.DONE, **{**(self._at_end or {}), **fields}))

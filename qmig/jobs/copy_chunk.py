@@ -15,13 +15,13 @@ from qmig.sources.base import Batch, InvalidRow
 
 
 def copy_chunk(io: ChunkIO) -> ChunkRecord:
-    """Copy the chunk from its offset to its end; its last record.
+    """Copy the chunk from its offset to its end. Return its last record.
 
     The next batch is read while a batch is being written. The offset moves past a batch when the target has answered
     `Completed`, and the points that could not be copied are in the ledger.
     """
     if io.chunk.claims > 1:
-        # The owner before recorded them, and died before the offset moved past them: they are copied again.
+        # An owner may record rejects and die before the offset moves past them. Their points are copied again.
         io.retrying(partial(forget_rejects_ahead, io.session.ledger, io.chunk))
     try:
         for write in io.writes(_batches(io)):

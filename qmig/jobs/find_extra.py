@@ -13,14 +13,14 @@ from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
 from qmig.sources.base import Batch, Pending
 
-#: Ids in one question to the source.
+#: Ids that the source is asked about at once.
 IDS_PER_READ = 5_000
 
 
 def find_extra(io: ChunkIO, record: MigrationRecord) -> ChunkRecord:
-    """Ask the source which points of a range of the target it has, and note the others; the chunk's last record.
+    """Ask the source which points of the target's chunk it has, and note the others. Return the chunk's last record.
 
-    The next ids are read and asked about while the answer to a question is awaited.
+    The next ids are read, and the source is asked about them, while the answer about a batch is awaited.
     """
     search = _Search(io, record)
     rechecks = Rechecks(io, search.findings, search.recheck)
@@ -62,7 +62,7 @@ class _Search:
         return self._io.start(partial(self._session.source.start_present, partition, points))
 
     def present(self, asked: Read[set[bytes]]) -> set[bytes]:
-        """Wait for the answer; the raw ids of the points that the source has."""
+        """Wait for the answer. Return the raw ids of the points that the source has."""
         try:
             return self._io.result(asked)
         except NotFoundError:

@@ -44,8 +44,8 @@ class Worker:
     def run_chunk(self, task: ChunkTask, report: Callable[[str], None]) -> str:
         """Copy or verify the task's chunk, and return the result as text. `report` gets the progress every second.
 
-        MigrationStoppedError: the chunk was released, and is to be queued again. Any other error is the chunk's
-        failure.
+        MigrationStoppedError: the chunk was released. ChunkLostError: another worker has it. Any other error is the
+        chunk's failure.
         """
         # Without a chunk in hand nothing is lost by going on to the next task: this one is queued again.
         ledger = self._sessions.open(task).ledger
@@ -78,10 +78,7 @@ class Worker:
     def _run_claimed(
         self, session: Session, record: MigrationRecord, chunk: ChunkRecord, report: Callable[[str], None]
     ) -> ChunkRecord:
-        """Run the job on a chunk, and record its end: done, failed, or released with the offset that it has reached.
-
-        ChunkLostError if another worker has taken the chunk.
-        """
+        """Run the job on a chunk, and record its end: done, failed, or released with its offset so far."""
         before = chunk.acknowledged
         lease = Lease(
             session.ledger,

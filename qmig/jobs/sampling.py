@@ -33,7 +33,7 @@ class SampleRead:
         self._points: Pending[Batch] | None = None
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the points for so many seconds at most; whether they are there."""
+        """Wait for the points for at most so many seconds. Return whether they are there."""
         deadline = time.monotonic() + seconds
         if self._points is None:
             if not self._keys.wait(seconds):

@@ -91,7 +91,7 @@ class Session:
         _ = self.source, self.target_info
 
     def with_definition(self, definition: str) -> "Session":
-        """This session, or a new one on the same connection to the target if the definition has changed."""
+        """Return this session, or a new one on the same connection to the target if the definition has changed."""
         if self.definition == definition:
             return self
         self.close_source()
@@ -113,7 +113,7 @@ class Sessions:
     _sessions: dict[tuple[str, str], Session] = field(default_factory=dict)
 
     def open(self, task: MigrationTask) -> Session:
-        """The session for the task's migration, opened if need be. TerminalError if the task's access is invalid."""
+        """Return the session for the task's migration. TerminalError if the task's access is invalid."""
         key = (task.migration, task.access)
         if key not in self._sessions:
             access = AccessGrant.from_text(task.access)
@@ -128,7 +128,7 @@ class Sessions:
         return self._sessions[key]
 
     def update(self, task: MigrationTask, record: MigrationRecord) -> Session:
-        """The task's session with the definition that the ledger has now: a resume may have changed the options.
+        """Return the task's session with the definition in the ledger, whose options a resume may have changed.
 
         TerminalError if the task's access is for other endpoints.
         """

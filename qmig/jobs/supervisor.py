@@ -54,7 +54,7 @@ class Supervisor:
         self._access = access
 
     def run_once(self) -> str:
-        """Do the next step of the migration, unless another worker is doing it; what was done as text."""
+        """Do the next step of the migration, unless another worker is doing it. Return what was done, as text."""
         with self._fleet.registry.lock(self._task.migration) as is_locked:
             if not is_locked:
                 return LOCKED
@@ -94,9 +94,9 @@ class Supervisor:
     # Chunks
 
     def _queue_new(self, record: MigrationRecord) -> int:
-        """Queue the planned chunks that are not queued yet; how many.
+        """Queue the planned chunks that are not queued yet. Return their number.
 
-        These are all chunks in a new run, or after the broker has lost what was queued.
+        In a new run, and after the broker has lost what was queued, these are all unfinished chunks.
         """
         registry = self._fleet.registry
         first = registry.queued_chunks(record.run)
@@ -110,7 +110,7 @@ class Supervisor:
         return len(unfinished)
 
     def _requeue(self, record: MigrationRecord) -> int:
-        """Requeue stalled chunks, and pending chunks whose task was lost; how many."""
+        """Requeue stalled chunks, and pending chunks whose task was lost. Return their number."""
         registry = self._fleet.registry
         try:
             is_queue_empty = self._fleet.queued() == 0
@@ -134,7 +134,7 @@ class Supervisor:
         return len(stalled)
 
     def _stalled_task(self, chunk: ChunkRecord) -> ChunkTask:
-        """The task of a stalled chunk. It names the owner whose lease has expired, and who may lose the chunk."""
+        """Make the task of a stalled chunk. It names the owner from whom the chunk may be claimed."""
         return ChunkTask.of(self._task, chunk.index, (chunk.owner, chunk.heartbeat) if chunk.owner else None)
 
     def _last_changes(

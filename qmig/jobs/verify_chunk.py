@@ -19,9 +19,9 @@ Lookup = tuple[str | None, Read[Batch]]
 
 
 def verify_chunk(io: ChunkIO, record: MigrationRecord) -> ChunkRecord:
-    """Compare the points of a range of the source with those of the same ids in the target; the chunk's last record.
+    """Compare a chunk's points in the source with the points in the target. Return the chunk's last record.
 
-    The next batch is read at both ends while a batch is being compared.
+    The next batch is read at both ends while a batch is being compared. Points that differ are rechecked.
     """
     verification = _Verification(io, record)
     findings = verification.findings
@@ -31,7 +31,7 @@ def verify_chunk(io: ChunkIO, record: MigrationRecord) -> ChunkRecord:
         rechecks.add(batch, verification.suspects(batch.points, lookups))
     rechecks.end()
     if verification.is_complete and findings.missing:
-        # The plan expects what was copied: whatever the source has beyond that was added since.
+        # The chunk expects as many points as were copied: what the source has beyond that was added later.
         findings.surplus = max(0, io.chunk.read - io.chunk.expected)
         findings.may_be_new = min(findings.missing, findings.surplus)
     return io.finish(findings=findings.to_dict())
@@ -76,7 +76,7 @@ class _Verification:
         ]
 
     def suspects(self, points: Sequence[bytes], lookups: Sequence[Lookup]) -> list[bytes]:
-        """Wait for the target's points; those of the source's that seem to be missing or different there."""
+        """Wait for the target's points. Return the source's points that seem to be missing or different there."""
         stored = self._stored(lookups)
         difference = self._session.comparison.difference
         suspects = []
@@ -87,7 +87,7 @@ class _Verification:
         return suspects
 
     def _stored(self, lookups: Sequence[Lookup]) -> dict[bytes, bytes]:
-        """Wait for the target's points; by their raw ids."""
+        """Wait for the target's points. Return them by their raw ids."""
         stored: dict[bytes, bytes] = {}
         for shard_key, read in lookups:
             try:
@@ -121,7 +121,7 @@ class _Verification:
             self._repair(wrong)
 
     def _note_if_wrong(self, point: bytes, stored: bytes | None) -> bool:
-        """Note a point of the source that is missing or different in the target; whether it can be repaired."""
+        """Note a source's point that is missing or different in the target. Return whether it can be repaired."""
         if stored is None:
             is_reject = PointKey.of(point_id(point)).text in self._rejects
             self.findings.note(REJECTED if is_reject else MISSING, self._name(point))
