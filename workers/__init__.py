@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A workers worker` runs a worker of qmig's fleet."""
+"""The Celery side of qmig's workers: `celery -A workers worker` runs a worker of the fleet."""
 
 from qmig.broker.app import app
 

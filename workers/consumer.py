@@ -1,4 +1,4 @@
-"""What a worker does with a message that is no task of qmig's: one line in the log, and on to the next."""
+"""Refuse messages that are no tasks of qmig's: one line in the log for each, and the worker goes on."""
 
 import logging
 from collections.abc import Callable
@@ -15,22 +15,22 @@ log = logging.getLogger(__name__)
 
 
 class RefusingChannel(redis.Channel):
-    """Kombu's channel, which ends its whole worker over something in the queue that is no message at all."""
+    """Kombu's channel, but an entry of the queue that is no message is refused. Kombu would end the whole worker."""
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            log.error("something in the queue was refused: it is no message: %s", shorten(str(error)))  # noqa: TRY400
+            log.error("an entry of the queue was refused: it is no message: %s", shorten(str(error)))  # noqa: TRY400
             raise Empty from None
 
 
-# The first channel of a connection is made with it: no later moment would do.
+# A connection makes its first channel at once, so the class is replaced before there is a connection.
 redis.Transport.Channel = RefusingChannel
 
 
 class RefusingConsumer(Consumer):  # type: ignore[misc]
-    """Celery's consumer, which prints whole messages and tracebacks for these."""
+    """Celery's consumer, but a message that is no task is refused. Celery would log all of it, with a traceback."""
 
     def create_task_handler(self, *arguments: Any, **settings: Any) -> Callable[[Any], Any]:
         handle = super().create_task_handler(*arguments, **settings)
@@ -45,7 +45,7 @@ class RefusingConsumer(Consumer):  # type: ignore[misc]
             try:
                 return handle(message)
             except (TypeError, ValueError, LookupError, AttributeError) as error:
-                # Celery takes the rest of a message apart as if it had made it.
+                # Celery reads the rest of a message without checks.
                 return self._refuse(message, f"it is no task: {error}")
 
         return handle_or_refuse
@@ -62,8 +62,8 @@ class RefusingConsumer(Consumer):  # type: ignore[misc]
 
 
 def _is_task(headers: Any, payload: Any) -> bool:
-    """Whether a message has the form of qmig's tasks: arguments by name alone, and nothing that Celery would trip
-    over when it is too late to refuse it."""
+    """Whether a message has the form of qmig's tasks: arguments by name alone, and no setting that makes Celery fail
+    when it is too late to refuse the message."""
     match headers, payload:
         case {"id": str(), "task": str(), **settings}, [[], dict(), dict()]:
             return (

@@ -1,4 +1,4 @@
-"""Every worker's main process sees to it that the migrations on the noticeboard are looked after."""
+"""The timer in a worker's main process: it sends the worker's heartbeat, and has migrations supervised."""
 
 import logging
 from contextlib import suppress
@@ -13,9 +13,11 @@ from qmig.errors import TransientError
 log = logging.getLogger(__name__)
 
 
-class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
-    """A timer of the consumer: it signs the worker in, and whichever is first asks for the next look after a
-    migration."""
+class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
+    """A step of Celery's consumer that starts and stops the timer.
+
+    Each worker has the timer. For each migration the worker that comes first queues the next supervision.
+    """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -27,11 +29,13 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
         self._timer: Any = None
 
     def start(self, parent: Consumer) -> None:
+        """Connect to the broker, and send the first heartbeat."""
         self._fleet = Fleet(str(parent.app.conf.broker_url))
-        self._timer = parent.timer.call_repeatedly(SUPERVISE_EVERY, self._ask)
-        self._ask()
+        self._timer = parent.timer.call_repeatedly(SUPERVISE_EVERY, self._send)
+        self._send()
 
     def stop(self, parent: Consumer) -> None:  # noqa: ARG002
+        """Deregister the worker."""
         if self._timer is not None:
             self._timer.cancel()
         if self._fleet is not None:
@@ -40,7 +44,8 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
             self._fleet.close()
         self._timer = self._fleet = None
 
-    def _ask(self) -> None:
+    def _send(self) -> None:
+        """Send a heartbeat, and queue the supervision of the migrations that are due."""
         assert self._fleet is not None
         try:
             self._fleet.send_heartbeat(self._name, self._pool.num_processes)

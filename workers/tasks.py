@@ -1,4 +1,4 @@
-"""The tasks. A worker's children share one flag that tells them to finish the batch in flight and leave."""
+"""The tasks of qmig's workers. The processes of a worker share a flag that tells them to stop after a batch."""
 
 import ctypes
 import logging
@@ -22,24 +22,25 @@ from qmig.jobs.runner import Worker
 
 log = logging.getLogger(__name__)
 
-# Seconds for which a broker that was away is not told of progress: finding out holds a chunk up.
+#: Seconds without progress events after the broker was away: each attempt to send one would hold up the chunk.
 PROGRESS_BACKOFF = 30.0
 
 
 class _Progress:
-    """Tells Flower how far this process' chunk is, where the broker is there."""
+    """Sends the progress of this process' chunk to Flower, as long as the broker is there."""
 
     def __init__(self) -> None:
+        #: The time of the next attempt.
         self._not_before = 0.0
 
-    def show(self, task: Task, text: str) -> None:
+    def send(self, task: Task, text: str) -> None:
         if time.monotonic() < self._not_before:
             return
         try:
             task.send_event("task-progress", retry=False, result=text)
         except (OperationalError, redis.RedisError, OSError) as error:
             self._not_before = time.monotonic() + PROGRESS_BACKOFF
-            log.debug("progress was not shown: %s", error)
+            log.debug("the progress could not be sent: %s", error)
 
 
 # Anonymous shared memory, inherited by the fork: the parent writes it, the children read it between batches.
@@ -49,7 +50,7 @@ _worker = Worker(lambda: Fleet(str(app.conf.broker_url)), stop_requested=lambda:
 
 
 class _HideRejectTraceback(logging.Filter):
-    """A chunk that is given back is no error: Celery's line about it goes without the traceback."""
+    """Removes the traceback from Celery's log line about a rejected task: a released chunk is no error."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], Reject):
@@ -61,13 +62,13 @@ logging.getLogger("celery.app.trace").addFilter(_HideRejectTraceback())
 
 
 @worker_shutting_down.connect
-def _leave_after_the_batch(**_: Any) -> None:
+def _stop_after_the_batch(**_: Any) -> None:
     _stop[0] = 1
 
 
 @worker_process_init.connect
 def _die_with_the_parent(**_: Any) -> None:
-    """A child whose parent was killed would copy on unseen; Linux can end it with the parent."""
+    """End this process when its parent is killed, which Linux can do: nobody could stop it otherwise."""
     if sys.platform == "linux":
         parent_death_signal = 1
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
@@ -75,27 +76,27 @@ def _die_with_the_parent(**_: Any) -> None:
 
 @app.task(bind=True, name=MIGRATE_CHUNK, throws=(QmigError,))
 def migrate_chunk(self: Task, **kwargs: Any) -> str:
-    """Copy or verify one chunk of a migration; Flower shows its progress and what it came to."""
+    """Copy or verify one chunk of a migration. Flower shows the progress and the result."""
     task = ChunkTask.from_kwargs(kwargs)
     try:
-        return _worker.work_on(task, lambda text: _progress.show(self, text))
+        return _worker.run_chunk(task, lambda text: _progress.send(self, text))
     except MigrationStoppedError as stopped:
         if _stop[0]:
             raise Reject(str(stopped), requeue=True) from None
         return str(stopped)
     finally:
         if not _stop[0]:
-            _supervise_at_the_end(task)
+            _supervise_if_due(task)
 
 
 @app.task(name=SUPERVISE_MIGRATION, throws=(QmigError,), send_events=False)
 def supervise_migration(**kwargs: Any) -> str:
-    """See to a migration: queue its chunks, take up those of dead workers, and close its books at the end."""
+    """Drive a migration on: queue its chunks, requeue stalled ones, and bring it to its end when none is left."""
     return _worker.supervise(MigrationTask.from_kwargs(kwargs))
 
 
-def _supervise_at_the_end(task: ChunkTask) -> None:
+def _supervise_if_due(task: ChunkTask) -> None:
     try:
         _worker.after_chunk(task)
     except QmigError as error:
-        log.warning("migration %s could not be seen to: %s; trying again", task.migration, error)
+        log.warning("migration %s could not be supervised: %s; trying again", task.migration, error)

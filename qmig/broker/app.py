@@ -45,4 +45,4 @@ app.conf.update(
     broker_transport_options={"visibility_timeout": 12 * 3600, "socket_keepalive": True, **TIMEOUTS},
 )
 
-app.steps["consumer"].add("workers.heartbeat:Supervision")
+app.steps["consumer"].add("workers.heartbeat:Heartbeat")

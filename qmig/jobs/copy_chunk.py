@@ -1,133 +1,103 @@
-"""The loop that copies one chunk: read ahead, write behind, move the offset."""
+"""Copy one chunk: read ahead, write behind, move the offset."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 
-from qmig.broker.rate_limit import RateLimiter
-from qmig.errors import ContentsRefusedError, QmigError, TerminalError
-from qmig.jobs.chunk import ChunkWork
-from qmig.jobs.session import Session
-from qmig.ledger.lease import Lease
+from qmig.errors import MigrationStoppedError, TerminalError
+from qmig.jobs.chunk_io import ChunkIO, Write
 from qmig.ledger.records import ChunkRecord
 from qmig.ledger.rejects import RejectRecord, forget_rejects_ahead, save_rejects
 from qmig.migration import FAIL
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id
-from qmig.qdrant.writer import Upsert
-from qmig.sources.base import InvalidRow
+from qmig.sources.base import Batch, InvalidRow
 
 
-@dataclass(frozen=True)
-class _Write:
-    """Points on their way into the target, and what cannot be there; how many were read so far, and the key after."""
+def copy_chunk(io: ChunkIO) -> ChunkRecord:
+    """Copy the chunk from its offset to its end. Return its last record.
 
-    upserts: list[Upsert]
-    unfit: Sequence[InvalidRow]
-    read: int
-    next_key: str | None
+    The next batch is read while a batch is being written. The offset moves past a batch when the target has answered
+    `Completed`, and the points that could not be copied are in the ledger.
+    """
+    if io.chunk.claims > 1:
+        # An owner may record rejects and die before the offset moves past them. Their points are copied again.
+        io.retrying(partial(forget_rejects_ahead, io.session.ledger, io.chunk))
+    try:
+        for write in io.writes(_batches(io)):
+            rejects = list(_rejects(io, write))
+            io.retrying(partial(save_rejects, io.session.ledger, rejects))
+            _advance(io, write, len(rejects))
+    except MigrationStoppedError:
+        _on_stop(io)
+        if not io.is_at_end:
+            raise
+    _check_counts(io.chunk)
+    return io.finish()
 
 
-class ChunkCopy(ChunkWork):
-    """Copies a chunk."""
+def _batches(io: ChunkIO) -> Iterator[Batch]:
+    """Read the chunk in batches that fit into one write each."""
+    chunk, source = io.chunk, io.session.source
+    for batch in io.batches(lambda key, limit: source.start_read(chunk.partition, key, chunk.end, limit)):
+        parts = list(io.session.batch_size.split(batch.points))
+        for part, following in pairwise(parts):
+            yield Batch(part, source.key_of(following[0]))
+        yield Batch(parts[-1], batch.next_key, batch.invalid_rows)
 
-    def __init__(self, lease: Lease, session: Session, throttle: RateLimiter) -> None:
-        super().__init__(lease, session, throttle)
-        chunk = lease.chunk
-        self._read = chunk.read
-        self._acknowledged = chunk.acknowledged
-        self._rejected = chunk.rejected
-        self._bytes = chunk.bytes
-        self._writing: _Write | None = None
 
-    def _work(self) -> None:
-        chunk = self._lease.chunk
-        if chunk.claims > 1:
-            self._retrying(partial(forget_rejects_ahead, self._session.ledger, chunk))
-        for points, unfit, next_key in self._portions():
-            if self._writing is not None:
-                self._acknowledge(self._writing)
-                self._writing = None
-                self._lease.sleep(self._session.options.batch_delay_ms / 1000)
-            self._throttle.wait(len(points), lambda: self._lease.max_rate, self._lease.sleep)
-            self._lease.raise_if_stopping()
-            self._read += len(points) + len(unfit)
-            upserts, strays = self._session.writer.start(points, chunk.partition)
-            rejected = [*unfit, *(self._invalid_row(point, reason) for point, reason in strays)]
-            self._writing = _Write(upserts, rejected, self._read, next_key)
-        if self._writing is not None:
-            self._acknowledge(self._writing)
-            self._writing = None
+def _rejects(io: ChunkIO, write: Write) -> Iterator[RejectRecord]:
+    """Wait until a write is in the target. Yield the rows and points of the batch that cannot be copied.
 
-    def _leave(self) -> bool:
-        writing = self._writing
-        if writing is None or not self._is_in_target(writing):
-            return False
-        self._advance(writing)
-        return writing.next_key is None
-
-    def _finish(self) -> ChunkRecord:
-        if self._read != self._acknowledged + self._rejected:
-            raise TerminalError(
-                f"chunk {self._lease.chunk.index + 1}: {self._read} points read, {self._acknowledged} acknowledged, "
-                f"{self._rejected} rejected; the books do not balance"
-            )
-        return super()._finish()
-
-    def _portions(self) -> Iterator[tuple[list[bytes], Sequence[InvalidRow], str | None]]:
-        """What one upsert takes, unfit rows, and the key after both."""
-        for batch in self._batches():
-            portions = list(self._session.size.split(batch.points))
-            for portion, following in pairwise(portions):
-                yield portion, (), self._session.source.key_of(following[0])
-            yield portions[-1], batch.invalid_rows, batch.next_key
-
-    def _acknowledge(self, write: _Write) -> None:
-        """Wait until the points are in the target, and those that cannot be in it are in the ledger."""
-        rejects = [self._reject(row, write) for row in write.unfit]
-        for upsert in write.upserts:
-            try:
-                self._wait_for(upsert)
-            except ContentsRefusedError as refused:
-                for point, reason in self._isolated(upsert, refused):
-                    rejects.append(self._reject(self._invalid_row(point, str(reason)), write))
-        self._retrying(partial(save_rejects, self._session.ledger, rejects))
-        self._advance(write, len(rejects))
-
-    def _invalid_row(self, point: bytes, reason: str) -> InvalidRow:
-        return InvalidRow(self._session.source.key_of(point), PointKey.of(point_id(point)).text, reason)
-
-    def _reject(self, row: InvalidRow, write: _Write) -> RejectRecord:
-        """The record of a point that cannot be copied; TerminalError where that is to fail the chunk."""
-        if self._session.options.on_error == FAIL:
+    TerminalError at the first of them if the migration is to fail on errors.
+    """
+    for row in _invalid_rows(io, write):
+        if io.session.options.on_error == FAIL:
             raise TerminalError(
                 f"point {row.point} cannot be copied: {row.reason}; --on-error skip copies the others"
             )
-        chunk = self._lease.chunk
-        return RejectRecord(chunk.migration, chunk.index, chunk.partition, row.key, row.point, row.reason, write.read)
+        chunk = io.chunk
+        read = chunk.read + write.read
+        yield RejectRecord(chunk.migration, chunk.index, chunk.partition, row.key, row.point, row.reason, read)
 
-    def _is_in_target(self, write: _Write) -> bool:
-        """On the way out the batch in flight may end, but nothing is sent again."""
-        if write.unfit:
-            return False
-        try:
-            for upsert in write.upserts:
-                self._session.writer.check(upsert)
-        except QmigError:
-            # Then the offset stays before these points, and the next worker reads them again.
-            return False
-        return True
 
-    def _advance(self, write: _Write, rejected: int = 0) -> None:
-        """Move the offset past points that are in the target."""
-        self._acknowledged += sum(upsert.points for upsert in write.upserts) + len(write.unfit) - rejected
-        self._rejected += rejected
-        self._bytes += sum(len(upsert.request) for upsert in write.upserts)
-        self._move(
-            write.next_key,
-            read=write.read,
-            acknowledged=self._acknowledged,
-            rejected=self._rejected,
-            bytes=self._bytes,
+def _invalid_rows(io: ChunkIO, write: Write) -> Iterator[InvalidRow]:
+    yield from write.invalid_rows
+    for point, reason in write.unroutable:
+        yield _invalid_row(io, point, reason)
+    for point, reason in io.refused_points(write):
+        yield _invalid_row(io, point, reason)
+
+
+def _invalid_row(io: ChunkIO, point: bytes, reason: str) -> InvalidRow:
+    return InvalidRow(io.session.source.key_of(point), PointKey.of(point_id(point)).text, reason)
+
+
+def _on_stop(io: ChunkIO) -> None:
+    """Move the offset past the batch that is being written if it arrives. Nothing is sent again.
+
+    A batch with points to reject is left to the next owner of the chunk, and so is one that does not arrive.
+    """
+    write = io.writing
+    if write is not None and not write.unsent and io.has_arrived(write):
+        _advance(io, write, rejected=0)
+
+
+def _advance(io: ChunkIO, write: Write, rejected: int) -> None:
+    """Move the offset past a batch whose points are in the target, `rejected` ones aside."""
+    io.advance(
+        write.next_key,
+        read=write.read,
+        acknowledged=write.sent + write.unsent - rejected,
+        rejected=rejected,
+        size=write.bytes,
+    )
+
+
+def _check_counts(chunk: ChunkRecord) -> None:
+    """TerminalError if a point that was read is neither in the target nor rejected."""
+    if chunk.read != chunk.acknowledged + chunk.rejected:
+        raise TerminalError(
+            f"chunk {chunk.index + 1}: {chunk.read} points read, {chunk.acknowledged} acknowledged, "
+            f"{chunk.rejected} rejected; the counts do not match"
         )

@@ -1,64 +1,84 @@
-"""Looking through one chunk of the target for points that the source has not."""
+"""Find extra points: search one chunk of the target for points that the source does not have."""
 
 from collections.abc import Sequence
 from functools import partial
 
 from qmig.errors import NotFoundError
-from qmig.jobs.check_chunk import ChunkCheck
+from qmig.jobs.chunk_io import ChunkIO, Read
+from qmig.jobs.recheck import Rechecks, one_ahead
 from qmig.jobs.sampling import is_sampled
-from qmig.ledger.findings import EXTRA
+from qmig.ledger.findings import EXTRA, Checks, Findings
+from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
 from qmig.sources.base import Batch, Pending
 
-# Points that the source is asked about at once.
-AT_ONCE = 5_000
-
-Question = tuple[list[bytes], Pending[set[bytes]]]
+#: Ids that the source is asked about at once.
+IDS_PER_READ = 5_000
 
 
-class ExtraSearch(ChunkCheck[Question]):
-    """Asks the source which ids of the target's range it has."""
+def find_extra(io: ChunkIO, record: MigrationRecord) -> ChunkRecord:
+    """Ask the source which points of the target's chunk it has, and note the others. Return the chunk's last record.
 
-    def _start_read(self, key: str | None) -> Pending[Batch]:
+    The next ids are read, and the source is asked about them, while the answer about a batch is awaited.
+    """
+    search = _Search(io, record)
+    rechecks = Rechecks(io, search.findings, search.recheck)
+    # Ids tell nothing of the size of the points.
+    batches = io.batches(search.start_read, adapt_size=False)
+    for batch, points, asked in one_ahead((batch, *search.ask_in_turn(batch)) for batch in batches):
+        present = search.present(asked)
+        rechecks.add(batch, [point for point in points if raw_id(point) not in present])
+    rechecks.end()
+    return io.finish(findings=search.findings.to_dict())
+
+
+class _Search:
+    """The questions about the chunk's points, and the findings."""
+
+    def __init__(self, io: ChunkIO, record: MigrationRecord) -> None:
+        self.findings = Findings.from_dict(io.chunk.findings)
+        self._io = io
+        self._session = io.session
+        self._chunk = io.chunk
+        self._share = Checks.from_dict(record.checks).share
+
+    def start_read(self, key: str | None, limit: int) -> Pending[Batch]:  # noqa: ARG002
+        """Start to read ids, and the field with the key in the source if there is one.
+
+        The limit is for whole points, and ids are much smaller.
+        """
         field = self._session.source.key_field
-        return self._session.target.start_ids(self._partition, key, self._lease.chunk.end, AT_ONCE, field)
+        return self._session.target.start_ids(self._chunk.partition, key, self._chunk.end, IDS_PER_READ, field)
 
-    def _learn(self, batch: Batch) -> None:
-        """Ids alone tell nothing of the size of the points."""
+    def ask_in_turn(self, batch: Batch) -> tuple[Sequence[bytes], Read[set[bytes]]]:
+        """Ask the source about the points of a batch, or about a sample, as soon as the rate limit allows."""
+        self._io.wait_for_turn(len(batch.points))
+        points = [point for point in batch.points if self._share == 1 or is_sampled(_id(point), self._share)]
+        return points, self._ask(points)
 
-    def _ask(self, batch: Batch) -> Question:
-        share = self._checks.share
-        asked = [point for point in batch.points if share == 1 or is_sampled(_id(point), share)]
-        return asked, self._start(partial(self._start_present, asked))
+    def _ask(self, points: Sequence[bytes]) -> Read[set[bytes]]:
+        partition = self._chunk.partition if self._session.router.keeps_partitions else None
+        return self._io.start(partial(self._session.source.start_present, partition, points))
 
-    def _judge(self, points: Sequence[bytes], question: Question) -> list[bytes]:  # noqa: ARG002
-        asked, reading = question
-        present = self._present(asked, reading)
-        return [point for point in asked if raw_id(point) not in present]
-
-    def _look_again_at(self, points: Sequence[bytes]) -> None:
-        in_source = self._present(points)
-        in_target = self._answer(lambda: self._session.target.start_present(self._partition, points))
-        for point in points:
-            if raw_id(point) in in_target and raw_id(point) not in in_source:
-                self._findings.note(EXTRA, _id(point))
-
-    def _present(self, points: Sequence[bytes], reading: Pending[set[bytes]] | None = None) -> set[bytes]:
-        """The raw ids of those of the points that the source has."""
+    def present(self, asked: Read[set[bytes]]) -> set[bytes]:
+        """Wait for the answer. Return the raw ids of the points that the source has."""
         try:
-            return self._answer(partial(self._start_present, points), reading)
+            return self._io.result(asked)
         except NotFoundError:
-            partitions = self._retrying(partial(self._lease.run_blocking, self._session.source.partitions))
-            if self._partition in partitions:
+            if self._chunk.partition in self._io.run_blocking(self._session.source.partitions):
                 raise
             # The source has no such shard key: none of the points is there.
             return set()
 
-    def _start_present(self, points: Sequence[bytes]) -> Pending[set[bytes]]:
-        return self._session.source.start_present(
-            self._partition if self._session.router.keeps_partitions else None, points
-        )
+    def recheck(self, suspects: Sequence[bytes]) -> None:
+        """Ask both ends about suspects again, and note those that only the target has."""
+        in_source = self.present(self._ask(suspects))
+        start = partial(self._session.target.start_present, self._chunk.partition, suspects)
+        in_target = self._io.read(start)
+        for point in suspects:
+            if raw_id(point) in in_target and raw_id(point) not in in_source:
+                self.findings.note(EXTRA, _id(point))
 
 
 def _id(point: bytes) -> str:

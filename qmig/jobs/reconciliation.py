@@ -1,4 +1,4 @@
-"""The books at the end: what was read, what was acknowledged, and what both ends hold now."""
+"""Reconcile the counts at a migration's end: points read, points acknowledged, and points at both ends now."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -11,8 +11,11 @@ from qmig.sources.base import Source
 from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import partition_title
 
-# Ranges that a message names; the rest is counted.
-SHOWN_RANGES = 10
+#: Key ranges that a message names; further ones are counted.
+MAX_RANGES = 10
+
+# Points by partition of the source; None is the whole collection.
+Counts = dict[str | None, int]
 
 
 def reconcile(
@@ -20,159 +23,172 @@ def reconcile(
     chunks: Sequence[ChunkRecord],
     source: Source,
     target: QdrantSource,
-    routing: Routing,
     rejected_ids: Callable[[ChunkRecord], set[str]],
 ) -> Reconciliation:
-    """Compare counts chunk by chunk and end by end; where the target falls short, compare the ids.
+    """Compare the chunks' counts with those of both ends, and the ids where points seem to be missing in the target.
 
-    `target` reads the target collection the way a source is read. Its parts are the shard keys that points
-    were routed to. `rejected_ids` are those of a chunk's points that are known not to have arrived.
+    `rejected_ids` are the ids of a chunk's points that could not be copied.
     """
-    definition = Migration.from_json(record.definition)
-    books = Reconciliation(errors=holes(chunks))
-    _balance_chunks(books, chunks)
-    arrived = _sum_by_partition(chunks, lambda chunk: chunk.acknowledged)
+    migration = Migration.from_json(record.definition)
     read = _sum_by_partition(chunks, lambda chunk: chunk.acknowledged + chunk.rejected)
-    books.read = sum(read.values())
-    books.rejected = books.read - sum(arrived.values())
-    _balance_source(books, read, chunks, source, definition)
-    books.target_before = sum(record.before.values())
-    if routing == Routing() and set(read) <= set(target.partitions()):
-        expected = {
-            partition: record.before.get(partition or "", 0) + points for partition, points in arrived.items()
-        }
-        actual = {partition: target.count(partition, exact=True) for partition in read}
-    else:
-        expected = {None: books.target_before + books.read - books.rejected}
-        actual = {None: target.count(None, exact=True)}
-    books.target_now = sum(actual.values())
-    short = {partition for partition in expected if actual[partition] < expected[partition]}
-    surplus = sum(max(0, actual[partition] - expected[partition]) for partition in expected)
-    if short:
-        looked_at = [chunk for chunk in chunks if chunk.partition in short or None in short]
-        _compare_ids(books, looked_at, source, target, definition, rejected_ids)
-        missing = sum(expected[partition] - actual[partition] for partition in short)
-        if not books.errors and routing.shard_key_field is not None and source.count_duplicate_ids():
-            books.errors.append(
-                f"{missing:,} points are not in the target: the source repeats ids under several shard keys, and the "
-                f"payload field {routing.shard_key_field!r} sent some of the repeats to one shard key"
-            )
-        elif not books.errors:
-            books.notices.append(
-                f"{missing:,} points fewer than {sum(expected.values()):,} are in the target, yet every id of the "
-                "source is there: they replaced points with the same ids, or were deleted from the source"
-            )
-    if surplus:
-        books.notices.append(
-            f"the target holds {books.target_now:,} points, {surplus:,} more than it had and was given: something "
+    acknowledged = _sum_by_partition(chunks, lambda chunk: chunk.acknowledged)
+    result = Reconciliation(
+        read=sum(read.values()),
+        rejected=sum(chunk.rejected for chunk in chunks),
+        target_before=sum(record.before.values()),
+        errors=[*holes(chunks), *_mismatches(chunks)],
+    )
+    _compare_source(result, read, chunks, source, migration)
+    expected, actual = _count_target(record, acknowledged, target, migration.routing)
+    result.target_now = sum(actual.values())
+    missing = {partition for partition in expected if actual[partition] < expected[partition]}
+    if missing:
+        affected = [chunk for chunk in chunks if chunk.partition in missing or None in missing]
+        result.errors += _missing_ids(affected, source, target, migration, rejected_ids)
+    if missing and not result.errors:
+        points = sum(expected[partition] - actual[partition] for partition in missing)
+        _explain_missing(result, points, sum(expected.values()), source, migration.routing)
+    if surplus := sum(max(0, actual[partition] - expected[partition]) for partition in expected):
+        result.notices.append(
+            f"the target holds {result.target_now:,} points, {surplus:,} more than it had and was given: something "
             "else writes to it"
         )
-    return books
-
-
-def _balance_chunks(books: Reconciliation, chunks: Sequence[ChunkRecord]) -> None:
-    for chunk in chunks:
-        if chunk.read != chunk.acknowledged + chunk.rejected:
-            books.errors.append(
-                f"chunk {chunk.index + 1}: {chunk.read:,} points read, {chunk.acknowledged:,} acknowledged, "
-                f"{chunk.rejected:,} rejected"
-            )
-
-
-def _balance_source(
-    books: Reconciliation,
-    read: dict[str | None, int],
-    chunks: Sequence[ChunkRecord],
-    source: Source,
-    definition: Migration,
-) -> None:
-    given = {partition: source.count(partition, exact=True) for partition in source.partitions()}
-    books.source_now = sum(given.values())
-    differing: list[str] = []
-    withheld: list[str] = []
-    for partition in given:
-        of_partition = [chunk for chunk in chunks if chunk.partition == partition]
-        ranges = [(chunk.start, chunk.end) for chunk in of_partition]
-        range_counts = source.count_ranges(partition, ranges, [chunk.read for chunk in of_partition])
-        if range_counts is None or not of_partition:
-            continue
-        given[partition] = sum(range_count.readable for range_count in range_counts)
-        for chunk, range_count in zip(of_partition, range_counts, strict=True):
-            if range_count.unreadable:
-                withheld.append(f"{range_count.unreadable:,} in {_range(chunk, definition)}")
-            if range_count.readable != chunk.read:
-                differing.append(
-                    f"{chunk.read:,} read and {range_count.readable:,} now in {_range(chunk, definition)}"
-                )
-    books.unreadable = _first(withheld)
-    if differing or given != {**dict.fromkeys(given, 0), **read}:
-        ranges_now = f" ({'; '.join(_first(differing))})" if differing else ""
-        books.notices.append(
-            f"the source was written to meanwhile: {books.read:,} points were read, it holds "
-            f"{books.source_now:,} now{ranges_now}; what was added or changed behind the copy is not in the target"
-        )
-
-
-def _sum_by_partition(
-    chunks: Sequence[ChunkRecord], points: Callable[[ChunkRecord], int]
-) -> defaultdict[str | None, int]:
-    sums: defaultdict[str | None, int] = defaultdict(int)
-    for chunk in chunks:
-        sums[chunk.partition] += points(chunk)
-    return sums
-
-
-def _compare_ids(
-    books: Reconciliation,
-    chunks: Sequence[ChunkRecord],
-    source: Source,
-    target: QdrantSource,
-    definition: Migration,
-    rejected_ids: Callable[[ChunkRecord], set[str]],
-) -> None:
-    """Name the ranges in which ids of the source are not in the target."""
-    target_partitions = set(target.partitions())
-    ranges: list[str] = []
-    missing = 0
-    for chunk in chunks:
-        partition = chunk.partition if chunk.partition in target_partitions else None
-        ids = source.point_ids(chunk.partition, chunk.start, chunk.end)
-        lacking = ids - present_ids(target.server, target.collection, ids, partition)
-        if chunk.rejected:
-            lacking -= rejected_ids(chunk)
-        if lacking:
-            missing += len(lacking)
-            ranges.append(f"{len(lacking):,} in {_range(chunk, definition)}")
-    if missing:
-        books.errors.append(f"missing in the target: {missing:,} of the source's points: {'; '.join(_first(ranges))}")
-
-
-def _first(ranges: list[str]) -> list[str]:
-    left = len(ranges) - SHOWN_RANGES
-    return ranges if left <= 0 else [*ranges[:SHOWN_RANGES], f"and {left:,} more ranges"]
-
-
-def _range(chunk: ChunkRecord, definition: Migration) -> str:
-    of_partition = f" of {partition_title(definition, chunk.partition)}" if chunk.partition is not None else ""
-    start, end = ("…" if edge is None else edge for edge in (chunk.start, chunk.end))
-    return f"[{start}, {end}){of_partition}"
+    return result
 
 
 def holes(chunks: Sequence[ChunkRecord]) -> list[str]:
-    """Where the chunks of a plan do not join: nothing in a sound ledger."""
-    by_partition: dict[str | None, list[ChunkRecord]] = {}
+    """Errors for keys that belong to no chunk of a plan; none in a sound ledger."""
+    by_partition: defaultdict[str | None, list[ChunkRecord]] = defaultdict(list)
     for chunk in chunks:
-        by_partition.setdefault(chunk.partition, []).append(chunk)
-    found = []
+        by_partition[chunk.partition].append(chunk)
+    errors = []
     for of_partition in by_partition.values():
-        if of_partition[0].start is not None or of_partition[-1].end is not None:
-            found.append(
-                f"chunks {of_partition[0].index + 1} to {of_partition[-1].index + 1} do not reach "
-                "to the ends of the keys"
-            )
-        found += [
-            f"chunks {one.index + 1} and {following.index + 1} do not join"
-            for one, following in pairwise(of_partition)
-            if one.end is None or one.end != following.start
+        first, last = of_partition[0], of_partition[-1]
+        if first.start is not None or last.end is not None:
+            errors.append(f"chunks {first.index + 1} to {last.index + 1} do not reach to the ends of the keys")
+        errors += [
+            f"chunks {chunk.index + 1} and {following.index + 1} do not join"
+            for chunk, following in pairwise(of_partition)
+            if chunk.end is None or chunk.end != following.start
         ]
-    return found
+    return errors
+
+
+def _mismatches(chunks: Sequence[ChunkRecord]) -> list[str]:
+    """Errors for chunks with points that are neither acknowledged nor rejected."""
+    return [
+        f"chunk {chunk.index + 1}: {chunk.read:,} points read, {chunk.acknowledged:,} acknowledged, "
+        f"{chunk.rejected:,} rejected"
+        for chunk in chunks
+        if chunk.read != chunk.acknowledged + chunk.rejected
+    ]
+
+
+def _sum_by_partition(chunks: Sequence[ChunkRecord], points: Callable[[ChunkRecord], int]) -> Counts:
+    sums: defaultdict[str | None, int] = defaultdict(int)
+    for chunk in chunks:
+        sums[chunk.partition] += points(chunk)
+    return dict(sums)
+
+
+# The source
+
+
+def _compare_source(
+    result: Reconciliation, read: Counts, chunks: Sequence[ChunkRecord], source: Source, migration: Migration
+) -> None:
+    """Count the source again: note rows that nobody can read, and whether the source has changed."""
+    counted = {partition: source.count(partition, exact=True) for partition in source.partitions()}
+    result.source_now = sum(counted.values())
+    readable = dict(counted)
+    unreadable: list[str] = []
+    changed: list[str] = []
+    for partition in counted:
+        of_partition = [chunk for chunk in chunks if chunk.partition == partition]
+        ranges = [(chunk.start, chunk.end) for chunk in of_partition]
+        counts = source.count_ranges(partition, ranges, [chunk.read for chunk in of_partition])
+        if counts is None or not of_partition:
+            continue
+        readable[partition] = sum(count.readable for count in counts)
+        for chunk, count in zip(of_partition, counts, strict=True):
+            title = _range_title(chunk, migration)
+            if count.unreadable:
+                unreadable.append(f"{count.unreadable:,} in {title}")
+            if count.readable != chunk.read:
+                changed.append(f"{chunk.read:,} read and {count.readable:,} now in {title}")
+    result.unreadable = _first_ranges(unreadable)
+    if changed or readable != {**dict.fromkeys(readable, 0), **read}:
+        ranges_now = f" ({'; '.join(_first_ranges(changed))})" if changed else ""
+        result.notices.append(
+            f"the source was written to meanwhile: {result.read:,} points were read, it holds "
+            f"{result.source_now:,} now{ranges_now}; what was added or changed behind the copy is not in the target"
+        )
+
+
+# The target
+
+
+def _count_target(
+    record: MigrationRecord, acknowledged: Counts, target: QdrantSource, routing: Routing
+) -> tuple[Counts, Counts]:
+    """The expected and the actual number of points in the target, by shard key if the points keep theirs."""
+    if routing == Routing() and set(acknowledged) <= set(target.partitions()):
+        expected = {
+            partition: record.before.get(partition or "", 0) + points for partition, points in acknowledged.items()
+        }
+    else:
+        expected = {None: sum(record.before.values()) + sum(acknowledged.values())}
+    return expected, {partition: target.count(partition, exact=True) for partition in expected}
+
+
+def _missing_ids(
+    chunks: Sequence[ChunkRecord],
+    source: Source,
+    target: QdrantSource,
+    migration: Migration,
+    rejected_ids: Callable[[ChunkRecord], set[str]],
+) -> list[str]:
+    """An error that names the ranges in which ids of the source are missing in the target; none if all are there."""
+    shard_keys = set(target.partitions())
+    ranges: list[str] = []
+    total = 0
+    for chunk in chunks:
+        shard_key = chunk.partition if chunk.partition in shard_keys else None
+        ids = source.point_ids(chunk.partition, chunk.start, chunk.end)
+        missing = ids - present_ids(target.server, target.collection, ids, shard_key)
+        if chunk.rejected:
+            missing -= rejected_ids(chunk)
+        if missing:
+            total += len(missing)
+            ranges.append(f"{len(missing):,} in {_range_title(chunk, migration)}")
+    if not total:
+        return []
+    return [f"missing in the target: {total:,} of the source's points: {'; '.join(_first_ranges(ranges))}"]
+
+
+def _explain_missing(result: Reconciliation, missing: int, expected: int, source: Source, routing: Routing) -> None:
+    """Say why the target has fewer points than expected although it has every id of the source."""
+    if routing.shard_key_field is not None and source.count_duplicate_ids():
+        result.errors.append(
+            f"{missing:,} points are not in the target: the source repeats ids under several shard keys, and the "
+            f"payload field {routing.shard_key_field!r} sent some of the repeats to one shard key"
+        )
+    else:
+        result.notices.append(
+            f"{missing:,} points fewer than {expected:,} are in the target, yet every id of the source is there: "
+            "they replaced points with the same ids, or were deleted from the source"
+        )
+
+
+# Key ranges in messages
+
+
+def _first_ranges(ranges: list[str]) -> list[str]:
+    left = len(ranges) - MAX_RANGES
+    return ranges if left <= 0 else [*ranges[:MAX_RANGES], f"and {left:,} more ranges"]
+
+
+def _range_title(chunk: ChunkRecord, migration: Migration) -> str:
+    of_partition = f" of {partition_title(migration, chunk.partition)}" if chunk.partition is not None else ""
+    start, end = ("…" if key is None else key for key in (chunk.start, chunk.end))
+    return f"[{start}, {end}){of_partition}"

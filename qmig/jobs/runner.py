@@ -1,90 +1,61 @@
-"""What a worker does with a task: open both ends, claim the chunk, copy or verify it."""
+"""Run a worker's tasks: claim a chunk and copy or verify it, or supervise a migration."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.rate_limit import RateLimiter
 from qmig.broker.task import ChunkTask, MigrationTask, progress_text, result_text
 from qmig.errors import LedgerWriteError, MigrationStoppedError, QmigError, TerminalError
-from qmig.formatting import shorten
-from qmig.jobs.batch_size import BatchSize
-from qmig.jobs.chunk import ChunkWork
-from qmig.jobs.copy_chunk import ChunkCopy
-from qmig.jobs.find_extra import ExtraSearch
-from qmig.jobs.session import Session
+from qmig.jobs.chunk_io import ChunkIO
+from qmig.jobs.copy_chunk import copy_chunk
+from qmig.jobs.find_extra import find_extra
+from qmig.jobs.session import Session, Sessions
 from qmig.jobs.supervisor import Supervisor
-from qmig.jobs.verify_chunk import ChunkVerification
+from qmig.jobs.verify_chunk import verify_chunk
 from qmig.ledger.lease import Lease
-from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import new_owner, owner_is_dead
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
-from qmig.migration import Migration
-from qmig.qdrant import messages as api
-from qmig.qdrant.collection import is_custom
-from qmig.qdrant.point_diff import PointComparison
-from qmig.qdrant.routing import Router
-from qmig.qdrant.server import Server
-from qmig.qdrant.writer import Writer
 from qmig.rpc.connection import RETRY_FOR
-from qmig.sources.qdrant import QdrantSource
-from qmig.sources.registry import open_source
 
-# Workers that may die of one chunk until it fails: one that runs out of memory would do so for ever.
+#: Owners in a row that may be lost at a chunk before it fails. A chunk that exhausts the memory would kill every one.
 MAX_LOST_OWNERS = 5
-# Migrations whose connections a worker keeps open.
-MAX_OPEN = 4
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Opened:
-    """What a worker has open of one migration: its ledger, and both ends as they were defined there at last."""
-
-    access: AccessGrant
-    ledger: Ledger
-    in_ledger: bool = False
-    definition: str | None = None
-    session: Session | None = None
-
-    def close(self) -> None:
-        if self.session is not None:
-            self.session.source.close()
-        self.ledger.server.close()
-
-
-@dataclass
 class Worker:
-    """One process that copies chunks, its connections kept from task to task. Made after the fork."""
+    """One process that runs tasks, and keeps its connections from task to task. Make it after the fork."""
 
+    #: Connects to the fleet.
     open_fleet: Callable[[], Fleet]
+    #: Whether the worker is shutting down.
     stop_requested: Callable[[], bool] = lambda: False
-    _open: dict[tuple[str, str], _Opened] = field(default_factory=dict)
+    _sessions: Sessions = field(default_factory=Sessions)
 
     @cached_property
     def fleet(self) -> Fleet:
-        """The fleet that this worker is of."""
+        """The fleet that this worker belongs to."""
         return self.open_fleet()
 
-    def work_on(self, task: ChunkTask, report: Callable[[str], None]) -> str:
-        """Copy or verify the task's chunk and say what it came to; `report` gets its progress once a second.
+    def run_chunk(self, task: ChunkTask, report: Callable[[str], None]) -> str:
+        """Copy or verify the task's chunk, and return the result as text. `report` gets the progress every second.
 
-        MigrationStoppedError: to be queued again. Any other error is the chunk's failure, in one line.
+        MigrationStoppedError: the chunk was released. ChunkLostError: another worker has it. Any other error is the
+        chunk's failure.
         """
-        opened = self._opened(task)
-        # With no chunk in hand nothing is lost by going on to the next task: this one is queued again.
-        seen, record = opened.ledger.look(task.migration, task.chunk, RETRY_FOR)
+        # Without a chunk in hand nothing is lost by going on to the next task: this one is queued again.
+        ledger = self._sessions.open(task).ledger
+        seen, record = ledger.look(task.migration, task.chunk, RETRY_FOR)
         if record is None:
             raise TerminalError(
-                f"migration {task.migration} is not in the ledger {opened.ledger.name!r} at "
-                f"{opened.access.target.url}; nothing was done"
+                f"migration {task.migration} is not in the ledger {ledger.name!r} at "
+                f"{ledger.server.endpoint.url}; nothing was done"
             )
-        opened.access.check(record)
-        opened.in_ledger = True
+        session = self._sessions.update(task, record)
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
         if seen is None:
@@ -93,53 +64,51 @@ class Worker:
             )
         if seen.finished:
             return f"nothing to do: the chunk is {seen.state}"
-        if not _claimable(seen, task):
-            return f"nothing to do: {seen.owner.split('/')[0]} is at it"
+        if not _is_claimable(seen, task):
+            return f"nothing to do: the chunk belongs to a worker on {seen.owner.split('/')[0]}"
         try:
-            chunk = opened.ledger.claim(seen, new_owner())
+            chunk = ledger.claim(seen, new_owner())
             if chunk is None:
-                return "nothing to do: another worker was faster"
-            return self._work_on(task, opened, record, chunk, report)
+                return "nothing to do: another worker has claimed the chunk"
+            return result_text(self._run_claimed(session, record, chunk, report))
         except LedgerWriteError as error:
             self.fleet.registry.report_ledger_failure(record.run, str(error))
             raise
 
-    def _work_on(
-        self,
-        task: ChunkTask,
-        opened: _Opened,
-        record: MigrationRecord,
-        chunk: ChunkRecord,
-        report: Callable[[str], None],
-    ) -> str:
+    def _run_claimed(
+        self, session: Session, record: MigrationRecord, chunk: ChunkRecord, report: Callable[[str], None]
+    ) -> ChunkRecord:
+        """Run the job on a chunk, and record its end: done, failed, or released with its offset so far."""
         before = chunk.acknowledged
         lease = Lease(
-            opened.ledger,
+            session.ledger,
             chunk,
             record.max_rate,
             self.stop_requested,
             lambda now, seconds: report(progress_text(now, before, seconds)),
         )
+        io = ChunkIO(lease, session, RateLimiter(self.fleet.broker_url, record.migration))
         try:
             _check_lost_owners(chunk)
-            retry_for = Migration.from_json(record.definition).options.retry_for
-            session = lease.retrying(retry_for, partial(self._connect, opened, record))
+            io.retrying(session.connect)
+            return _job(record, chunk)(io)
         except MigrationStoppedError:
             lease.release()
             raise
         except QmigError as error:
             lease.fail(error)
             raise
-        throttle = RateLimiter(self.fleet.broker_url, task.migration)
-        return result_text(_work(record, lease, session, throttle).run())
+        except Exception as error:
+            # A defect fails its chunk and is named there. Otherwise the chunk would be retried for ever.
+            lease.fail(TerminalError(f"unexpected {type(error).__name__}: {error}"))
+            raise
 
     def after_chunk(self, task: ChunkTask) -> None:
-        """With nothing queued any more the migration may be at its end: nobody should have to wait for it.
+        """Supervise the migration at once if nothing is queued any more: it may be at its end.
 
-        A broker that lost everything is told of the migration again; of one that no ledger has it is told nothing.
+        A migration that is in its ledger is registered again with a broker that has lost it.
         """
-        opened = self._open.get((task.migration, task.access))
-        if opened is None or not opened.in_ledger:
+        if not self._sessions.is_in_ledger(task):
             return
         if not self.fleet.registry.is_registered(task.migration):
             self.fleet.register(task.of_migration)
@@ -147,74 +116,27 @@ class Worker:
             self.supervise(task.of_migration)
 
     def supervise(self, task: MigrationTask) -> str:
-        """See to the task's migration, and say what there was to do."""
-        opened = self._opened(task)
-        return Supervisor(opened.ledger, self.fleet, task, opened.access).run_once()
-
-    def _opened(self, task: MigrationTask) -> _Opened:
-        key = (task.migration, task.access)
-        if key not in self._open:
-            access = AccessGrant.from_text(task.access)
-            if access.migration != task.migration:
-                raise TerminalError(
-                    f"a task for migration {shorten(task.migration)} was refused: its access is not for it"
-                )
-            while len(self._open) >= MAX_OPEN:
-                self._open.pop(next(iter(self._open))).close()
-            server = Server(
-                access.target,
-                "target",
-                access.credentials.target_api_key,
-                access.skip_tls_verification,
-            )
-            self._open[key] = _Opened(access, Ledger(server, access.ledger))
-        return self._open[key]
-
-    def _connect(self, opened: _Opened, record: MigrationRecord) -> Session:
-        """Both ends as the ledger defines them now: a resume may have changed the options."""
-        if opened.session is None or opened.definition != record.definition:
-            migration = Migration.from_json(record.definition)
-            if opened.session is not None:
-                opened.session.source.close()
-            source = open_source(migration, opened.access.credentials)
-            server, collection = opened.ledger.server, migration.target.collection
-            server.retry_for = migration.options.retry_for
-            # What a chunk asks of its source is tried again by its work, which says so.
-            source.server.retry_for = 0.0
-            request = api.GetCollectionInfoRequest(collection_name=collection)
-            info = server.call(server.collections.Get, request, retry_for=0).result
-            router = Router(migration.routing, is_custom(info))
-            opened.session = Session(
-                source,
-                QdrantSource(server, collection),
-                opened.ledger,
-                router,
-                Writer(server, collection, router),
-                PointComparison(info),
-                BatchSize(migration.options),
-                migration.options,
-            )
-            opened.definition = record.definition
-        return opened.session
+        """Supervise the task's migration, and return what was done as text."""
+        session = self._sessions.open(task)
+        return Supervisor(session.ledger, self.fleet, task, session.access).run_once()
 
 
-def _work(record: MigrationRecord, lease: Lease, session: Session, throttle: RateLimiter) -> ChunkWork:
-    """What is to be done with the chunk."""
+def _job(record: MigrationRecord, chunk: ChunkRecord) -> Callable[[ChunkIO], ChunkRecord]:
     if record.job == JobKind.COPY:
-        return ChunkCopy(lease, session, throttle)
-    kind = ExtraSearch if lease.chunk.range_of == RangeOf.TARGET else ChunkVerification
-    return kind(lease, session, throttle, record)
+        return copy_chunk
+    return partial(find_extra if chunk.range_of == RangeOf.TARGET else verify_chunk, record=record)
 
 
-def _claimable(seen: ChunkRecord, task: ChunkTask) -> bool:
-    """Whether nobody is at the chunk: no owner, one known to be dead, or one whose lease was seen to lapse."""
-    return not seen.owner or owner_is_dead(seen.owner) or (seen.owner, seen.heartbeat) == task.abandoned
+def _is_claimable(chunk: ChunkRecord, task: ChunkTask) -> bool:
+    """Whether the chunk has no owner, or its owner is dead, or is the one whose lease the supervisor saw expire."""
+    return not chunk.owner or owner_is_dead(chunk.owner) or (chunk.owner, chunk.heartbeat) == task.abandoned
 
 
 def _check_lost_owners(chunk: ChunkRecord) -> None:
+    """TerminalError if too many workers in a row were lost at this chunk."""
     if chunk.lost_owners >= MAX_LOST_OWNERS:
         raise TerminalError(
-            f"{chunk.lost_owners} workers in a row died or fell silent at this chunk without copying a batch, "
-            "for want of memory perhaps; see the system's log on their hosts, and try a smaller --batch-bytes "
-            "or --batch-size"
+            f"{chunk.lost_owners} workers in a row died or stopped sending heartbeats at this chunk without copying "
+            "a batch, perhaps for lack of memory; see the system's log on their hosts, and try a smaller "
+            "--batch-bytes or --batch-size"
         )

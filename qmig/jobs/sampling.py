@@ -1,4 +1,4 @@
-"""A fair share of a chunk's points, the same at every look: whether one is in it is told by a hash of its key."""
+"""Sample a chunk's points by a hash of their keys: the same points each time, and a fair share of every range."""
 
 import time
 from dataclasses import replace
@@ -7,50 +7,51 @@ from math import ceil
 
 from qmig.sources.base import Batch, KeyPage, Pending, Source
 
-# Keys in one page, however small the share.
-MAX_KEYS = 20_000
+#: Keys in one page, however low the sampling rate.
+MAX_KEYS_PER_PAGE = 20_000
 
 
-def is_sampled(key: str, share: float) -> bool:
-    """Whether the point with this key is in the share, a part of 1."""
-    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) < share * 2**64
+def is_sampled(key: str, rate: float) -> bool:
+    """Whether the point with this key is in the sample; `rate` is between 0 and 1, which is all points."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) < rate * 2**64
 
 
 class SampleRead:
-    """A read of the points of `[start, end)` that are in the share, under way: their keys, then they themselves."""
+    """A pending read of the sampled points of `[start, end)`: first keys, then the points with the sampled ones."""
 
     def __init__(
-        self, source: Source, share: float, partition: str | None, start: str | None, end: str | None, limit: int
+        self, source: Source, rate: float, partition: str | None, start: str | None, end: str | None, limit: int
     ) -> None:
-        """At most `limit` points."""
+        """Start to read the first page of keys; `limit` is the maximum number of points."""
         self._source = source
-        self._share = share
+        self._rate = rate
         self._partition = partition
         self._limit = limit
-        self._keys: Pending[KeyPage] = source.start_keys(partition, start, end, min(MAX_KEYS, ceil(limit / share)))
+        page_size = min(MAX_KEYS_PER_PAGE, ceil(limit / rate))
+        self._keys: Pending[KeyPage] = source.start_keys(partition, start, end, page_size)
         self._next_key: str | None = None
         self._points: Pending[Batch] | None = None
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the answer, at most so long."""
+        """Wait for the points for at most so many seconds. Return whether they are there."""
         deadline = time.monotonic() + seconds
         if self._points is None:
             if not self._keys.wait(seconds):
                 return False
-            self._points = self._choose()
+            self._points = self._start_points()
         return self._points.wait(max(0.0, deadline - time.monotonic()))
 
     def result(self) -> Batch:
-        """Wait for the answer; TransientError or TerminalError where it failed."""
+        """Wait for the points; TransientError or TerminalError if the read failed."""
         if self._points is None:
-            self._points = self._choose()
+            self._points = self._start_points()
         return replace(self._points.result(), next_key=self._next_key)
 
-    def _choose(self) -> Pending[Batch]:
+    def _start_points(self) -> Pending[Batch]:
         page = self._keys.result()
-        chosen = [key for key in page.keys if is_sampled(key, self._share)]
+        sampled = [key for key in page.keys if is_sampled(key, self._rate)]
         self._next_key = page.next_key
-        if len(chosen) > self._limit:
-            self._next_key = chosen[self._limit]
-            del chosen[self._limit :]
-        return self._source.start_points(self._partition, chosen)
+        if len(sampled) > self._limit:
+            self._next_key = sampled[self._limit]
+            del sampled[self._limit :]
+        return self._source.start_points(self._partition, sampled)

@@ -1,29 +1,143 @@
-"""Both ends of a migration, open in a worker."""
+"""What a worker keeps open from task to task: the connections and the state of a few migrations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
+from qmig.broker.access import AccessGrant
+from qmig.broker.task import MigrationTask
+from qmig.errors import TerminalError
+from qmig.formatting import shorten
 from qmig.jobs.batch_size import BatchSize
 from qmig.ledger.ledger import Ledger
-from qmig.migration import Options
+from qmig.ledger.records import MigrationRecord
+from qmig.migration import Migration, Options
+from qmig.qdrant import messages as api
+from qmig.qdrant.collection import is_custom
 from qmig.qdrant.point_diff import PointComparison
 from qmig.qdrant.routing import Router
+from qmig.qdrant.server import Server
 from qmig.qdrant.writer import Writer
 from qmig.sources.base import Source
 from qmig.sources.qdrant import QdrantSource
+from qmig.sources.registry import open_source
+
+#: Migrations that a worker keeps open.
+MAX_OPEN = 4
 
 
 @dataclass
 class Session:
-    """Source, target and ledger of one migration, and what is known of its points from chunks before.
+    """A worker's open connections and state for one migration.
 
-    `target` reads the target collection the way a source is read.
+    The ledger is open at once, everything else when it is first needed.
     """
 
-    source: Source
-    target: QdrantSource
+    #: The endpoints and credentials.
+    access: AccessGrant
+    #: The ledger, on the target server.
     ledger: Ledger
-    router: Router
-    writer: Writer
-    comparison: PointComparison
-    size: BatchSize
-    options: Options
+    #: The migration as the ledger defines it, as JSON; None until it was found there.
+    definition: str | None = None
+
+    @cached_property
+    def migration(self) -> Migration:
+        assert self.definition is not None
+        return Migration.from_json(self.definition)
+
+    @property
+    def options(self) -> Options:
+        return self.migration.options
+
+    @cached_property
+    def source(self) -> Source:
+        source = open_source(self.migration, self.access.credentials)
+        # The job on a chunk retries what it asks its source for, and shows the reason.
+        source.server.retry_for = 0.0
+        return source
+
+    @cached_property
+    def target(self) -> QdrantSource:
+        """The reader of the target collection."""
+        return QdrantSource(self.ledger.server, self.migration.target.collection)
+
+    @cached_property
+    def target_info(self) -> api.CollectionInfo:
+        """The settings of the target collection. TransientError if the target does not answer."""
+        server = self.ledger.server
+        request = api.GetCollectionInfoRequest(collection_name=self.migration.target.collection)
+        info: api.CollectionInfo = server.call(server.collections.Get, request, retry_for=0).result
+        return info
+
+    @cached_property
+    def router(self) -> Router:
+        return Router(self.migration.routing, is_custom(self.target_info))
+
+    @cached_property
+    def writer(self) -> Writer:
+        return Writer(self.ledger.server, self.migration.target.collection, self.router)
+
+    @cached_property
+    def comparison(self) -> PointComparison:
+        return PointComparison(self.target_info)
+
+    @cached_property
+    def batch_size(self) -> BatchSize:
+        """The size of batches, learned from the chunks before."""
+        return BatchSize(self.options)
+
+    def connect(self) -> None:
+        """Open the source, and ask the target for its settings: later nothing here waits for a server."""
+        self.ledger.server.retry_for = self.options.retry_for
+        _ = self.source, self.target_info
+
+    def with_definition(self, definition: str) -> "Session":
+        """Return this session, or a new one on the same connection to the target if the definition has changed."""
+        if self.definition == definition:
+            return self
+        self.close_source()
+        return Session(self.access, self.ledger, definition)
+
+    def close_source(self) -> None:
+        if "source" in vars(self):
+            self.source.close()
+
+    def close(self) -> None:
+        self.close_source()
+        self.ledger.server.close()
+
+
+@dataclass
+class Sessions:
+    """The sessions of one worker, at most MAX_OPEN: the oldest is closed for a new one."""
+
+    _sessions: dict[tuple[str, str], Session] = field(default_factory=dict)
+
+    def open(self, task: MigrationTask) -> Session:
+        """Return the session for the task's migration. TerminalError if the task's access is invalid."""
+        key = (task.migration, task.access)
+        if key not in self._sessions:
+            access = AccessGrant.from_text(task.access)
+            if access.migration != task.migration:
+                raise TerminalError(
+                    f"a task for migration {shorten(task.migration)} was refused: its access is not for it"
+                )
+            while len(self._sessions) >= MAX_OPEN:
+                self._sessions.pop(next(iter(self._sessions))).close()
+            server = Server(access.target, "target", access.credentials.target_api_key, access.skip_tls_verification)
+            self._sessions[key] = Session(access, Ledger(server, access.ledger))
+        return self._sessions[key]
+
+    def update(self, task: MigrationTask, record: MigrationRecord) -> Session:
+        """Return the task's session with the definition in the ledger, whose options a resume may have changed.
+
+        TerminalError if the task's access is for other endpoints.
+        """
+        session = self.open(task)
+        session.access.check(record)
+        self._sessions[task.migration, task.access] = session = session.with_definition(record.definition)
+        return session
+
+    def is_in_ledger(self, task: MigrationTask) -> bool:
+        """Whether the task's migration was found in its ledger."""
+        session = self._sessions.get((task.migration, task.access))
+        return session is not None and session.definition is not None

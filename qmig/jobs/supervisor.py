@@ -1,8 +1,8 @@
-"""Seeing to a migration until it ends: queue its chunks, take up those of dead workers, and close its books.
+"""Drive a migration to its end: queue chunks, requeue stalled ones, reconcile counts, restore the target's settings.
 
 Any worker does this, one at a time for a migration, every few seconds and after each chunk that leaves the queue
-empty. So a migration needs no coordinator once it is planned. All that counts is in the ledger; what is on the
-noticeboard may be lost.
+empty. So a migration needs no coordinator once it is planned. All that counts is in the ledger; what the registry on
+Redis holds may be lost.
 """
 
 import base64
@@ -23,7 +23,7 @@ from qmig.ledger.collection import PAGE
 from qmig.ledger.findings import Findings
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
+from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, Reconciliation, State
 from qmig.ledger.rejects import rejects_of
 from qmig.ledger.stalled import LastChange
 from qmig.migration import Migration
@@ -32,15 +32,20 @@ from qmig.rpc.connection import RETRY_FOR
 from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import open_source
 
-SHOWN_FAILURES = 5
-# Said where a migration went another way while it was seen to.
-STEERED = "nothing to do: the migration was paused, stopped, cancelled or begun again meanwhile"
+#: Failed chunks that the migration's error names; further ones are counted.
+MAX_FAILURES = 5
+#: The result when a command has changed the migration's state or run while the supervisor was at work.
+CHANGED_MEANWHILE = "nothing to do: the migration was paused, stopped, cancelled or begun again meanwhile"
+#: The result when another worker holds the migration's lock.
+LOCKED = "nothing to do: another worker supervises the migration"
+#: The result when a migration is cancelled while workers still hold chunks.
+CANCELLING = "cancelled: the batches in flight may end"
 
 log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Sees to the migration of `task`, whose access is `access`."""
+    """Supervises the migration of one task."""
 
     def __init__(self, ledger: Ledger, fleet: Fleet, task: MigrationTask, access: AccessGrant) -> None:
         self._ledger = ledger
@@ -49,190 +54,195 @@ class Supervisor:
         self._access = access
 
     def run_once(self) -> str:
-        """Do what there is to do now and say so; nothing while another worker is at it."""
-        with self._fleet.registry.lock(self._task.migration) as alone:
-            if not alone:
-                return "another worker sees to it"
-            # Somebody asks again soon: no worker is held up by a target that is away.
+        """Do the next step of the migration, unless another worker is doing it. Return what was done, as text."""
+        with self._fleet.registry.lock(self._task.migration) as is_locked:
+            if not is_locked:
+                return LOCKED
+            # The next supervision is due in seconds: no worker is held up by a target that is away.
             record = self._ledger.migration(self._task.migration, RETRY_FOR)
             if record is None or record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
                 self._fleet.registry.forget(self._task.migration)
-                return f"nothing to do: the migration is {'gone' if record is None else record.state}"
+                return f"nothing to do: the migration is {'not in the ledger' if record is None else record.state}"
             self._access.check(record)
             if record.state == State.CANCELLED:
                 return self._cancel(record)
             if record.state == State.PAUSED:
-                return "paused"
-            return self._go_on(record)
+                return "nothing to do: the migration is paused"
+            return self._drive(record)
 
-    def _go_on(self, record: MigrationRecord) -> str:
+    def _drive(self, record: MigrationRecord) -> str:
+        """Queue what is to be queued. When no chunk is left, bring the migration to its end."""
         if queued := self._queue_new(record):
             return f"queued {pluralize(queued, 'chunk')}"
         if requeued := self._requeue(record):
-            return f"queued {pluralize(requeued, 'chunk')} again"
+            return f"requeued {pluralize(requeued, 'chunk')}"
         left = self._ledger.unfinished(record.migration)
         if left or not record.planned:
             return f"{pluralize(left, 'chunk')} left"
         try:
-            return self._end(record)
+            return self._finish(record)
         except TransientError as error:
             self._ledger.update_migration(record.migration, waiting=str(error))
             raise
         except TerminalError as error:
             return self._fail(record, str(error))
         except Exception as error:
-            # A defect ends the migration and is named there, rather than being met for ever.
+            # A defect ends the migration and is named there. Otherwise every supervision would meet it again.
             self._fail(record, f"unexpected {type(error).__name__}: {error}")
             raise
 
+    # Chunks
+
     def _queue_new(self, record: MigrationRecord) -> int:
-        """Queue what the plan has more than was queued: all of it in a new run, or where the broker lost it."""
-        board = self._fleet.registry
-        first = board.queued_chunks(record.run)
+        """Queue the planned chunks that are not queued yet. Return their number.
+
+        In a new run, and after the broker has lost what was queued, these are all unfinished chunks.
+        """
+        registry = self._fleet.registry
+        first = registry.queued_chunks(record.run)
         if first >= record.chunks:
             return 0
         chunks = self._ledger.chunks(record.migration, range(first, record.chunks))
-        waiting = [chunk for chunk in chunks if not chunk.finished]
-        self._queue(record, waiting)
-        board.note_queued(record.run, record.chunks)
-        return len(waiting)
+        unfinished = [chunk for chunk in chunks if not chunk.finished]
+        if unfinished:
+            self._fleet.queue(record, [(ChunkTask.of(self._task, chunk.index), chunk) for chunk in unfinished])
+        registry.note_queued(record.run, record.chunks)
+        return len(unfinished)
 
     def _requeue(self, record: MigrationRecord) -> int:
-        """Queue again what nobody is at: chunks whose owner is gone, and those that wait while no task does."""
-        board = self._fleet.registry
+        """Requeue stalled chunks, and pending chunks whose task was lost. Return their number."""
+        registry = self._fleet.registry
         try:
-            drained = self._fleet.queued() == 0
+            is_queue_empty = self._fleet.queued() == 0
             chunks = self._ledger.chunks_in(record.migration, State.RUNNING)
-            if drained:
+            if is_queue_empty:
                 chunks += self._ledger.chunks_in(record.migration, State.PENDING, PAGE)
-            last_changes, now = self._last_changes(record, chunks)
+            changes, now = self._last_changes(record, chunks)
         except TransientError:
-            # While the ledger could not be read nobody could be seen alive: every lease begins anew.
-            board.save_last_changes(record.run, {})
+            # While the ledger could not be read no heartbeat could be seen: every lease begins anew.
+            registry.save_last_changes(record.run, {})
             raise
-        expired = [chunk for chunk in chunks if last_changes[chunk.index].has_expired(now)]
-        # A task that is queued is waited for, whoever's turn it is; with nothing queued it was lost.
-        abandoned = [chunk for chunk in expired if drained or not last_changes[chunk.index].queued]
-        self._queue(record, abandoned, urgent=True)
-        for chunk in abandoned:
-            log.info("chunk %d is queued again: %s", chunk.index + 1, _why(chunk))
-            last_changes[chunk.index] = LastChange(chunk.state, chunk.owner, chunk.heartbeat, now, queued=True)
-        board.save_last_changes(record.run, last_changes)
-        return len(abandoned)
+        expired = [chunk for chunk in chunks if changes[chunk.index].has_expired(now)]
+        # A chunk that was requeued waits for its turn. With an empty queue its task was lost.
+        stalled = [chunk for chunk in expired if is_queue_empty or not changes[chunk.index].queued]
+        if stalled:
+            self._fleet.queue(record, [(self._stalled_task(chunk), chunk) for chunk in stalled], urgent=True)
+        for chunk in stalled:
+            log.info("requeued chunk %d: %s", chunk.index + 1, _requeue_reason(chunk))
+            changes[chunk.index] = LastChange(chunk.state, chunk.owner, chunk.heartbeat, now, queued=True)
+        registry.save_last_changes(record.run, changes)
+        return len(stalled)
+
+    def _stalled_task(self, chunk: ChunkRecord) -> ChunkTask:
+        """Make the task of a stalled chunk. It names the owner from whom the chunk may be claimed."""
+        return ChunkTask.of(self._task, chunk.index, (chunk.owner, chunk.heartbeat) if chunk.owner else None)
 
     def _last_changes(
         self, record: MigrationRecord, chunks: Sequence[ChunkRecord]
     ) -> tuple[dict[int, LastChange], float]:
-        """Since when each chunk has stood as it does, and the time by the same clock."""
+        """When each chunk was last seen to change, by its index, and the present time; both by Redis' clock."""
         before, now = self._fleet.registry.last_changes(record.run), self._fleet.registry.now()
         return {chunk.index: LastChange.of(chunk, before.get(chunk.index), now) for chunk in chunks}, now
 
-    def _queue(self, record: MigrationRecord, chunks: Sequence[ChunkRecord], urgent: bool = False) -> None:
-        tasks = [
-            (
-                ChunkTask.of(
-                    self._task, chunk.index, (chunk.owner, chunk.heartbeat) if urgent and chunk.owner else None
-                ),
-                chunk,
-            )
-            for chunk in chunks
-        ]
-        if tasks:
-            self._fleet.queue(record, tasks, urgent)
-
     # The end
 
-    def _end(self, record: MigrationRecord) -> str:
-        """Check the books and put the target into its final state, or say what failed."""
+    def _finish(self, record: MigrationRecord) -> str:
+        """Reconcile the counts and restore the target's settings, or record what failed."""
         chunks = self._ledger.chunks(record.migration, range(record.chunks))
         if failed := [chunk for chunk in chunks if chunk.state == State.FAILED]:
             return self._fail(record, _failures(failed))
         if record.job == JobKind.VERIFY:
-            return self._conclude(record, chunks)
-        migration = Migration.from_json(record.definition)
-        target = QdrantSource(self._ledger.server, migration.target.collection)
-        with closing(open_source(migration, self._access.credentials)) as source:
-            books = reconcile(
-                record,
-                chunks,
-                source,
-                target,
-                migration.routing,
-                lambda chunk: {one.point for one in rejects_of(self._ledger, chunk.migration, chunk.index)},
-            )
-        if books.errors:
+            return self._finish_verification(record, chunks)
+        reconciliation = self._reconcile(record, chunks)
+        if reconciliation.errors:
             return self._fail(
                 record,
-                f"{'; '.join(books.errors)}. `qmig verify --repair` brings over what is missing, --restart-migration "
-                "copies all of it again; the target keeps what it has",
-                reconciliation=asdict(books),
+                f"{'; '.join(reconciliation.errors)}. `qmig verify --repair` brings over what is missing, "
+                "--restart-migration copies all of it again; the target keeps what it has",
+                reconciliation=asdict(reconciliation),
             )
         if not self._is_current(record):
-            return STEERED
-        self._put_back(record)
-        done = f"done: {books.read - books.rejected:,} points are in the target"
+            return CHANGED_MEANWHILE
+        self._restore_target_settings(record)
         return self._close(
-            record, State.DONE, done, final_settings=None, points=books.read, reconciliation=asdict(books)
+            record,
+            State.DONE,
+            f"done: {reconciliation.read - reconciliation.rejected:,} points are in the target",
+            final_settings=None,
+            points=reconciliation.read,
+            reconciliation=asdict(reconciliation),
         )
 
-    def _conclude(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> str:
-        """Add up what a verification found."""
+    def _reconcile(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> Reconciliation:
+        migration = Migration.from_json(record.definition)
+        target = QdrantSource(self._ledger.server, migration.target.collection)
+
+        def rejected_ids(chunk: ChunkRecord) -> set[str]:
+            return {reject.point for reject in rejects_of(self._ledger, chunk.migration, chunk.index)}
+
+        with closing(open_source(migration, self._access.credentials)) as source:
+            return reconcile(record, chunks, source, target, rejected_ids)
+
+    def _finish_verification(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> str:
+        """Sum up the findings of a verification."""
         findings = Findings()
         for chunk in chunks:
             findings.add(Findings.from_dict(chunk.findings))
         compared = sum(chunk.read for chunk in chunks if chunk.range_of == RangeOf.SOURCE)
-        done = f"done: {compared:,} points compared, {findings.text or 'all of them equal'}"
-        return self._close(record, State.DONE, done, points=compared, findings=findings.to_dict())
+        result = f"done: {compared:,} points compared, {findings.text or 'all of them equal'}"
+        return self._close(record, State.DONE, result, points=compared, findings=findings.to_dict())
 
-    def _fail(self, record: MigrationRecord, error: str, **found: Any) -> str:
+    def _fail(self, record: MigrationRecord, error: str, **changes: Any) -> str:
+        """Record that the migration has failed. If the ledger cannot be written, tell the registry."""
         try:
-            return self._close(record, State.FAILED, f"failed: {error}", error=error, **found)
+            return self._close(record, State.FAILED, f"failed: {error}", error=error, **changes)
         except TerminalError:
             self._fleet.registry.report_ledger_failure(record.run, error)
             raise
 
-    def _close(self, record: MigrationRecord, state: str, said: str, **changes: Any) -> str:
-        """The migration's last word, unless it was paused, cancelled or begun again while its books were checked."""
+    def _close(self, record: MigrationRecord, state: str, result: str, **changes: Any) -> str:
+        """Record the migration's last state, unless a command has changed the migration since it was read."""
         finished = None if state == State.FAILED else time.time()
-        ending = {"finished": finished, "waiting": None, "error": None, **changes}
-        if not self._ledger.change_migration(record, state=state, **ending):
-            return STEERED
+        last = {"finished": finished, "waiting": None, "error": None, **changes}
+        if not self._ledger.change_migration(record, state=state, **last):
+            return CHANGED_MEANWHILE
         self._fleet.registry.forget(record.migration)
-        return said
-
-    def _is_current(self, record: MigrationRecord) -> bool:
-        """Whether nobody has steered the migration since."""
-        now = self._ledger.migration(record.migration)
-        return now is not None and (now.state, now.run) == (record.state, record.run)
+        return result
 
     def _cancel(self, record: MigrationRecord) -> str:
-        """Once nobody is at a chunk any more the target is left as a finished migration leaves it."""
+        """Restore the target's settings when no worker holds a chunk any more, as at the end of a migration."""
         running = self._ledger.chunks_in(record.migration, State.RUNNING)
-        last_changes, now = self._last_changes(record, running)
-        self._fleet.registry.save_last_changes(record.run, last_changes)
-        if any(not last_changes[chunk.index].has_expired(now) for chunk in running):
-            return "cancelled: the batches in flight may end"
+        changes, now = self._last_changes(record, running)
+        self._fleet.registry.save_last_changes(record.run, changes)
+        if any(not changes[chunk.index].has_expired(now) for chunk in running):
+            return CANCELLING
         if not self._is_current(record):
-            return STEERED
-        self._put_back(record)
+            return CHANGED_MEANWHILE
+        self._restore_target_settings(record)
         return self._close(record, State.CANCELLED, "cancelled", final_settings=None)
 
-    def _put_back(self, record: MigrationRecord) -> None:
-        """Put a created target into its final state: vector index on, strict mode as the source's."""
+    def _is_current(self, record: MigrationRecord) -> bool:
+        """Whether the migration is in the state and the run that it was in when it was read."""
+        current = self._ledger.migration(record.migration)
+        return current is not None and (current.state, current.run) == (record.state, record.run)
+
+    def _restore_target_settings(self, record: MigrationRecord) -> None:
+        """Give a created target its final settings: the vector index on, and strict mode as in the source."""
         if record.final_settings is not None:
             request = api.UpdateCollection.FromString(base64.b64decode(record.final_settings))
             self._ledger.server.call(self._ledger.server.collections.Update, request)
 
 
-def _why(chunk: ChunkRecord) -> str:
+def _requeue_reason(chunk: ChunkRecord) -> str:
     if not chunk.owner:
-        return "nobody has begun it, and nothing is queued"
+        return "it has no owner, and nothing is queued"
     host, process, *_ = chunk.owner.split("/")
-    return f"worker {process} on {host} is gone or gave no sign of life for {LEASE_SECONDS:g} s"
+    return f"worker {process} on {host} has died, or has sent no heartbeat for {LEASE_SECONDS:g} s"
 
 
 def _failures(failed: list[ChunkRecord]) -> str:
-    shown = "; ".join(f"chunk {chunk.index + 1}: {chunk.error}" for chunk in failed[:SHOWN_FAILURES])
-    more = f"; and {len(failed) - SHOWN_FAILURES} more" if len(failed) > SHOWN_FAILURES else ""
+    """The error of a migration with failed chunks."""
+    shown = "; ".join(f"chunk {chunk.index + 1}: {chunk.error}" for chunk in failed[:MAX_FAILURES])
+    more = f"; and {len(failed) - MAX_FAILURES} more" if len(failed) > MAX_FAILURES else ""
     chunks = pluralize(len(failed), "chunk")
     return f"{chunks} failed, the others are done: {shown}{more}. The same command tries them again"

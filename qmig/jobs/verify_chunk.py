@@ -1,126 +1,155 @@
-"""Verifying one chunk of the source: is each of its points in the target, and the same?"""
+"""Verify one chunk of the source: is each of its points in the target, and the same?"""
 
 from collections.abc import Sequence
 from functools import cached_property, partial
 
-from qmig.errors import ContentsRefusedError, TerminalError
-from qmig.jobs.check_chunk import ChunkCheck
+from qmig.errors import TerminalError
+from qmig.jobs.chunk_io import ChunkIO, Read
+from qmig.jobs.recheck import Rechecks, one_ahead
 from qmig.jobs.sampling import SampleRead
-from qmig.ledger.findings import DIFFERENT, MISSING, REJECTED
+from qmig.ledger.findings import DIFFERENT, MISSING, REJECTED, Checks, Findings
+from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.ledger.rejects import rejects_of
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
 from qmig.sources.base import Batch, Pending
 
-# A request to the target under way: the shard key, the ids, the answer.
-Request = tuple[str | None, list[bytes], Pending[Batch]]
+# A shard key of the target, and the read of the points that belong there.
+Lookup = tuple[str | None, Read[Batch]]
 
 
-class ChunkVerification(ChunkCheck[list[Request]]):
-    """Compares the points of the source's range with those that the target has under the same ids."""
+def verify_chunk(io: ChunkIO, record: MigrationRecord) -> ChunkRecord:
+    """Compare a chunk's points in the source with the points in the target. Return the chunk's last record.
 
-    def _start_read(self, key: str | None) -> Pending[Batch]:
-        if self._checks.share == 1:
-            return super()._start_read(key)
-        end = self._lease.chunk.end
-        return SampleRead(self._session.source, self._checks.share, self._partition, key, end, self._limit)
+    The next batch is read at both ends while a batch is being compared. Points that differ are rechecked.
+    """
+    verification = _Verification(io, record)
+    findings = verification.findings
+    rechecks = Rechecks(io, findings, verification.recheck)
+    batches = io.batches(verification.start_read)
+    for batch, lookups in one_ahead((batch, verification.look_up_in_turn(batch)) for batch in batches):
+        rechecks.add(batch, verification.suspects(batch.points, lookups))
+    rechecks.end()
+    if verification.is_complete and findings.missing:
+        # The chunk expects as many points as were copied: what the source has beyond that was added later.
+        findings.surplus = max(0, io.chunk.read - io.chunk.expected)
+        findings.may_be_new = min(findings.missing, findings.surplus)
+    return io.finish(findings=findings.to_dict())
 
-    def _ask(self, batch: Batch) -> list[Request]:
-        return self._request(batch.points)
 
-    def _request(self, points: Sequence[bytes]) -> list[Request]:
-        requests: list[Request] = []
-        for key, group in self._session.router.route(points, self._partition).groups.items():
-            ids = [raw_id(point) for point in group]
-            start = partial(self._session.target.start_get, key, ids)
-            requests.append((key, ids, self._start(start)))
-        return requests
+class _Verification:
+    """The comparison of the chunk's points, and its findings."""
 
-    def _judge(self, points: Sequence[bytes], question: list[Request]) -> list[bytes]:
-        stored = self._stored(question)
+    def __init__(self, io: ChunkIO, record: MigrationRecord) -> None:
+        self.findings = Findings.from_dict(io.chunk.findings)
+        self._io = io
+        self._session = io.session
+        self._chunk = io.chunk
+        self._checks = Checks.from_dict(record.checks)
+        #: The id of the migration that is verified.
+        self._migration = record.verifies
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all points are compared, and not a sample of them."""
+        return self._checks.share == 1
+
+    def start_read(self, key: str | None, limit: int) -> Pending[Batch]:
+        """Start to read the source's points from a key on, or a sample of them."""
+        source, chunk = self._session.source, self._chunk
+        if self.is_complete:
+            return source.start_read(chunk.partition, key, chunk.end, limit)
+        return SampleRead(source, self._checks.share, chunk.partition, key, chunk.end, limit)
+
+    # The first check
+
+    def look_up_in_turn(self, batch: Batch) -> list[Lookup]:
+        """Start to read the target's points with the ids of a batch, as soon as the rate limit allows."""
+        self._io.wait_for_turn(len(batch.points))
+        return self._look_up(batch.points)
+
+    def _look_up(self, points: Sequence[bytes]) -> list[Lookup]:
+        target = self._session.target
+        return [
+            (shard_key, self._io.start(partial(target.start_get, shard_key, [raw_id(point) for point in group])))
+            for shard_key, group in self._session.router.route(points, self._chunk.partition).groups.items()
+        ]
+
+    def suspects(self, points: Sequence[bytes], lookups: Sequence[Lookup]) -> list[bytes]:
+        """Wait for the target's points. Return the source's points that seem to be missing or different there."""
+        stored = self._stored(lookups)
         difference = self._session.comparison.difference
-        wrong = []
+        suspects = []
         for point in points:
             found = stored.get(raw_id(point))
             if found is None or (point != found and difference(point, found) is not None):
-                wrong.append(point)
-        return wrong
+                suspects.append(point)
+        return suspects
 
-    def _stored(self, question: list[Request]) -> dict[bytes, bytes]:
-        """The target's points by their raw ids."""
+    def _stored(self, lookups: Sequence[Lookup]) -> dict[bytes, bytes]:
+        """Wait for the target's points. Return them by their raw ids."""
         stored: dict[bytes, bytes] = {}
-        target = self._session.target
-        for key, ids, reading in question:
+        for shard_key, read in lookups:
             try:
-                batch = self._answer(partial(target.start_get, key, ids), reading)
+                batch = self._io.result(read)
             except TerminalError:
-                if key is None or key in target.partitions():
+                if shard_key is None or shard_key in self._session.target.partitions():
                     raise
                 # The target has no such shard key: none of its points is there.
                 continue
             stored.update((raw_id(point), point) for point in batch.points)
         return stored
 
-    def _look_again_at(self, points: Sequence[bytes]) -> None:
+    # The second check
+
+    def recheck(self, suspects: Sequence[bytes]) -> None:
+        """Read suspects again at both ends, note what is still wrong, and repair it if that is asked for."""
         source = self._session.source
-        keys = [source.key_of(point) for point in points]
-        there = self._answer(lambda: source.start_points(self._partition, keys)).points
-        now = {raw_id(point): point for point in there}
-        stored = self._stored(self._request(there))
+        keys = [source.key_of(point) for point in suspects]
+        in_source = self._io.read(partial(source.start_points, self._chunk.partition, keys)).points
+        current = {raw_id(point): point for point in in_source}
+        stored = self._stored(self._look_up(in_source))
         wrong = []
-        for point in points:
-            fresh = now.get(raw_id(point))
-            if fresh is None:
-                self._findings.deleted += 1
-            elif self._note(fresh, stored.get(raw_id(point))):
-                self._findings.changing += self._session.comparison.difference(point, fresh) is not None
-                wrong.append(fresh)
+        for suspect in suspects:
+            point = current.get(raw_id(suspect))
+            if point is None:
+                self.findings.deleted += 1
+            elif self._note_if_wrong(point, stored.get(raw_id(point))):
+                self.findings.changing += self._difference(suspect, point) is not None
+                wrong.append(point)
         if wrong and self._checks.repair:
             self._repair(wrong)
 
-    def _note(self, point: bytes, stored: bytes | None) -> bool:
-        """Whether something is wrong with the source's point, noted by its id."""
+    def _note_if_wrong(self, point: bytes, stored: bytes | None) -> bool:
+        """Note a source's point that is missing or different in the target. Return whether it can be repaired."""
         if stored is None:
             is_reject = PointKey.of(point_id(point)).text in self._rejects
-            self._findings.note(REJECTED if is_reject else MISSING, self._name(point))
+            self.findings.note(REJECTED if is_reject else MISSING, self._name(point))
             return not is_reject
-        what = self._session.comparison.difference(point, stored)
-        if what is None:
+        difference = self._difference(point, stored)
+        if difference is None:
             return False
         name = self._name(point)
-        self._findings.note(DIFFERENT, name)
-        self._findings.first = self._findings.first or f"{name}: {what}"
+        self.findings.note(DIFFERENT, name)
+        self.findings.first = self.findings.first or f"{name}: {difference}"
         return True
 
     @cached_property
     def _rejects(self) -> set[str]:
-        """The points of this chunk that could not be copied."""
-        return {one.point for one in rejects_of(self._session.ledger, self._of, self._lease.chunk.index)}
-
-    def _name(self, point: bytes) -> str:
-        """A point for the report: its id, and its key in the source where that is another."""
-        name, key = PointKey.of(point_id(point)).text, self._session.source.key_of(point)
-        return name if name == key else f"{name} (key {key})"
+        """The ids of the chunk's points that could not be copied."""
+        return {reject.point for reject in rejects_of(self._session.ledger, self._migration, self._chunk.index)}
 
     def _repair(self, points: Sequence[bytes]) -> None:
-        """Copy the points again, and count those that are the same then."""
-        upserts, strays = self._session.writer.start(points, self._partition)
-        refusals = list(strays)
-        for upsert in upserts:
-            try:
-                self._wait_for(upsert)
-            except ContentsRefusedError as refused:
-                refusals += [(point, str(reason)) for point, reason in self._isolated(upsert, refused)]
-        for point, reason in refusals:
-            self._findings.refused = self._findings.refused or f"{self._name(point)}: {reason}"
-        stored = self._stored(self._request(points))
-        for point in points:
-            found = stored.get(raw_id(point))
-            if found is not None and self._session.comparison.difference(point, found) is None:
-                self._findings.repaired += 1
+        """Copy points again, and count those that are the same in the target afterwards."""
+        write = self._io.start_write(Batch(list(points), None))
+        for point, reason in (*write.unroutable, *self._io.refused_points(write)):
+            self.findings.refused = self.findings.refused or f"{self._name(point)}: {reason}"
+        self.findings.repaired += len(points) - len(self.suspects(points, self._look_up(points)))
 
-    def _conclude(self) -> None:
-        """The plan of a verification aims at what was copied: what the source has beyond that is new since."""
-        if self._checks.share == 1 and self._findings.missing:
-            self._findings.surplus = max(0, self._read - self._lease.chunk.expected)
-            self._findings.may_be_new = min(self._findings.missing, self._findings.surplus)
+    def _difference(self, point: bytes, stored: bytes) -> str | None:
+        return self._session.comparison.difference(point, stored)
+
+    def _name(self, point: bytes) -> str:
+        """A point for the report: its id, and its key in the source where the key is another."""
+        point_id_text, key = PointKey.of(point_id(point)).text, self._session.source.key_of(point)
+        return point_id_text if point_id_text == key else f"{point_id_text} (key {key})"

@@ -106,7 +106,7 @@ def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
         until(failed_or_struck, "an end of it")
         assert claims >= MAX_LOST_OWNERS
         finish(running, 1)
-        assert "workers in a row died or fell silent at this chunk" in running.read_stderr()
+        assert "workers in a row died or stopped sending heartbeats at this chunk" in running.read_stderr()
         stand.mend()
         again = qmig("qdrant", *disturbed.arguments, broker=redis_server.url)
         assert again.returncode == 0, again.stderr

@@ -114,7 +114,7 @@ def test_the_end_is_written(ledger: Ledger, record: MigrationRecord, supervisor:
 
 
 @pytest.mark.parametrize("errors", [[], ["some are missing"]], ids=["sound", "wanting"])
-def test_books_of_an_earlier_run_do_not_end_a_migration_that_was_begun_again(
+def test_counts_of_an_earlier_run_do_not_end_a_migration_that_was_begun_again(
     ledger: Ledger,
     record: MigrationRecord,
     supervisor: Supervisor,
@@ -134,7 +134,7 @@ def test_books_of_an_earlier_run_do_not_end_a_migration_that_was_begun_again(
     assert ledger.migration(record.migration) == again
 
 
-def test_a_pause_while_the_books_are_checked_holds(
+def test_a_pause_while_counts_are_reconciled_holds(
     ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def paused_meanwhile(*_: object) -> Reconciliation:
@@ -148,7 +148,7 @@ def test_a_pause_while_the_books_are_checked_holds(
     assert now.state == State.PAUSED
 
 
-def test_a_defect_in_the_books_is_named_and_not_met_for_ever(
+def test_a_defect_in_the_reconciliation_is_named_and_not_met_for_ever(
     ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def defect(*_: object) -> Reconciliation:

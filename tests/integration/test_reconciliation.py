@@ -1,4 +1,4 @@
-"""At the end the books must balance, and what is missing is named."""
+"""At the end the counts must match, and what is missing is named."""
 
 import pytest
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from qmig.jobs.batch_size import FIRST_BATCH, LARGEST_BATCH, BatchSize
+from qmig.jobs.batch_size import FIRST_BATCH_POINTS, MAX_BATCH_POINTS, BatchSize
 from qmig.migration import MAX_BATCH_BYTES, Options
 from qmig.sources.base import Batch
 
@@ -22,7 +22,7 @@ def learned(options: Options, size_of_point: int, batches: int = 12) -> BatchSiz
 
 
 def test_the_first_batch_is_small() -> None:
-    assert BatchSize(Options()).limit == FIRST_BATCH == 50
+    assert BatchSize(Options()).limit == FIRST_BATCH_POINTS == 50
 
 
 @pytest.mark.parametrize("size_of_point", [100, 700, 3000, 50_000])
@@ -44,13 +44,13 @@ def test_it_grows_step_by_step_and_shrinks_at_once() -> None:
 
 def test_it_never_falls_below_one_point_or_rises_beyond_a_scroll() -> None:
     assert learned(Options(batch_bytes=10), 1_000_000).limit == 1
-    assert learned(Options(batch_bytes=MAX_BATCH_BYTES), 1).limit == LARGEST_BATCH
+    assert learned(Options(batch_bytes=MAX_BATCH_BYTES), 1).limit == MAX_BATCH_POINTS
 
 
 def test_an_empty_batch_teaches_nothing() -> None:
     size = BatchSize(Options())
     size.learn(Batch([], None))
-    assert size.limit == FIRST_BATCH
+    assert size.limit == FIRST_BATCH_POINTS
 
 
 @pytest.mark.parametrize("points", [1, 7, 20_000])
