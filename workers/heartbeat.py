@@ -43,7 +43,8 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
     def _ask(self) -> None:
         assert self._fleet is not None
         try:
-            self._fleet.send_heartbeat(self._name, self._pool.num_processes)
+            worker = self._fleet.describe_worker(self._name, self._pool.num_processes)
+            self._fleet.registry.send_heartbeat(worker)
             for task in self._fleet.registry.registered():
                 if self._fleet.registry.is_due(task.migration, SUPERVISE_EVERY):
                     self._fleet.enqueue_supervision(task)

@@ -98,4 +98,4 @@ def _supervise_at_the_end(task: ChunkTask) -> None:
     try:
         _worker.after_chunk(task)
     except QmigError as error:
-        log.warning("migration %s could not be seen to: %s; trying again", task.migration, error)
+        log.warning("migration %s could not be seen to: %s; trying again", task.migration_task.migration, error)

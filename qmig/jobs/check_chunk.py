@@ -6,12 +6,13 @@ to lies the time in which it was written. Until then the offset stays before it.
 
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Generic, TypeVar
 
 from qmig.broker.rate_limit import RateLimiter
 from qmig.jobs.chunk import ChunkWork
 from qmig.jobs.session import Session
-from qmig.ledger.findings import REJECTED, Checks, Findings
+from qmig.ledger.findings import Checks, FindingKind, Findings
 from qmig.ledger.lease import Lease
 from qmig.ledger.records import MigrationRecord
 from qmig.sources.base import Batch
@@ -29,14 +30,14 @@ class ChunkCheck(ChunkWork, Generic[Question]):
 
     def __init__(self, lease: Lease, session: Session, throttle: RateLimiter, record: MigrationRecord) -> None:
         super().__init__(lease, session, throttle)
-        self._checks = Checks.from_dict(record.checks)
+        self._checks = record.checks or Checks()
         self._of = record.verifies
         chunk = lease.chunk
         self._partition = chunk.partition
         self._read = chunk.read
         self._bytes = chunk.bytes
         self._key: str | None = chunk.start if chunk.offset is None else chunk.offset
-        self._findings = Findings.from_dict(chunk.findings)
+        self._findings = deepcopy(chunk.findings) or Findings()
         self._doubts: list[bytes] = []
         self._doubts_since = 0.0
 
@@ -82,7 +83,7 @@ class ChunkCheck(ChunkWork, Generic[Question]):
             self._doubts_since = time.monotonic()
         self._doubts += wrong
         for row in batch.invalid_rows:
-            self._findings.note(REJECTED, row.point)
+            self._findings.note(FindingKind.REJECTED, row.point)
         self._key = batch.next_key
         self._read += len(batch.points) + len(batch.invalid_rows)
         self._bytes += sum(map(len, batch.points))
@@ -108,5 +109,5 @@ class ChunkCheck(ChunkWork, Generic[Question]):
             read=self._read,
             acknowledged=self._read,
             bytes=self._bytes,
-            findings=self._findings.to_dict(),
+            findings=deepcopy(self._findings),
         )

@@ -12,7 +12,7 @@ from qmig.jobs.session import Session
 from qmig.ledger.lease import Lease
 from qmig.ledger.records import ChunkRecord
 from qmig.ledger.rejects import RejectRecord, forget_rejects_ahead, save_rejects
-from qmig.migration import FAIL
+from qmig.migration import OnError
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id
 from qmig.qdrant.writer import Upsert
@@ -100,7 +100,7 @@ class ChunkCopy(ChunkWork):
 
     def _reject(self, row: InvalidRow, write: _Write) -> RejectRecord:
         """The record of a point that cannot be copied; TerminalError where that is to fail the chunk."""
-        if self._session.options.on_error == FAIL:
+        if self._session.options.on_error == OnError.FAIL:
             raise TerminalError(
                 f"point {row.point} cannot be copied: {row.reason}; --on-error skip copies the others"
             )

@@ -6,7 +6,7 @@ from functools import partial
 from qmig.errors import NotFoundError
 from qmig.jobs.check_chunk import ChunkCheck
 from qmig.jobs.sampling import is_sampled
-from qmig.ledger.findings import EXTRA
+from qmig.ledger.findings import FindingKind
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
 from qmig.sources.base import Batch, Pending
@@ -42,7 +42,7 @@ class ExtraSearch(ChunkCheck[Question]):
         in_target = self._answer(lambda: self._session.target.start_present(self._partition, points))
         for point in points:
             if raw_id(point) in in_target and raw_id(point) not in in_source:
-                self._findings.note(EXTRA, _id(point))
+                self._findings.note(FindingKind.EXTRA, _id(point))
 
     def _present(self, points: Sequence[bytes], reading: Pending[set[bytes]] | None = None) -> set[bytes]:
         """The raw ids of those of the points that the source has."""

@@ -20,7 +20,7 @@ from qmig.jobs.supervisor import Supervisor
 from qmig.jobs.verify_chunk import ChunkVerification
 from qmig.ledger.lease import Lease
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.owner import new_owner, owner_is_dead
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
@@ -48,7 +48,7 @@ class _Opened:
     access: AccessGrant
     ledger: Ledger
     in_ledger: bool = False
-    definition: str | None = None
+    definition: Migration | None = None
     session: Session | None = None
 
     def close(self) -> None:
@@ -75,12 +75,12 @@ class Worker:
 
         MigrationStoppedError: to be queued again. Any other error is the chunk's failure, in one line.
         """
-        opened = self._opened(task)
+        opened, migration = self._opened(task.migration_task), task.migration_task.migration
         # With no chunk in hand nothing is lost by going on to the next task: this one is queued again.
-        seen, record = opened.ledger.look(task.migration, task.chunk, RETRY_FOR)
+        seen, record = opened.ledger.chunk_and_migration(migration, task.chunk, RETRY_FOR)
         if record is None:
             raise TerminalError(
-                f"migration {task.migration} is not in the ledger {opened.ledger.name!r} at "
+                f"migration {migration} is not in the ledger {opened.ledger.name!r} at "
                 f"{opened.access.target.url}; nothing was done"
             )
         opened.access.check(record)
@@ -89,24 +89,23 @@ class Worker:
             return f"nothing to do: the migration is {record.state}"
         if seen is None:
             raise TerminalError(
-                f"chunk {task.chunk + 1} of migration {task.migration} is not in the ledger; nothing was done"
+                f"chunk {task.chunk + 1} of migration {migration} is not in the ledger; nothing was done"
             )
         if seen.finished:
             return f"nothing to do: the chunk is {seen.state}"
         if not _claimable(seen, task):
-            return f"nothing to do: {seen.owner.split('/')[0]} is at it"
+            return f"nothing to do: {Owner.parse(seen.owner).host} is at it"
         try:
-            chunk = opened.ledger.claim(seen, new_owner())
+            chunk = opened.ledger.claim(seen, Owner.new())
             if chunk is None:
                 return "nothing to do: another worker was faster"
-            return self._work_on(task, opened, record, chunk, report)
+            return self._work_on(opened, record, chunk, report)
         except LedgerWriteError as error:
             self.fleet.registry.report_ledger_failure(record.run, str(error))
             raise
 
     def _work_on(
         self,
-        task: ChunkTask,
         opened: _Opened,
         record: MigrationRecord,
         chunk: ChunkRecord,
@@ -122,7 +121,7 @@ class Worker:
         )
         try:
             _check_lost_owners(chunk)
-            retry_for = Migration.from_json(record.definition).options.retry_for
+            retry_for = record.definition.options.retry_for
             session = lease.retrying(retry_for, partial(self._connect, opened, record))
         except MigrationStoppedError:
             lease.release()
@@ -130,7 +129,7 @@ class Worker:
         except QmigError as error:
             lease.fail(error)
             raise
-        throttle = RateLimiter(self.fleet.broker_url, task.migration)
+        throttle = RateLimiter(self.fleet.broker_url, record.migration)
         return result_text(_work(record, lease, session, throttle).run())
 
     def after_chunk(self, task: ChunkTask) -> None:
@@ -138,13 +137,14 @@ class Worker:
 
         A broker that lost everything is told of the migration again; of one that no ledger has it is told nothing.
         """
-        opened = self._open.get((task.migration, task.access))
+        migration_task = task.migration_task
+        opened = self._open.get((migration_task.migration, migration_task.access))
         if opened is None or not opened.in_ledger:
             return
-        if not self.fleet.registry.is_registered(task.migration):
-            self.fleet.register(task.of_migration)
+        if not self.fleet.registry.is_registered(migration_task.migration):
+            self.fleet.register(migration_task)
         if self.fleet.queued() == 0:
-            self.supervise(task.of_migration)
+            self.supervise(migration_task)
 
     def supervise(self, task: MigrationTask) -> str:
         """See to the task's migration, and say what there was to do."""
@@ -173,7 +173,7 @@ class Worker:
     def _connect(self, opened: _Opened, record: MigrationRecord) -> Session:
         """Both ends as the ledger defines them now: a resume may have changed the options."""
         if opened.session is None or opened.definition != record.definition:
-            migration = Migration.from_json(record.definition)
+            migration = record.definition
             if opened.session is not None:
                 opened.session.source.close()
             source = open_source(migration, opened.access.credentials)
@@ -208,7 +208,7 @@ def _work(record: MigrationRecord, lease: Lease, session: Session, throttle: Rat
 
 def _claimable(seen: ChunkRecord, task: ChunkTask) -> bool:
     """Whether nobody is at the chunk: no owner, one known to be dead, or one whose lease was seen to lapse."""
-    return not seen.owner or owner_is_dead(seen.owner) or (seen.owner, seen.heartbeat) == task.abandoned
+    return not seen.owner or Owner.parse(seen.owner).is_dead or (seen.owner, seen.heartbeat) == task.abandoned
 
 
 def _check_lost_owners(chunk: ChunkRecord) -> None:

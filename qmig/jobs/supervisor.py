@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any
 
 from qmig.broker.access import AccessGrant
@@ -23,10 +22,10 @@ from qmig.ledger.collection import PAGE
 from qmig.ledger.findings import Findings
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.ledger import Ledger
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.ledger.rejects import rejects_of
 from qmig.ledger.stalled import LastChange
-from qmig.migration import Migration
 from qmig.qdrant import messages as api
 from qmig.rpc.connection import RETRY_FOR
 from qmig.sources.qdrant import QdrantSource
@@ -94,7 +93,7 @@ class Supervisor:
         chunks = self._ledger.chunks(record.migration, range(first, record.chunks))
         waiting = [chunk for chunk in chunks if not chunk.finished]
         self._queue(record, waiting)
-        board.note_queued(record.run, record.chunks)
+        board.save_queued_chunks(record.run, record.chunks)
         return len(waiting)
 
     def _requeue(self, record: MigrationRecord) -> int:
@@ -130,8 +129,10 @@ class Supervisor:
     def _queue(self, record: MigrationRecord, chunks: Sequence[ChunkRecord], urgent: bool = False) -> None:
         tasks = [
             (
-                ChunkTask.of(
-                    self._task, chunk.index, (chunk.owner, chunk.heartbeat) if urgent and chunk.owner else None
+                ChunkTask(
+                    migration_task=self._task,
+                    chunk=chunk.index,
+                    abandoned=(chunk.owner, chunk.heartbeat) if urgent and chunk.owner else None,
                 ),
                 chunk,
             )
@@ -149,7 +150,7 @@ class Supervisor:
             return self._fail(record, _failures(failed))
         if record.job == JobKind.VERIFY:
             return self._conclude(record, chunks)
-        migration = Migration.from_json(record.definition)
+        migration = record.definition
         target = QdrantSource(self._ledger.server, migration.target.collection)
         with closing(open_source(migration, self._access.credentials)) as source:
             books = reconcile(
@@ -165,24 +166,22 @@ class Supervisor:
                 record,
                 f"{'; '.join(books.errors)}. `qmig verify --repair` brings over what is missing, --restart-migration "
                 "copies all of it again; the target keeps what it has",
-                reconciliation=asdict(books),
+                reconciliation=books,
             )
         if not self._is_current(record):
             return STEERED
         self._put_back(record)
         done = f"done: {books.read - books.rejected:,} points are in the target"
-        return self._close(
-            record, State.DONE, done, final_settings=None, points=books.read, reconciliation=asdict(books)
-        )
+        return self._close(record, State.DONE, done, final_settings=None, reconciliation=books)
 
     def _conclude(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> str:
         """Add up what a verification found."""
         findings = Findings()
         for chunk in chunks:
-            findings.add(Findings.from_dict(chunk.findings))
+            findings.add(chunk.findings or Findings())
         compared = sum(chunk.read for chunk in chunks if chunk.range_of == RangeOf.SOURCE)
         done = f"done: {compared:,} points compared, {findings.text or 'all of them equal'}"
-        return self._close(record, State.DONE, done, points=compared, findings=findings.to_dict())
+        return self._close(record, State.DONE, done, compared=compared, findings=findings)
 
     def _fail(self, record: MigrationRecord, error: str, **found: Any) -> str:
         try:
@@ -191,7 +190,7 @@ class Supervisor:
             self._fleet.registry.report_ledger_failure(record.run, error)
             raise
 
-    def _close(self, record: MigrationRecord, state: str, said: str, **changes: Any) -> str:
+    def _close(self, record: MigrationRecord, state: State, said: str, **changes: Any) -> str:
         """The migration's last word, unless it was paused, cancelled or begun again while its books were checked."""
         finished = None if state == State.FAILED else time.time()
         ending = {"finished": finished, "waiting": None, "error": None, **changes}
@@ -227,8 +226,8 @@ class Supervisor:
 def _why(chunk: ChunkRecord) -> str:
     if not chunk.owner:
         return "nobody has begun it, and nothing is queued"
-    host, process, *_ = chunk.owner.split("/")
-    return f"worker {process} on {host} is gone or gave no sign of life for {LEASE_SECONDS:g} s"
+    owner = Owner.parse(chunk.owner)
+    return f"worker {owner.pid} on {owner.host} is gone or gave no sign of life for {LEASE_SECONDS:g} s"
 
 
 def _failures(failed: list[ChunkRecord]) -> str:

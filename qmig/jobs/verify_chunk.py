@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from qmig.errors import ContentsRefusedError, TerminalError
 from qmig.jobs.check_chunk import ChunkCheck
 from qmig.jobs.sampling import SampleRead
-from qmig.ledger.findings import DIFFERENT, MISSING, REJECTED
+from qmig.ledger.findings import FindingKind
 from qmig.ledger.rejects import rejects_of
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
@@ -82,13 +82,13 @@ class ChunkVerification(ChunkCheck[list[Request]]):
         """Whether something is wrong with the source's point, noted by its id."""
         if stored is None:
             is_reject = PointKey.of(point_id(point)).text in self._rejects
-            self._findings.note(REJECTED if is_reject else MISSING, self._name(point))
+            self._findings.note(FindingKind.REJECTED if is_reject else FindingKind.MISSING, self._name(point))
             return not is_reject
         what = self._session.comparison.difference(point, stored)
         if what is None:
             return False
         name = self._name(point)
-        self._findings.note(DIFFERENT, name)
+        self._findings.note(FindingKind.DIFFERENT, name)
         self._findings.first = self._findings.first or f"{name}: {what}"
         return True
 

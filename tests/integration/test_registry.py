@@ -97,7 +97,7 @@ def test_chunks_that_were_queued(
     with caplog.at_level(logging.WARNING):
         assert board.queued_chunks(RUN) == 0
     assert len(caplog.messages) == 1
-    board.note_queued(RUN, 5)
+    board.save_queued_chunks(RUN, 5)
     assert board.queued_chunks(RUN) == 5
 
 

@@ -10,6 +10,7 @@ import psutil
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.monitor.progress import Progress
 from tests.support.collections import contents, create, dense_params, fill, simple_points
@@ -55,7 +56,7 @@ def worker_at_work(ends: Ends) -> psutil.Process:
     """A worker process of this machine that has a chunk."""
     until(lambda: any(chunk.owner for chunk in chunks_of(ends)), "a worker taking a chunk")
     owner = next(chunk.owner for chunk in chunks_of(ends) if chunk.owner)
-    return psutil.Process(int(owner.split("/")[1]))
+    return psutil.Process(Owner.parse(owner).pid)
 
 
 def copied(ends: Ends) -> int:
