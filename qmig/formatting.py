@@ -50,6 +50,6 @@ def shorten(value: object, max_length: int = 80) -> str:
 
 
 def one_line(error: Exception, max_length: int = 200) -> str:
-    """The beginning of an error's text without line breaks, for an error about input of unknown origin."""
-    text = " ".join(str(error).split())
+    """The beginning of an error's text in printable characters, for an error about input of unknown origin."""
+    text = "".join(char if char.isprintable() else "�" for char in " ".join(str(error).split()))
     return text if len(text) <= max_length else f"{text[:max_length]}…"

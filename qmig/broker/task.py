@@ -39,7 +39,7 @@ class TaskArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
         try:
             return msgspec.convert(fields, cls)
-        except msgspec.ValidationError as error:
+        except (ValueError, RecursionError) as error:
             raise TerminalError(f"a malformed task was refused: {one_line(error)}") from None
 
 
