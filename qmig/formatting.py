@@ -29,7 +29,7 @@ def megabytes(size: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Format a part of 1 as `99%`, rounded down: only all of it is 100 %."""
+    """Format a fraction of 1 as `99%`, rounded down: only the whole is 100 %."""
     return f"{int(100 * share)}%"
 
 

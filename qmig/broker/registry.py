@@ -45,7 +45,7 @@ LOCK_SECONDS = 30.0
 LOCK_RENEWED_EVERY = 10.0
 #: Seconds to wait for a lock that another worker holds.
 LOCK_WAIT = 5.0
-#: Seconds after which a worker without a heartbeat counts as gone.
+#: Seconds without a heartbeat after which a worker no longer belongs to the fleet.
 WORKER_EXPIRES = 15.0
 #: How Redis' error begins where a key holds another kind of value than the command is for.
 WRONG_TYPE = "WRONGTYPE"

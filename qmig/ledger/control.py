@@ -40,8 +40,8 @@ def throttle(ledger: Ledger, record: MigrationRecord, max_rate: int | None) -> N
 def _change(ledger: Ledger, record: MigrationRecord, verb: str, **changes: Any) -> None:
     if not ledger.change_migration(record, **changes):
         raise UsageError(
-            f"migration {record.migration} was changed by another command at this moment and was not {verb}; look at "
-            "it with `qmig status`, and give the command again"
+            f"migration {record.migration} was changed by another command at this moment and was not {verb}; see "
+            "`qmig status`, and give the command again"
         )
 
 

@@ -8,7 +8,7 @@ import msgspec
 Count = Annotated[int, msgspec.Meta(ge=0)]
 #: A duration, or a time since 1970; not NaN.
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
-#: A part of 1, more than nothing.
+#: A fraction of a whole, up to 1.0, more than nothing.
 Fraction = Annotated[float, msgspec.Meta(gt=0, le=1)]
 #: The id of a migration's record, a UUID.
 MigrationId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]

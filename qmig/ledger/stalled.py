@@ -9,8 +9,8 @@ from qmig.ledger.lease import HEARTBEAT_SECONDS, LEASE_SECONDS
 from qmig.ledger.owner import Owner, OwnerText
 from qmig.ledger.records import ChunkRecord, State
 
-#: What a person is told about the running chunks whose workers are gone.
-WORKERS_GONE = "their workers are gone; others take them up, or the command that began it goes on with them"
+#: What a person is told about stalled chunks.
+WORKERS_LOST = "their workers are lost; other workers take them over, or the command that began the migration does"
 
 
 class LastChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

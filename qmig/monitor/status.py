@@ -9,7 +9,7 @@ from typing import Any
 from qmig.ledger.findings import Findings
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, State
-from qmig.ledger.stalled import WORKERS_GONE
+from qmig.ledger.stalled import WORKERS_LOST
 from qmig.monitor.progress import RETRYING, Progress
 from qmig.monitor.rates import Rate, worker_of
 
@@ -237,7 +237,7 @@ def _waiting(record: MigrationRecord, progress: Progress, gone: Sequence[ChunkRe
     reasons = Counter(chunk.waiting for chunk in progress.running if chunk.waiting and chunk not in gone)
     waiting = [Waiting(count, why) for why, count in reasons.most_common()]
     if gone:
-        waiting.append(Waiting(len(gone), WORKERS_GONE))
+        waiting.append(Waiting(len(gone), WORKERS_LOST))
     if pending := progress.states[State.PENDING]:
         waiting.append(Waiting(pending, WHY_PENDING.get(record.state, f"the migration is {record.state}")))
     return waiting

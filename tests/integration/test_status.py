@@ -14,7 +14,7 @@ from qmig.embedded.processes import ChildProcess
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
-from qmig.ledger.stalled import WORKERS_GONE
+from qmig.ledger.stalled import WORKERS_LOST
 from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.monitor.poller import LedgerPoller
 from tests.support.command import Run
@@ -159,7 +159,7 @@ def test_workers_that_were_all_killed_are_not_shown_as_being_at_work(ends: Ends,
         running.stop(timeout=60)
 
     assert (one["state"], one["workers"], one["chunk_states"]["running"]) == ("running", [], 2)
-    assert {"chunks": 2, "why": WORKERS_GONE} in one["waiting_chunks"]
+    assert {"chunks": 2, "why": WORKERS_LOST} in one["waiting_chunks"]
     assert time.monotonic() - began < STOP_SECONDS, "nobody is there to be waited for"
 
 
