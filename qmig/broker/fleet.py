@@ -73,7 +73,7 @@ class Fleet:
         """Close the connections to the broker; workers that were started elsewhere go on."""
         self.registry.close()
 
-    def restart_processes(self) -> None:
+    def supervise(self) -> None:
         """Restart the fleet's own processes that have ended; a fleet that was started elsewhere has none here."""
 
     def check(self) -> None:
@@ -99,7 +99,7 @@ class Fleet:
 
         A command that follows a migration calls this repeatedly.
         """
-        self.restart_processes()
+        self.supervise()
         try:
             if not self.registry.is_registered(task.migration):
                 self.register(task)

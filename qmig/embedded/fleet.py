@@ -34,7 +34,7 @@ class LocalFleet(Fleet):
         super().check()
         self._start_worker()
 
-    def restart_processes(self) -> None:
+    def supervise(self) -> None:
         self._redis_server.start()
         if self._worker is not None and not self._worker.running:
             self._restarts += 1
