@@ -70,7 +70,9 @@ def test_frozen_worker_loses_its_chunk_within_30_s_and_leaves_it_alone_when_it_w
         sleeper = worker_at_work(filled)
         until(lambda: chunk_at(filled).offset is not None, "an offset")
         with frozen(sleeper):
-            until(lambda: pid_of(chunk_at(filled)) != sleeper.pid, "another worker at the chunk", TAKEN_UP_WITHIN)
+            until(
+                lambda: pid_of(chunk_at(filled)) != sleeper.pid, "another worker at the chunk", within=TAKEN_UP_WITHIN
+            )
             taken = chunk_at(filled)
             until(lambda: chunk_at(filled).acknowledged > taken.acknowledged, "progress of the other one")
         asleep = one if sleeper.ppid() == one.pid else other
