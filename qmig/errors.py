@@ -1,31 +1,31 @@
-"""What can go wrong. The class of an error says whether trying again helps, and nothing else decides it."""
+"""Errors. The class of an error alone decides whether it is retried, and the command's exit status."""
 
 
 class QmigError(Exception):
-    """An error with one line for the user; a traceback of it is a bug."""
+    """An error whose message is one line for the user; a traceback of it is a bug."""
 
+    #: Exit status of a command that ends with this error.
     exit_status = 1
 
 
 class UsageError(QmigError):
-    """What was asked cannot be done as it was asked."""
+    """The command's arguments cannot be carried out as given."""
 
     exit_status = 2
 
 
 class TerminalError(QmigError):
-    """Trying again would fail again."""
+    """A retry would fail again."""
 
 
 class TransientError(QmigError):
-    """Trying again may succeed; `retry_after` is the wait in seconds that the server asked for, if it did.
-
-    `reason` is the class of what went wrong in a word or two, for counting.
-    """
+    """A retry may succeed."""
 
     def __init__(self, message: str, retry_after: float | None = None, reason: str = "other") -> None:
         super().__init__(message)
+        #: Seconds to wait before the retry, if the server asked for it.
         self.retry_after = retry_after
+        #: What went wrong in a few words, such as `target unavailable`; retries are counted by it.
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["TransientError"], tuple[str, float | None, str]]:
@@ -37,42 +37,42 @@ class NotFoundError(TerminalError):
 
 
 class AccessError(TerminalError):
-    """The server does not let these credentials in."""
+    """The server refuses the credentials."""
 
 
 class ContentsRefusedError(TerminalError):
-    """The server refuses a request for what is in it; the same request with less in it may pass."""
+    """The server refuses the contents of a request; a request with fewer points may succeed."""
 
 
 class MessageTooLargeError(ContentsRefusedError):
-    """The server, or a proxy before it, does not take a message of this size."""
+    """The message is too large for the server, or for a proxy in front of it."""
 
 
 class IncompleteError(QmigError):
-    """Finished, with points that are not in the target, because it refused them or the source gave them to nobody."""
+    """The migration has finished without some points, which the target refused or the source did not return."""
 
     exit_status = 3
 
 
 class VerificationError(QmigError):
-    """Verified, and the target is not as the source is."""
+    """A verification has found that the target differs from the source."""
 
     exit_status = 4
 
 
 class LedgerWriteError(TerminalError):
-    """A failure that the ledger could not be told of: it refuses to be written."""
+    """A failure could not be recorded, because the ledger cannot be written."""
 
 
 class ChunkLostError(QmigError):
-    """The chunk belongs to another worker by now."""
+    """Another worker owns the chunk by now."""
 
 
 class MigrationStoppedError(QmigError):
-    """The migration was asked to stop; everything acknowledged so far is in the ledger."""
+    """The migration was stopped; everything acknowledged so far is in the ledger."""
 
 
 class Interrupted(QmigError):
-    """The user pressed Ctrl-C or the process got SIGTERM."""
+    """The user pressed Ctrl-C, or the process received SIGTERM."""
 
     exit_status = 130

@@ -1,31 +1,45 @@
-"""What is copied where: both ends, the options of the copy, and the fingerprint that names it."""
+"""The definition of a migration: source, target, options and routing, and the fingerprint of both ends.
+
+A definition is stored in the ledger. A field that this qmig does not know is refused there: it may be an option of a
+newer release, and leaving it out would copy in another way than was asked for.
+"""
 
 import ipaddress
 import json
 import re
 import uuid
-from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from qmig.errors import UsageError
 
-# Namespace of every fingerprint; changing it would orphan every ledger.
+#: Namespace of every fingerprint; changing it would orphan every ledger.
 NAMESPACE = uuid.UUID("6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1")
 GRPC_PORT = 6334
 MILVUS_PORT = 19530
 # By the kind of a source.
 DEFAULT_PORTS = {"qdrant": GRPC_PORT, "milvus": MILVUS_PORT}
+#: Name of the ledger's collection in the target.
 DEFAULT_LEDGER = "_migration_offsets"
-# Redis' URLs may carry a password, or a private key's, in their query.
-_PASSWORD_PARAMETER = re.compile(r"(?i)([?&][^=&]*pass[^=&]*=)[^&]*")
+#: Bytes of one upsert that --batch-bytes may ask for at most.
 MAX_BATCH_BYTES = 32 * 1024 * 1024
-# What a point that cannot be copied means: its chunk fails, or it is recorded and the chunk goes on.
-FAIL, SKIP = "fail", "skip"
+#: A password, or a private key's password, in the query of a Redis URL.
+_PASSWORD_PARAMETER = re.compile(r"(?i)([?&][^=&]*pass[^=&]*=)[^&]*")
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class OnError(StrEnum):
+    """What happens when a point cannot be copied."""
+
+    #: Its chunk fails.
+    FAIL = "fail"
+    #: The point is recorded as a reject, and the chunk goes on.
+    SKIP = "skip"
+
+
+class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One server, as its gRPC URL names it.
 
     `ca_cert` is the text of the PEM certificates that are trusted there; None is what the machine trusts.
@@ -82,7 +96,7 @@ class Endpoint:
 
 
 def redacted(url: str) -> str:
-    """`url` without the credentials that somebody may have put into it."""
+    """The URL without the credentials that it may contain."""
     url = _PASSWORD_PARAMETER.sub(r"\1***", url)
     head, at, tail = url.rpartition("@")
     if not at:
@@ -91,64 +105,66 @@ def redacted(url: str) -> str:
     return f"{scheme}://***@{tail}" if separator else f"***@{tail}"
 
 
-@dataclass(frozen=True)
-class SourceSpec:
-    """The collection to read: its kind names the module in `qmig.sources` that reads it.
+class SourceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The collection to read."""
 
-    `settings` are the kind's own choices about what a point is: part of the plan, not of the fingerprint.
-    """
-
+    #: The kind of source, such as `qdrant`: it names the module in `qmig.sources` that reads it.
     kind: str
     endpoint: Endpoint
     collection: str
+    #: The database that holds the collection; empty where the kind has none, or for the default one.
     database: str = ""
+    #: The partitions to read; empty is all of them.
     partitions: tuple[str, ...] = ()
-    settings: dict[str, Any] = field(default_factory=dict)
+    #: Choices of this kind of source about what a point is. They are part of the plan, not of the fingerprint.
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class TargetSpec:
-    """The collection to write, and the ledger beside it."""
+class TargetSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The collection to write, and the ledger on the same server."""
 
     endpoint: Endpoint
     collection: str
+    #: Name of the ledger's collection.
     ledger: str = DEFAULT_LEDGER
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a migration copies. Workers read it from the ledger; a resume may change it.
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a migration copies. Workers read the options from the ledger; a resume may change them."""
 
-    `on_error` is what a point that the target refuses means; `retry_for` is in seconds, for transient errors.
-    """
-
+    #: Points in one upsert; None lets `batch_bytes` decide.
     batch_size: int | None = None
+    #: Bytes that one upsert aims at.
     batch_bytes: int = 1024 * 1024
+    #: Milliseconds that a worker waits after each batch.
     batch_delay_ms: int = 0
+    #: Accept any certificate at both ends.
     skip_tls_verification: bool = False
-    on_error: str = FAIL
+    #: What happens when a point cannot be copied.
+    on_error: OnError = OnError.FAIL
+    #: Seconds for which a transient error is retried.
     retry_for: float = 3600.0
 
 
-@dataclass(frozen=True)
-class Routing:
-    """Which shard key of the target a point goes to; part of the plan, so that a resume keeps it.
+class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which shard key of the target a point is written to; part of the plan, so that a resume keeps it.
 
-    With neither set a point keeps the shard key that it has in the source.
+    With neither field set, a point keeps the shard key that it has in the source.
     """
 
+    #: The shard key of all points.
     shard_key: str | None = None
+    #: The payload field that holds a point's shard key.
     shard_key_field: str | None = None
 
 
-@dataclass(frozen=True)
-class Migration:
+class Migration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One copy of one source collection into one target collection."""
 
     source: SourceSpec
     target: TargetSpec
-    options: Options = field(default_factory=Options)
-    routing: Routing = field(default_factory=Routing)
+    options: Options = Options()
+    routing: Routing = Routing()
 
     def __post_init__(self) -> None:
         same = self.source.kind == "qdrant" and self.source.endpoint.is_same_server(self.target.endpoint)
@@ -167,7 +183,7 @@ class Migration:
 
     @property
     def id(self) -> str:
-        """The fingerprint: the same for the same ends, whatever the options."""
+        """The fingerprint: a UUID that is the same for the same ends, whatever the options."""
         source = self.source
         ends = {
             "kind": source.kind,
@@ -184,37 +200,17 @@ class Migration:
 
     @property
     def verification_id(self) -> str:
-        """The id of the one verification that the migration has."""
+        """The id of the migration's only verification."""
         return str(uuid.uuid5(uuid.UUID(self.id), "verify"))
 
     @property
     def title(self) -> str:
+        """Both collections, for people."""
         return f"{self.source.collection} → {self.target.collection}"
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
 
-    @classmethod
-    def from_json(cls, text: str) -> "Migration":
-        data: dict[str, Any] = json.loads(text)
-        source, target = data["source"], data["target"]
-        return cls(
-            source=SourceSpec(
-                **{
-                    **source,
-                    "endpoint": Endpoint(**source["endpoint"]),
-                    "partitions": tuple(source["partitions"]),
-                }
-            ),
-            target=TargetSpec(**{**target, "endpoint": Endpoint(**target["endpoint"])}),
-            options=Options(**data["options"]),
-            routing=Routing(**data["routing"]),
-        )
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What opens both ends; its representation shows nothing."""
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What both servers ask for to let a client in; no representation shows it."""
 
     source_api_key: str | None = None
     target_api_key: str | None = None
@@ -224,5 +220,9 @@ class Credentials:
     def __repr__(self) -> str:
         return "Credentials(***)"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The fields that rich shows; a Struct shows all of them."""
+        return []
+
     def __bool__(self) -> bool:
-        return any(asdict(self).values())
+        return any(msgspec.structs.astuple(self))

@@ -48,7 +48,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         """Send a heartbeat, and queue the supervision of the migrations that are due."""
         assert self._fleet is not None
         try:
-            self._fleet.send_heartbeat(self._name, self._pool.num_processes)
+            worker = self._fleet.describe_worker(self._name, self._pool.num_processes)
+            self._fleet.registry.send_heartbeat(worker)
             for task in self._fleet.registry.registered():
                 if self._fleet.registry.is_due(task.migration, SUPERVISE_EVERY):
                     self._fleet.enqueue_supervision(task)

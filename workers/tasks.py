@@ -99,4 +99,4 @@ def _supervise_if_due(task: ChunkTask) -> None:
     try:
         _worker.after_chunk(task)
     except QmigError as error:
-        log.warning("migration %s could not be supervised: %s; trying again", task.migration, error)
+        log.warning("migration %s could not be supervised: %s; trying again", task.migration_task.migration, error)

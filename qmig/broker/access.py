@@ -1,31 +1,34 @@
-"""What a task may open: both ends and the ledger of one migration. It travels as one piece, sealed where the fleet
-has a secret, so that nobody else can point the credentials of a migration at a server of his own."""
+"""Access grants: endpoints, ledger and credentials of one migration, sealed as one token.
 
-import json
-from dataclasses import asdict, dataclass, field
+The parts cannot be recombined: nobody without the fleet's secret can send the credentials of a migration to a server
+of his own.
+"""
 
-from qmig.broker.codec import read
+import msgspec
+
 from qmig.broker.sealing import SECRET_VARIABLE, has_secret, seal, unseal
 from qmig.errors import TerminalError
+from qmig.formatting import one_line
 from qmig.ledger.records import JobKind, MigrationRecord
 from qmig.migration import Credentials, Endpoint, Migration
 
 
-@dataclass(frozen=True)
-class AccessGrant:
-    """The ends, ledger and credentials of one migration, or of its verification: `migration` is the record's id."""
+class AccessGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a worker may open for one migration, or for its verification."""
 
+    #: Id of the migration's record.
     migration: str
     source: Endpoint
     target: Endpoint
+    #: Name of the ledger's collection in the target.
     ledger: str
     skip_tls_verification: bool = False
-    credentials: Credentials = field(default_factory=Credentials)
+    credentials: Credentials = Credentials()
 
     @classmethod
-    def of(cls, migration: Migration, credentials: Credentials, work: str = JobKind.COPY) -> "AccessGrant":
+    def of(cls, migration: Migration, credentials: Credentials, job: JobKind = JobKind.COPY) -> "AccessGrant":
         return cls(
-            migration=migration.verification_id if work == JobKind.VERIFY else migration.id,
+            migration=migration.verification_id if job == JobKind.VERIFY else migration.id,
             source=migration.source.endpoint,
             target=migration.target.endpoint,
             ledger=migration.target.ledger,
@@ -34,13 +37,13 @@ class AccessGrant:
         )
 
     def to_text(self) -> str:
-        """A token where this process has a secret, JSON where it has none; UsageError for credentials without one."""
-        text = json.dumps(asdict(self), ensure_ascii=False)
+        """A token if this process has a secret, otherwise JSON; UsageError for credentials without a secret."""
+        text = msgspec.json.encode(self).decode()
         return seal(text) if has_secret() or self.credentials else text
 
     @classmethod
     def from_text(cls, text: str) -> "AccessGrant":
-        """TerminalError where it is malformed, or not sealed with this process' secret."""
+        """Read a grant; TerminalError if it is malformed, or not sealed with this process' secret."""
         is_open = text.startswith("{")
         if is_open and has_secret():
             raise TerminalError(
@@ -53,13 +56,13 @@ class AccessGrant:
                 "secret"
             )
         try:
-            return read(cls, json.loads(text if is_open else unseal(text)))
+            return msgspec.json.decode(text if is_open else unseal(text), type=cls)
         except (ValueError, RecursionError) as error:
-            raise TerminalError(f"a task was refused: its access is malformed: {error}") from None
+            raise TerminalError(f"a task was refused: its access is malformed: {one_line(error)}") from None
 
     def check(self, record: MigrationRecord) -> None:
-        """TerminalError where a migration's definition in the ledger names other ends than these."""
-        if AccessGrant.of(Migration.from_json(record.definition), self.credentials, record.job) != self:
+        """TerminalError if the migration's definition in the ledger has other ends than this grant."""
+        if AccessGrant.of(record.definition, self.credentials, record.job) != self:
             raise TerminalError(
                 f"migration {self.migration} has other ends in its ledger than in the task, which may be of an "
                 "earlier run; nothing was done"

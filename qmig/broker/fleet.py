@@ -1,16 +1,15 @@
-"""The fleet as everybody sees it: a queue of tasks on Redis, and who is there to run them."""
+"""The fleet: a queue of tasks on one Redis, and the workers that take them."""
 
 import logging
-import os
 from collections.abc import Iterable
 from typing import Any
 
 import redis
-from celery import Celery
 from kombu import pools
 from kombu.exceptions import OperationalError
 
 from qmig import __version__
+from qmig.broker.app import app, use_broker
 from qmig.broker.queues import queue_name
 from qmig.broker.registry import FleetRegistry, WorkerInfo
 from qmig.broker.sealing import SECRET_VARIABLE
@@ -21,6 +20,7 @@ from qmig.broker.task import (
     TASK_VERSION,
     ChunkTask,
     MigrationTask,
+    TaskArguments,
     task_repr,
 )
 from qmig.broker.url import BROKER_VARIABLE, normalized
@@ -28,19 +28,25 @@ from qmig.errors import TransientError, UsageError
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.migration import redacted
 
-# A chunk whose worker died goes before those that nobody has begun. Kombu keeps a list a priority on Redis.
-URGENT, NORMAL = 0, 9
-# Seconds between two looks after a migration, and until one that no worker was free for is left to the next.
-SUPERVISE_EVERY, SUPERVISE_EXPIRES = 5.0, 30.0
+#: Priority of a chunk that is queued again, and of supervision: they go before the chunks that nobody has begun.
+URGENT = 0
+#: Priority of a chunk that is queued for the first time.
+NORMAL = 9
+#: What kombu puts between the name of a queue and a priority, to name that priority's list on Redis.
+PRIORITY_SEPARATOR = "\x06\x16"
+#: Seconds between two supervisions of a migration, and between two heartbeats of a worker.
+SUPERVISE_EVERY = 5.0
+#: Seconds after which a supervision that no worker was free for is dropped: later ones have been queued.
+SUPERVISE_EXPIRES = 30.0
 
 log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """The workers on one broker."""
+    """The workers on one broker that share this process' secret."""
 
     def __init__(self, broker_url: str) -> None:
-        """UsageError where the URL names no Redis."""
+        """UsageError if the URL does not name a Redis."""
         self.broker_url = broker_url
         try:
             self.broker_url = normalized(broker_url)
@@ -48,16 +54,13 @@ class Fleet:
             self.registry = FleetRegistry(self.broker_url, self.queue_name)
         except ValueError as error:
             raise self._unusable(error) from None
-        os.environ[BROKER_VARIABLE] = self.broker_url
-        from qmig.broker.app import app, use_broker
-
-        self._app: Celery = app
         use_broker(self.broker_url)
-        # Not the app's own pool, which stays with the broker of the process' first fleet.
+        # The application's own pool would stay with the broker of the process' first fleet.
         self._producers = pools.producers[app.connection_for_write(self.broker_url)]
 
     @property
     def shown_url(self) -> str:
+        """The broker's URL without its password."""
         return redacted(self.broker_url)
 
     def __enter__(self) -> "Fleet":
@@ -67,14 +70,14 @@ class Fleet:
         self.close()
 
     def close(self) -> None:
-        """Let go of the broker; workers that others started go on."""
+        """Close the connections to the broker; workers that were started elsewhere go on."""
         self.registry.close()
 
     def supervise(self) -> None:
-        """See to the fleet's own processes; a fleet that was started by others has none here."""
+        """Restart the fleet's own processes that have ended; a fleet that was started elsewhere has none here."""
 
     def check(self) -> None:
-        """UsageError where the broker cannot be used."""
+        """UsageError if the broker cannot be used."""
         try:
             self.registry.ping()
         except (redis.RedisError, OSError, ValueError) as error:
@@ -87,13 +90,15 @@ class Fleet:
         )
 
     def register(self, task: MigrationTask) -> None:
-        """Let the fleet see to a migration from now on until it ends; TransientError where the broker is away."""
+        """Let the fleet supervise a migration until it ends; TransientError if the broker is unavailable."""
         self.registry.register(task)
         self.enqueue_supervision(task)
 
     def ensure_registered(self, task: MigrationTask) -> None:
-        """While a command follows a migration: a fleet of this machine's own is kept alive, and a broker that was
-        lost is told again."""
+        """Register a migration again if the broker has lost it, and restart processes of the fleet that have ended.
+
+        A command that follows a migration calls this repeatedly.
+        """
         self.supervise()
         try:
             if not self.registry.is_registered(task.migration):
@@ -102,30 +107,22 @@ class Fleet:
             log.info("%s; trying again", error)
 
     def enqueue_supervision(self, task: MigrationTask) -> None:
-        """Queue a look after the migration."""
-        self._send(
-            [
-                (
-                    SUPERVISE_MIGRATION,
-                    task,
-                    URGENT,
-                    {"argsrepr": task.migration, "kwargsrepr": "", "expires": SUPERVISE_EXPIRES},
-                )
-            ]
-        )
+        """Queue one supervision of the migration."""
+        settings = {"argsrepr": task.migration, "kwargsrepr": "", "expires": SUPERVISE_EXPIRES}
+        self._send([(SUPERVISE_MIGRATION, task, URGENT, settings)])
 
     def queue(
         self, record: MigrationRecord, tasks: Iterable[tuple[ChunkTask, ChunkRecord]], urgent: bool = False
     ) -> None:
-        """Queue chunks; TransientError where the broker is away."""
+        """Queue chunks; TransientError if the broker is unavailable."""
         priority = URGENT if urgent else NORMAL
         self._send((MIGRATE_CHUNK, task, priority, task_repr(record, chunk)) for task, chunk in tasks)
 
-    def _send(self, tasks: Iterable[tuple[str, MigrationTask, int, dict[str, Any]]]) -> None:
+    def _send(self, tasks: Iterable[tuple[str, TaskArguments, int, dict[str, Any]]]) -> None:
         try:
             with self._producers.acquire(block=True) as producer:
                 for name, task, priority, settings in tasks:
-                    self._app.send_task(
+                    app.send_task(
                         name,
                         kwargs=task.to_kwargs(),
                         producer=producer,
@@ -135,26 +132,27 @@ class Fleet:
                         **settings,
                     )
         except (redis.RedisError, OperationalError) as error:
-            raise self._away(error) from None
+            raise TransientError(f"the broker {self.shown_url} does not answer: {error}") from None
 
     def queued(self) -> int:
-        """Tasks that wait for a worker."""
-        return self.registry.length((self.queue_name, f"{self.queue_name}\x06\x16{NORMAL}"))
+        """Number of tasks that wait for a worker."""
+        # Priority 0 has the queue's own name.
+        return self.registry.length((self.queue_name, f"{self.queue_name}{PRIORITY_SEPARATOR}{NORMAL}"))
 
-    def send_heartbeat(self, name: str, processes: int) -> None:
-        """Say that a worker is there; to be repeated every few seconds."""
-        self.registry.send_heartbeat(WorkerInfo(name, __version__, TASK_VERSION, processes, self.queue_name))
+    def describe_worker(self, name: str, processes: int) -> WorkerInfo:
+        """What a worker of this process tells the fleet about itself."""
+        return WorkerInfo(name, __version__, TASK_VERSION, processes, self.queue_name)
 
     def check_workers(self) -> list[str]:
-        """What is odd about workers, a line each: another version of qmig, another secret.
+        """Warn of workers with another version of qmig or another secret, a line for each.
 
-        UsageError for one that would take these tasks and cannot.
+        UsageError for a worker that takes these tasks from the queue and cannot run them.
         """
         warnings = []
         for worker in self.registry.workers():
             if worker.queue != self.queue_name:
                 warnings.append(f"{self.describe_secret_mismatch(worker)}; it takes no part")
-            elif worker.tasks != TASK_VERSION:
+            elif worker.task_version != TASK_VERSION:
                 raise UsageError(
                     f"worker {worker.name} runs qmig {worker.version}, which cannot take the tasks of qmig "
                     f"{__version__}; install the same version there, or stop it"
@@ -164,12 +162,9 @@ class Fleet:
         return warnings
 
     def describe_secret_mismatch(self, worker: WorkerInfo) -> str:
-        """What is wrong with a worker that takes its tasks from another queue."""
+        """Say why a worker takes its tasks from another queue: its secret differs from this process' one."""
         if worker.queue == QUEUE:
             return f"worker {worker.name} has no ${SECRET_VARIABLE}, and this is a fleet with one"
         if self.queue_name == QUEUE:
             return f"worker {worker.name} has a ${SECRET_VARIABLE}, and here is none"
         return f"worker {worker.name} has another ${SECRET_VARIABLE} than this"
-
-    def _away(self, error: Exception) -> TransientError:
-        return TransientError(f"the broker {self.shown_url} does not answer: {error}")

@@ -5,13 +5,13 @@ from qmig.broker.task import QUEUE
 
 
 def queue_name() -> str:
-    """The queue of those who share this process' secret; of those who have none the plain one.
+    """The queue of this process' secret, or the plain one where it has none.
 
-    A worker with another secret could only refuse the tasks, and would eat them up faster than others copy.
+    A worker with another secret could only refuse the tasks, and would empty the queue faster than others copy.
     """
     return queue_of(secret_name()) if has_secret() else QUEUE
 
 
 def queue_of(secret: str) -> str:
-    """The queue of those who share the secret of this name."""
+    """The queue of the secret with this name."""
     return f"{QUEUE}-{secret}"

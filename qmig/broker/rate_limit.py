@@ -1,4 +1,4 @@
-"""A limit on points a second that the whole fleet shares, counted on Redis."""
+"""A limit in points a second that the whole fleet shares, counted on Redis."""
 
 from collections.abc import Callable
 
@@ -9,14 +9,15 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from qmig.broker.url import TIMEOUTS
 
-# Seconds between two questions whether there is room, and the part of a second's points that one asks for: as much
-# as the limit at once would find room only after a second in which nobody sent anything.
+#: Seconds between two requests for room under the limit.
 ASK_EVERY = 0.05
+#: Requests that the points of one second are split into: a request for all of them would be granted only after a
+#: second in which no worker sent any.
 PORTIONS = 10
 
 
 class RateLimiter:
-    """Lets one worker's points through as a migration's limit allows."""
+    """Delays one worker's points so that the fleet keeps to a migration's limit."""
 
     def __init__(self, broker_url: str, migration: str) -> None:
         storage = storage_from_string(broker_url, wrap_exceptions=True, **TIMEOUTS)
@@ -24,9 +25,10 @@ class RateLimiter:
         self._migration = migration
 
     def wait(self, points: int, max_rate: Callable[[], int | None], sleep: Callable[[float], None]) -> None:
-        """Wait until so many points may be sent; where Redis is away, as if there were no room.
+        """Wait until this number of points may be sent, and while Redis is unavailable.
 
-        `max_rate` is asked again and again: the limit may change or be lifted meanwhile. `sleep` may raise.
+        `max_rate` is called again and again, because the limit may change meanwhile; None is no limit. `sleep` may
+        raise an error to end the wait.
         """
         left = points
         while left > 0 and (rate := max_rate()) is not None:

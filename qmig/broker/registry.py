@@ -1,73 +1,86 @@
-"""What the fleet shares on Redis beside its tasks: the migrations to see to, and what was seen of their chunks.
+"""The fleet's shared state on Redis: registered migrations, workers' heartbeats, locks, and what was queued and seen.
 
 All of it may be lost: whoever knows a migration registers it again, and what was queued or seen is found anew from
-the ledger. So what somebody else wrote there counts as lost too: it is named in the log, and written anew.
+the ledger. A value under these keys that qmig did not write counts as lost too: the log names it, and it is replaced.
 """
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
+import msgspec
 import redis
 
-from qmig.broker.codec import read
 from qmig.broker.task import QUEUE, MigrationTask
 from qmig.broker.url import TIMEOUTS
 from qmig.errors import TerminalError, TransientError
+from qmig.formatting import one_line
 from qmig.ledger.stalled import LastChange
 from qmig.migration import redacted
 
-MIGRATIONS, WORKERS = "qmig:migrations:", "qmig:workers"
-# By migration, and by run, so that what an earlier run queued or saw does not count.
-DUE, LOCK, QUEUED, LAST_CHANGES, LEDGER_FAILURE = (
-    "qmig:due:",
-    "qmig:lock:",
-    "qmig:queued:",
-    "qmig:last-changes:",
-    "qmig:ledger-failure:",
-)
-KEY_EXPIRES = 7 * 86400
-# Trouble that lasts is noted again by whoever takes a chunk next.
-LEDGER_FAILURE_SECONDS = 60
-# A lock is renewed as long as its holder lives, and waited for when another has it.
-LOCK_SECONDS, LOCK_RENEWED_EVERY, LOCK_WAIT = 30.0, 10.0, 5.0
-# Seconds after which a worker that has not signed in again is gone.
-WORKER_EXPIRES = 15.0
-# What Redis says where a key holds another kind of value than the command is for, and of a key that never ends.
-WRONG_TYPE, ENDLESS = "WRONGTYPE", -1
+#: A hash by queue: the `MigrationTask` of each registered migration.
+MIGRATIONS = "qmig:migrations:"
+#: A hash: the `WorkerInfo` of each worker.
+WORKERS = "qmig:workers"
+#: A key by migration that exists until its next supervision is due.
+DUE = "qmig:due:"
+#: A lock by migration, held by the worker that supervises it.
+LOCK = "qmig:lock:"
+#: By run: how many chunks have been queued.
+QUEUED = "qmig:queued:"
+#: By run: the `LastChange` of each chunk that is running or waits.
+LAST_CHANGES = "qmig:last-changes:"
+#: By run: why the ledger cannot be written.
+LEDGER_FAILURE = "qmig:ledger-failure:"
 
-Note = TypeVar("Note")
+#: Seconds after which the state of a run expires.
+KEY_EXPIRES = 7 * 86400
+#: Seconds after which a ledger failure expires; one that lasts is reported again by whoever takes the next chunk.
+LEDGER_FAILURE_SECONDS = 60
+#: Seconds after which a lock expires that its holder no longer renews.
+LOCK_SECONDS = 30.0
+#: Seconds between two renewals of a lock.
+LOCK_RENEWED_EVERY = 10.0
+#: Seconds to wait for a lock that another worker holds.
+LOCK_WAIT = 5.0
+#: Seconds without a heartbeat after which a worker no longer belongs to the fleet.
+WORKER_EXPIRES = 15.0
+#: How Redis' error begins where a key holds another kind of value than the command is for.
+WRONG_TYPE = "WRONGTYPE"
+#: Redis' answer to PTTL for a key that never expires.
+NO_TTL = -1
+
+Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class WorkerInfo:
-    """A worker of the fleet: `version` is qmig's, `tasks` that of the tasks it takes; `seen` is by Redis' clock.
-
-    `queue` is the one that it takes tasks from.
-    """
+class WorkerInfo(msgspec.Struct, frozen=True):
+    """A worker of the fleet. It may run another version of qmig, so unknown fields are ignored."""
 
     name: str
+    #: Version of qmig.
     version: str
-    tasks: int
+    #: Version of the tasks that it takes.
+    task_version: int
+    #: Number of its processes.
     processes: int
+    #: The queue that it takes tasks from.
     queue: str = QUEUE
+    #: When it sent its last heartbeat, in seconds of Redis' clock.
     seen: float = 0.0
 
 
 class FleetRegistry:
-    """The shared notes on the Redis at `url`; TransientError wherever it is away.
+    """The shared state on the Redis at `url`; TransientError while it is unavailable.
 
-    Migrations are noted by the `queue` of their tasks.
+    Migrations are registered by the `queue` of their tasks.
     """
 
     def __init__(self, url: str, queue: str) -> None:
-        """ValueError where `url` names no Redis."""
+        """ValueError if `url` does not name a Redis."""
         self._url = url
         self._migrations = MIGRATIONS + queue
         self._redis = redis.Redis.from_url(url, **TIMEOUTS)
@@ -76,57 +89,62 @@ class FleetRegistry:
         self._redis.close()
 
     def ping(self) -> None:
-        """Raise what redis-py raises where the Redis cannot be used."""
+        """Raise redis-py's error if the Redis cannot be used."""
         self._redis.ping()
 
-    # The migrations that the fleet sees to
+    # Registered migrations
 
     def register(self, task: MigrationTask) -> None:
-        self._call("hset", self._migrations, task.migration, json.dumps(task.to_kwargs()))
+        """Let the fleet supervise the task's migration until `forget`."""
+        self._call("hset", self._migrations, task.migration, msgspec.json.encode(task.to_kwargs()))
 
     def forget(self, migration: str) -> None:
+        """End the supervision of a migration."""
         self._call("hdel", self._migrations, migration)
 
     def is_registered(self, migration: str) -> bool:
         return bool(self._call("hexists", self._migrations, migration))
 
     def registered(self) -> list[MigrationTask]:
-        """The task of each registered migration; what is none is left out, and said in the log."""
+        """The task of each registered migration. One that is malformed is left out, and named in the log."""
         tasks = []
-        for noted in self._call("hvals", self._migrations):
+        for value in self._call("hvals", self._migrations):
             try:
-                tasks.append(MigrationTask.from_kwargs(_object(noted)))
+                tasks.append(MigrationTask.from_kwargs(_decode(value, dict[str, Any])))
             except (TerminalError, ValueError) as error:
-                log.warning("a migration on the noticeboard is not seen to: %s", error)
+                log.warning("a registered migration is not supervised: %s", one_line(error))
         return tasks
 
     def is_due(self, migration: str, every: float) -> bool:
-        """Whether nobody has asked so for this migration in the last seconds."""
+        """Whether `every` seconds have passed since this was last true for the migration, on any host."""
         if self._call("set", DUE + migration, "1", nx=True, px=int(every * 1000)):
             return True
         self._delete_if_no_ttl(DUE + migration)
         return False
 
-    # The workers
+    # Workers
 
     def send_heartbeat(self, worker: WorkerInfo) -> None:
-        """Say that a worker is there; to be repeated every few seconds."""
-        self._call("hset", WORKERS, worker.name, json.dumps({**asdict(worker), "seen": self.now()}))
+        """Tell the fleet that a worker is alive; a worker repeats this every few seconds."""
+        seen_now = msgspec.structs.replace(worker, seen=self.now())
+        self._call("hset", WORKERS, worker.name, msgspec.json.encode(seen_now))
 
     def deregister(self, name: str) -> None:
+        """Tell the fleet that a worker leaves."""
         self._call("hdel", WORKERS, name)
 
     def workers(self) -> list[WorkerInfo]:
-        """The workers that are there, by name."""
-        signed_in = [worker for noted in self._call("hvals", WORKERS) if (worker := _worker_info(noted))]
+        """The workers that have sent a heartbeat lately, by name."""
+        known = [worker for value in self._call("hvals", WORKERS) if (worker := _worker_info(value))]
         oldest = self.now() - WORKER_EXPIRES
-        for gone in (worker for worker in signed_in if worker.seen < oldest):
-            self.deregister(gone.name)
-        return sorted((w for w in signed_in if w.seen >= oldest), key=lambda worker: worker.name)
+        for worker in known:
+            if worker.seen < oldest:
+                self.deregister(worker.name)
+        return sorted((worker for worker in known if worker.seen >= oldest), key=lambda worker: worker.name)
 
     @contextmanager
     def lock(self, migration: str) -> Iterator[bool]:
-        """Whether this process alone sees to the migration now."""
+        """Hold the migration's lock; False if another worker holds it."""
         lock = self._redis.lock(
             LOCK + migration, timeout=LOCK_SECONDS, blocking_timeout=LOCK_WAIT, thread_local=False
         )
@@ -134,10 +152,10 @@ class FleetRegistry:
             self._delete_if_no_ttl(LOCK + migration)
             yield False
             return
-        over = threading.Event()
+        released = threading.Event()
 
         def renew() -> None:
-            while not over.wait(LOCK_RENEWED_EVERY):
+            while not released.wait(LOCK_RENEWED_EVERY):
                 with suppress(redis.RedisError, OSError):
                     lock.reacquire()
 
@@ -145,22 +163,23 @@ class FleetRegistry:
         try:
             yield True
         finally:
-            over.set()
-            # One that cannot be given back ends by itself.
+            released.set()
+            # A lock that cannot be released expires.
             with suppress(redis.RedisError, OSError):
                 lock.release()
 
-    # What was queued and seen in a run
+    # The state of a run
 
     def queued_chunks(self, run: str) -> int:
-        """How many of the run's chunks, from the first on, have been queued."""
-        return self._noted(QUEUED + run, _count) or 0
+        """Number of the run's chunks, from the first on, that have been queued."""
+        return self._read(QUEUED + run, _count) or 0
 
-    def note_queued(self, run: str, chunks: int) -> None:
+    def save_queued_chunks(self, run: str, chunks: int) -> None:
+        """Note how many of the run's chunks have been queued."""
         self._call("set", QUEUED + run, chunks, ex=KEY_EXPIRES)
 
     def length(self, queues: tuple[str, ...]) -> int:
-        """Tasks that wait for a worker."""
+        """Number of tasks in these queues."""
         return sum(int(self._call("llen", queue)) for queue in queues)
 
     def now(self) -> float:
@@ -169,49 +188,48 @@ class FleetRegistry:
         return float(seconds) + float(microseconds) / 1e6
 
     def last_changes(self, run: str) -> dict[int, LastChange]:
-        """Chunks by their index, as they were last seen."""
-        return self._noted(LAST_CHANGES + run, _last_changes) or {}
+        """The last change of each chunk that was noted, by the chunk's index."""
+        return self._read(LAST_CHANGES + run, _last_changes) or {}
 
     def save_last_changes(self, run: str, last_changes: dict[int, LastChange]) -> None:
-        noted = {str(index): asdict(sighting) for index, sighting in last_changes.items()}
-        self._call("set", LAST_CHANGES + run, json.dumps(noted), ex=KEY_EXPIRES)
+        """Note the last change of each chunk."""
+        self._call("set", LAST_CHANGES + run, msgspec.json.encode(last_changes), ex=KEY_EXPIRES)
 
-    # What the ledger cannot be told
+    # Failures that cannot be written to the ledger
 
     def report_ledger_failure(self, run: str, error: str) -> None:
-        """Say why nothing can be recorded in the ledger."""
+        """Report why the ledger cannot be written."""
         self._call("set", LEDGER_FAILURE + run, error, ex=LEDGER_FAILURE_SECONDS)
 
     def ledger_failure(self, run: str) -> str | None:
-        """Why nothing can be recorded in the ledger, if that was so within the last minute."""
-        return self._noted(LEDGER_FAILURE + run, bytes.decode)
+        """Why the ledger cannot be written, if that was reported within the last minute."""
+        return self._read(LEDGER_FAILURE + run, bytes.decode)
 
-    # The calls
+    # Calls
 
-    def _noted(self, key: str, parse: Callable[[bytes], Note]) -> Note | None:
-        """What is noted under a key; None where there is nothing, or nothing of ours, at which `parse` raises
-        ValueError."""
-        noted = self._call("get", key)
-        if noted is None:
+    def _read(self, key: str, parse: Callable[[bytes], Value]) -> Value | None:
+        """The value of a key; None if there is none, or one that qmig did not write: `parse` raises ValueError."""
+        value = self._call("get", key)
+        if value is None:
             return None
         try:
-            return parse(noted)
+            return parse(value)
         except ValueError as error:
-            self._clear(key, str(error))
+            self._clear(key, one_line(error))
             return None
 
-    def _clear(self, key: str, found: str) -> None:
-        """Delete what somebody else wrote under a key of ours, and say so."""
-        log.warning("the broker held something under %s that is not qmig's: %s; it is gone now", key, found)
+    def _clear(self, key: str, problem: str) -> None:
+        """Delete the value of a key that somebody else wrote, and log it."""
+        log.warning("the broker held a value under %s that is not qmig's: %s; it was deleted", key, problem)
         self._guarded(self._redis.delete, key)
 
     def _delete_if_no_ttl(self, key: str) -> None:
-        """What is written here ends by itself; what does not would stand in the way for ever."""
-        if self._call("pttl", key) == ENDLESS:
-            self._clear(key, "it never ends")
+        """Delete a key without expiry: qmig always sets one, so somebody else wrote it."""
+        if self._call("pttl", key) == NO_TTL:
+            self._clear(key, "it never expires")
 
     def _call(self, command: str, *arguments: Any, **settings: Any) -> Any:
-        """A command, whose first argument is the key if it has one."""
+        """Send a command whose first argument, if it has any, is the key."""
         call = getattr(self._redis, command)
 
         def call_once_more_if_cleared(*arguments: Any, **settings: Any) -> Any:
@@ -220,7 +238,7 @@ class FleetRegistry:
             except redis.ResponseError as error:
                 if not str(error).startswith(WRONG_TYPE):
                     raise
-                self._clear(arguments[0], "another kind of value")
+                self._clear(arguments[0], "it is of another type")
                 return call(*arguments, **settings)
 
         return self._guarded(call_once_more_if_cleared, *arguments, **settings)
@@ -232,33 +250,28 @@ class FleetRegistry:
             raise TransientError(f"the broker {redacted(self._url)} does not answer: {error}") from None
 
 
-def _worker_info(noted: bytes) -> WorkerInfo | None:
-    """What a worker noted, which may be of another version; None where it is nothing of the kind."""
+def _worker_info(value: bytes) -> WorkerInfo | None:
+    """Read what a worker wrote; None if it is malformed."""
     try:
-        note = _object(noted)
-        known = {one.name for one in fields(WorkerInfo)}
-        return read(WorkerInfo, {name: note[name] for name in known & set(note)})
+        return _decode(value, WorkerInfo)
     except ValueError:
         return None
 
 
-def _last_changes(noted: bytes) -> dict[int, LastChange]:
-    return {int(index): read(LastChange, sighting) for index, sighting in _object(noted).items()}
+def _last_changes(value: bytes) -> dict[int, LastChange]:
+    return _decode(value, dict[int, LastChange])
 
 
-def _count(noted: bytes) -> int:
-    count = int(noted)
+def _count(value: bytes) -> int:
+    count = _decode(value, int)
     if count < 0:
         raise ValueError(f"the number {count}")
     return count
 
 
-def _object(noted: bytes) -> dict[str, Any]:
-    """A JSON object; ValueError where it is anything else."""
+def _decode(value: bytes, kind: type[Value]) -> Value:
+    """Read JSON as this kind; ValueError if it is something else."""
     try:
-        found = json.loads(noted)
+        return msgspec.json.decode(value, type=kind)
     except RecursionError:
-        raise ValueError("lists without end") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{type(found).__name__} in place of an object")  # noqa: TRY004
-    return found
+        raise ValueError("it is nested too deeply") from None

@@ -1,4 +1,4 @@
-"""What travels sealed: only a process with the fleet's secret can make it, and only such a one can read it."""
+"""Authenticated encryption with the fleet's secret (Fernet)."""
 
 import hashlib
 import os
@@ -7,36 +7,38 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from qmig.errors import TerminalError, UsageError
 
+#: The environment variable with the fleet's secret.
 SECRET_VARIABLE = "QMIG_SECRET_KEY"
 
 
 def new_secret() -> str:
-    """A fresh secret for a fleet."""
+    """Make a new secret."""
     return Fernet.generate_key().decode()
 
 
 def has_secret() -> bool:
+    """Whether this process has a secret."""
     return bool(os.environ.get(SECRET_VARIABLE))
 
 
 def secret_name() -> str:
-    """A name for this process' secret that anybody may see: its key cannot be computed from it."""
+    """The public name of this process' secret; UsageError if the secret is unusable."""
     _fernet()
     return name_of(os.environ[SECRET_VARIABLE])
 
 
 def name_of(secret: str) -> str:
-    """The name of any secret."""
+    """The public name of a secret, from which the secret cannot be computed."""
     return hashlib.sha256(b"qmig/" + secret.encode()).hexdigest()[:8]
 
 
 def seal(text: str) -> str:
-    """`text` as a token; UsageError without a usable secret."""
+    """Encrypt a text as a token; UsageError without a usable secret."""
     return _fernet().encrypt(text.encode()).decode()
 
 
 def unseal(token: str) -> str:
-    """The text in `token`; TerminalError where this process' secret did not make it."""
+    """Decrypt a token; TerminalError if another secret made it, or none."""
     try:
         return _fernet().decrypt(token.encode()).decode()
     except InvalidToken:

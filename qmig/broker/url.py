@@ -1,20 +1,23 @@
-"""The broker's URL, as every library that reads it understands it in the same way."""
+"""The broker's URL, read in the same way by every library that gets it."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-# Seconds after which a Redis that does not answer is taken for away: a network may drop everything without a word.
-# Celery waits up to three times as long, and a chunk's next beat has to come within its lease all the same.
+#: The environment variable with the broker's URL.
+BROKER_VARIABLE = "QMIG_BROKER_URL"
+#: The broker of a worker that is given none.
+DEFAULT_BROKER = "redis://127.0.0.1:6379/0"
+#: Seconds after which a Redis that does not answer counts as unavailable: a network may drop packets silently.
+#: Celery waits up to three times as long, and the next heartbeat of a chunk still comes within its lease.
 TIMEOUTS = {"socket_timeout": 3.0, "socket_connect_timeout": 3.0}
-
-# What the server's certificate must be, in redis-py's words; kombu has Python's besides, with CERT_ before them.
+#: Values of `ssl_cert_reqs` in redis-py; kombu also takes Python's names, which have CERT_ before them.
 CERTIFICATE_CHECKS = ("required", "optional", "none")
 
 
 def normalized(url: str) -> str:
-    """`redis://…` as it is, `rediss://…` with its checks spelled out; ValueError for anything else.
+    """A `redis://` URL as it is, a `rediss://` URL with its `ssl_cert_reqs`; ValueError for any other.
 
-    Without `ssl_cert_reqs` kombu would check no certificate at all.
+    Without `ssl_cert_reqs` kombu would check no certificate.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
@@ -30,11 +33,8 @@ def normalized(url: str) -> str:
 
 
 def tls_settings(url: str) -> dict[str, Any] | None:
-    """What a normalized URL says about TLS, for Celery's `broker_use_ssl`: Flower reads it there alone."""
+    """The TLS parameters of a normalized URL, for Celery's `broker_use_ssl`: Flower reads them only there."""
     parts = urlsplit(url)
     if parts.scheme == "redis":
         return None
     return {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
-
-
-BROKER_VARIABLE = "QMIG_BROKER_URL"

@@ -49,6 +49,6 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
         points, seconds = progress.points - points_before, time.monotonic() - began
         found, since = watch.record, "since attached"
         if found.job == JobKind.VERIFY:
-            click.echo(describe_verdict(Verdict(found, Findings.from_dict(found.findings), points, seconds, since)))
+            click.echo(describe_verdict(Verdict(found, found.findings or Findings(), points, seconds, since)))
         else:
             conclude(Summary(found, progress, watch.reconciliation, points, seconds, since))

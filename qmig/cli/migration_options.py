@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from qmig.cli.options import broker_option, option, quiet_option, switch, workers_option
-from qmig.migration import FAIL, MAX_BATCH_BYTES, SKIP, Options
+from qmig.migration import MAX_BATCH_BYTES, OnError, Options
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 DEFAULTS = Options()
@@ -94,8 +94,8 @@ _MIGRATION_OPTIONS = (
     option(
         "--on-error",
         "on_error",
-        type=click.Choice([FAIL, SKIP]),
-        default=DEFAULTS.on_error,
+        type=click.Choice([policy.value for policy in OnError]),
+        default=DEFAULTS.on_error.value,
         show_default=True,
         help="What a point that cannot be copied means: its chunk fails, or it is recorded and the rest is copied.",
     ),

@@ -4,10 +4,10 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FrameType
 
 import click
+from msgspec.structs import replace
 
 from qmig.broker.fleet import Fleet
 from qmig.cli.global_options import skips_tls_verification
@@ -20,7 +20,7 @@ from qmig.coordinator.results import Summary
 from qmig.coordinator.verify import Verification
 from qmig.errors import IncompleteError, Interrupted, UsageError, VerificationError
 from qmig.ledger.findings import Checks
-from qmig.migration import Credentials, Endpoint, Migration, Options, Routing, SourceSpec, TargetSpec
+from qmig.migration import Credentials, Endpoint, Migration, OnError, Options, Routing, SourceSpec, TargetSpec
 
 
 class Interruption:
@@ -88,7 +88,7 @@ def run(
     migration = Migration(
         source=source,
         target=TargetSpec(target, target_collection, ledger),
-        options=Options(batch_size, batch_bytes, batch_delay, skip, on_error, retry_for),
+        options=Options(batch_size, batch_bytes, batch_delay, skip, OnError(on_error), retry_for),
         routing=Routing(shard_key, shard_key_field),
     )
     run_options = RunOptions(create_target, ensure_indexes, restart, chunk_size, max_rate, retry_rejects)
@@ -137,7 +137,7 @@ def migrate(
 
         def verified() -> None:
             record = summary.record
-            recorded = Migration.from_json(record.definition)
+            recorded = record.definition
             verification = Verification(survey.ledger, record, recorded, Checks(), credentials, view)
             verification.preflight()
             compare(verification, fleet, view, interrupted)

@@ -84,19 +84,19 @@ def verify(
     between the ends that are named. Exit status 0 if all points are equal, 4 if not. Stopped or killed, the same
     command goes on where it was; called again after that it begins anew.
     """
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from qmig.cli.run import compare, interruption, open_fleet
     from qmig.cli.views.live import LiveView
     from qmig.coordinator.verify import Verification
     from qmig.ledger.find import EndpointFilter, find_migration
     from qmig.ledger.findings import Checks
-    from qmig.migration import Credentials, Migration
+    from qmig.migration import Credentials
 
     credentials = Credentials(source_api_key, where["target_api_key"], source_username, source_password)
     with open_ledger(**where) as ledger, interruption() as interrupted, open_fleet(broker_url, workers) as fleet:
         record = find_migration(ledger, migration, EndpointFilter(source_url, source_collection, target_collection))
-        recorded = Migration.from_json(record.definition)
+        recorded = record.definition
         endpoint = recorded.source.endpoint
         if source_ca_cert is not None:
             endpoint = replace(endpoint, ca_cert=source_ca_cert)

@@ -27,7 +27,7 @@ def workers(broker_url: str | None) -> None:
         width = max(len(worker.name) for worker in there)
         for worker in there:
             remark = "" if worker.version == __version__ else f", other than this one ({__version__})"
-            if worker.tasks != TASK_VERSION:
+            if worker.task_version != TASK_VERSION:
                 remark += ", and cannot take its tasks"
             if worker.queue != fleet.queue_name:
                 remark += f"; {fleet.describe_secret_mismatch(worker)}"

@@ -11,7 +11,7 @@ from qmig.errors import Interrupted, TerminalError, TransientError
 from qmig.formatting import pluralize
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, State
-from qmig.ledger.stalled import WORKERS_GONE, StalledChunks
+from qmig.ledger.stalled import WORKERS_LOST, StalledChunks
 from qmig.monitor.progress import Progress
 from qmig.monitor.reader import ProgressReader
 
@@ -153,7 +153,7 @@ class Follower:
     def _ask_for_workers(self, gone: Sequence[ChunkRecord], at_the_end: bool) -> None:
         if self._fleet is None:
             if gone:
-                self._view.warn(f"{pluralize(len(gone), 'chunk')}: {WORKERS_GONE}; waiting")
+                self._view.warn(f"{pluralize(len(gone), 'chunk')}: {WORKERS_LOST}; waiting")
             return
         try:
             everybody = self._fleet.registry.workers()

@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from msgspec import structs
+
 from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
@@ -66,9 +68,9 @@ class Coordinator:
         )
         survey = Preflight(self.migration, self.run_options, source, target).check()
         before = None if self.run_options.restart or survey.record is None else survey.record.definition
-        recorded = None if before is None else Migration.from_json(before).source.settings
-        settled = replace(self.migration.source, settings=source.freeze_settings(recorded))
-        self.migration = replace(self.migration, source=settled)
+        recorded = None if before is None else before.source.settings
+        settled = structs.replace(self.migration.source, settings=source.freeze_settings(recorded))
+        self.migration = structs.replace(self.migration, source=settled)
         survey.notices += source.notices()
         return survey
 
@@ -171,8 +173,7 @@ class Coordinator:
         owed = kept if kept is not None and kept.state != State.DONE and survey.target_info is not None else None
         return MigrationRecord(
             migration=self.migration.id,
-            title=self.migration.title,
-            definition=self.migration.to_json(),
+            definition=self.migration,
             state=State.PREPARING,
             run=uuid.uuid4().hex,
             created_target=survey.target_info is None or (owed is not None and owed.created_target),
@@ -235,7 +236,7 @@ class Coordinator:
         """A new run: options may have changed since the last, tasks of the last may still be queued."""
         changes: dict[str, Any] = {
             "state": State.RUNNING,
-            "definition": self.migration.to_json(),
+            "definition": self.migration,
             "run": uuid.uuid4().hex,
             "max_rate": self.run_options.max_rate or record.max_rate,
             "finished": None,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from qmig.coordinator.plan import cut, plan_size
 from qmig.errors import ChunkLostError, TransientError
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.owner import new_owner
-from qmig.ledger.records import NOBODY, ChunkRecord, MigrationRecord, State
+from qmig.ledger.owner import NOBODY, Owner
+from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.ledger.stalled import LastChange
 from qmig.sources.base import Source
 
@@ -39,7 +39,7 @@ class Planner:
             raise
         self._seen = LastChange.of(seen, self._seen, now)
         if self._plan is None and (not seen.owner or self._seen.has_expired(now)):
-            self._plan = self._ledger.claim(seen, new_owner())
+            self._plan = self._ledger.claim(seen, Owner.new())
         record = self._ledger.migration(self._migration)
         if record is not None:
             self.planned, self.chunks = record.planned, record.chunks

@@ -129,7 +129,7 @@ class Preflight:
                 f"--chunk-size {self.run_options.chunk_size}: this migration's plan has chunks of "
                 f"{record.chunk_size}; leave the option out {out}"
             )
-        routing = Migration.from_json(record.definition).routing
+        routing = record.definition.routing
         if routing != self.migration.routing:
             raise UsageError(
                 f"this migration's plan routes points {_described(routing)}, not "

@@ -8,6 +8,8 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 
+from msgspec import structs
+
 from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
@@ -71,7 +73,8 @@ class Verification:
             source.info()
             # As the source is now, not as it was when the migration began.
             settings = source.freeze_settings(None)
-        self._migration = replace(self._migration, source=replace(self._migration.source, settings=settings))
+        read_now = structs.replace(self._migration.source, settings=settings)
+        self._migration = structs.replace(self._migration, source=read_now)
 
     def run(self, fleet: Fleet, interrupted: Callable[[], bool]) -> Verdict:
         """Verify and follow it to its end. TerminalError with the list where chunks failed."""
@@ -91,7 +94,7 @@ class Verification:
             time.sleep(seconds)
 
         progress = follower.follow(between)
-        findings = Findings.from_dict(watch.record.findings)
+        findings = watch.record.findings or Findings()
         return Verdict(watch.record, findings, progress.points - before, time.monotonic() - began)
 
     def _check_target(self) -> None:
@@ -107,15 +110,14 @@ class Verification:
         record = seen if seen is not None and self._goes_on(seen) else self._planned()
         self._ledger.reopen(self._failed(record.migration))
         changes = {"state": State.RUNNING, "run": uuid.uuid4().hex, "finished": None, "waiting": None, "error": None}
-        definition = self._migration.to_json()
-        self._ledger.update_migration(record.migration, definition=definition, **changes)
+        self._ledger.update_migration(record.migration, definition=self._migration, **changes)
         return record
 
     def _goes_on(self, seen: MigrationRecord) -> bool:
         """Whether a verification that is in the ledger is gone on with; a finished one begins again."""
         if seen.state in (State.PREPARING, State.DONE, State.CANCELLED) or seen.started < self._record.started:
             return False
-        if seen.checks == self._checks.to_dict():
+        if seen.checks == self._checks:
             return True
         if seen.state in (State.RUNNING, State.PAUSED):
             raise UsageError(
@@ -129,14 +131,13 @@ class Verification:
         ledger, of = self._ledger, self._record
         record = MigrationRecord(
             migration=self._migration.verification_id,
-            title=f"verify {of.title}",
-            definition=self._migration.to_json(),
+            definition=self._migration,
             state=State.PREPARING,
             job=JobKind.VERIFY,
             verifies=of.migration,
             chunk_size=of.chunk_size,
             started=time.time(),
-            checks=self._checks.to_dict(),
+            checks=self._checks,
         )
         ledger.save_migration(record)
         ledger.forget_chunks(record.migration)

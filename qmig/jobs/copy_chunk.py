@@ -8,7 +8,7 @@ from qmig.errors import MigrationStoppedError, TerminalError
 from qmig.jobs.chunk_io import ChunkIO, Write
 from qmig.ledger.records import ChunkRecord
 from qmig.ledger.rejects import RejectRecord, forget_rejects_ahead, save_rejects
-from qmig.migration import FAIL
+from qmig.migration import OnError
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id
 from qmig.sources.base import Batch, InvalidRow
@@ -52,7 +52,7 @@ def _rejects(io: ChunkIO, write: Write) -> Iterator[RejectRecord]:
     TerminalError at the first of them if the migration is to fail on errors.
     """
     for row in _invalid_rows(io, write):
-        if io.session.options.on_error == FAIL:
+        if io.session.options.on_error == OnError.FAIL:
             raise TerminalError(
                 f"point {row.point} cannot be copied: {row.reason}; --on-error skip copies the others"
             )

@@ -1,13 +1,14 @@
 """Find extra points: search one chunk of the target for points that the source does not have."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import partial
 
 from qmig.errors import NotFoundError
 from qmig.jobs.chunk_io import ChunkIO, Read
 from qmig.jobs.recheck import Rechecks, one_ahead
 from qmig.jobs.sampling import is_sampled
-from qmig.ledger.findings import EXTRA, Checks, Findings
+from qmig.ledger.findings import Checks, FindingKind, Findings
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
@@ -30,18 +31,18 @@ def find_extra(io: ChunkIO, record: MigrationRecord) -> ChunkRecord:
         present = search.present(asked)
         rechecks.add(batch, [point for point in points if raw_id(point) not in present])
     rechecks.end()
-    return io.finish(findings=search.findings.to_dict())
+    return io.finish(findings=search.findings)
 
 
 class _Search:
     """The questions about the chunk's points, and the findings."""
 
     def __init__(self, io: ChunkIO, record: MigrationRecord) -> None:
-        self.findings = Findings.from_dict(io.chunk.findings)
+        self.findings = deepcopy(io.chunk.findings) or Findings()
         self._io = io
         self._session = io.session
         self._chunk = io.chunk
-        self._share = Checks.from_dict(record.checks).share
+        self._share = (record.checks or Checks()).share
 
     def start_read(self, key: str | None, limit: int) -> Pending[Batch]:  # noqa: ARG002
         """Start to read ids, and the field with the key in the source if there is one.
@@ -78,7 +79,7 @@ class _Search:
         in_target = self._io.read(start)
         for point in suspects:
             if raw_id(point) in in_target and raw_id(point) not in in_source:
-                self.findings.note(EXTRA, _id(point))
+                self.findings.note(FindingKind.EXTRA, _id(point))
 
 
 def _id(point: bytes) -> str:

@@ -7,10 +7,11 @@ later, and the offset stays before it until then.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from typing import TypeVar
 
 from qmig.jobs.chunk_io import ChunkIO
-from qmig.ledger.findings import REJECTED, Findings
+from qmig.ledger.findings import FindingKind, Findings
 from qmig.sources.base import Batch
 
 #: Seconds from the first check of a point to its second.
@@ -58,7 +59,7 @@ class Rechecks:
             self._since = time.monotonic()
         self._suspects += suspects
         for row in batch.invalid_rows:
-            self._findings.note(REJECTED, row.point)
+            self._findings.note(FindingKind.REJECTED, row.point)
         self._key = batch.next_key
         self._read += len(batch.points) + len(batch.invalid_rows)
         self._bytes += sum(map(len, batch.points))
@@ -89,6 +90,6 @@ class Rechecks:
             read=self._read,
             acknowledged=self._read,
             size=self._bytes,
-            findings=self._findings.to_dict(),
+            findings=deepcopy(self._findings),
         )
         self._read = self._bytes = 0

@@ -29,7 +29,7 @@ def reconcile(
 
     `rejected_ids` are the ids of a chunk's points that could not be copied.
     """
-    migration = Migration.from_json(record.definition)
+    migration = record.definition
     read = _sum_by_partition(chunks, lambda chunk: chunk.acknowledged + chunk.rejected)
     acknowledged = _sum_by_partition(chunks, lambda chunk: chunk.acknowledged)
     result = Reconciliation(

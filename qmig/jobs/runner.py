@@ -16,7 +16,7 @@ from qmig.jobs.session import Session, Sessions
 from qmig.jobs.supervisor import Supervisor
 from qmig.jobs.verify_chunk import verify_chunk
 from qmig.ledger.lease import Lease
-from qmig.ledger.owner import new_owner, owner_is_dead
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.rpc.connection import RETRY_FOR
 
@@ -48,26 +48,27 @@ class Worker:
         chunk's failure.
         """
         # Without a chunk in hand nothing is lost by going on to the next task: this one is queued again.
-        ledger = self._sessions.open(task).ledger
-        seen, record = ledger.look(task.migration, task.chunk, RETRY_FOR)
+        migration = task.migration_task.migration
+        ledger = self._sessions.open(task.migration_task).ledger
+        seen, record = ledger.chunk_and_migration(migration, task.chunk, RETRY_FOR)
         if record is None:
             raise TerminalError(
-                f"migration {task.migration} is not in the ledger {ledger.name!r} at "
+                f"migration {migration} is not in the ledger {ledger.name!r} at "
                 f"{ledger.server.endpoint.url}; nothing was done"
             )
-        session = self._sessions.update(task, record)
+        session = self._sessions.update(task.migration_task, record)
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
         if seen is None:
             raise TerminalError(
-                f"chunk {task.chunk + 1} of migration {task.migration} is not in the ledger; nothing was done"
+                f"chunk {task.chunk + 1} of migration {migration} is not in the ledger; nothing was done"
             )
         if seen.finished:
             return f"nothing to do: the chunk is {seen.state}"
         if not _is_claimable(seen, task):
-            return f"nothing to do: the chunk belongs to a worker on {seen.owner.split('/')[0]}"
+            return f"nothing to do: the chunk belongs to a worker on {Owner.parse(seen.owner).host}"
         try:
-            chunk = ledger.claim(seen, new_owner())
+            chunk = ledger.claim(seen, Owner.new())
             if chunk is None:
                 return "nothing to do: another worker has claimed the chunk"
             return result_text(self._run_claimed(session, record, chunk, report))
@@ -108,12 +109,13 @@ class Worker:
 
         A migration that is in its ledger is registered again with a broker that has lost it.
         """
-        if not self._sessions.is_in_ledger(task):
+        migration_task = task.migration_task
+        if not self._sessions.is_in_ledger(migration_task):
             return
-        if not self.fleet.registry.is_registered(task.migration):
-            self.fleet.register(task.of_migration)
+        if not self.fleet.registry.is_registered(migration_task.migration):
+            self.fleet.register(migration_task)
         if self.fleet.queued() == 0:
-            self.supervise(task.of_migration)
+            self.supervise(migration_task)
 
     def supervise(self, task: MigrationTask) -> str:
         """Supervise the task's migration, and return what was done as text."""
@@ -129,7 +131,7 @@ def _job(record: MigrationRecord, chunk: ChunkRecord) -> Callable[[ChunkIO], Chu
 
 def _is_claimable(chunk: ChunkRecord, task: ChunkTask) -> bool:
     """Whether the chunk has no owner, or its owner is dead, or is the one whose lease the supervisor saw expire."""
-    return not chunk.owner or owner_is_dead(chunk.owner) or (chunk.owner, chunk.heartbeat) == task.abandoned
+    return not chunk.owner or Owner.parse(chunk.owner).is_dead or (chunk.owner, chunk.heartbeat) == task.abandoned
 
 
 def _check_lost_owners(chunk: ChunkRecord) -> None:

@@ -36,13 +36,13 @@ class Session:
     access: AccessGrant
     #: The ledger, on the target server.
     ledger: Ledger
-    #: The migration as the ledger defines it, as JSON; None until it was found there.
-    definition: str | None = None
+    #: The migration as the ledger defines it; None until it was found there.
+    definition: Migration | None = None
 
-    @cached_property
+    @property
     def migration(self) -> Migration:
         assert self.definition is not None
-        return Migration.from_json(self.definition)
+        return self.definition
 
     @property
     def options(self) -> Options:
@@ -90,7 +90,7 @@ class Session:
         self.ledger.server.retry_for = self.options.retry_for
         _ = self.source, self.target_info
 
-    def with_definition(self, definition: str) -> "Session":
+    def with_definition(self, definition: Migration) -> "Session":
         """Return this session, or a new one on the same connection to the target if the definition has changed."""
         if self.definition == definition:
             return self

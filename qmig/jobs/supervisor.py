@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any
 
 from qmig.broker.access import AccessGrant
@@ -23,10 +22,10 @@ from qmig.ledger.collection import PAGE
 from qmig.ledger.findings import Findings
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.ledger import Ledger
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, Reconciliation, State
 from qmig.ledger.rejects import rejects_of
 from qmig.ledger.stalled import LastChange
-from qmig.migration import Migration
 from qmig.qdrant import messages as api
 from qmig.rpc.connection import RETRY_FOR
 from qmig.sources.qdrant import QdrantSource
@@ -105,8 +104,10 @@ class Supervisor:
         chunks = self._ledger.chunks(record.migration, range(first, record.chunks))
         unfinished = [chunk for chunk in chunks if not chunk.finished]
         if unfinished:
-            self._fleet.queue(record, [(ChunkTask.of(self._task, chunk.index), chunk) for chunk in unfinished])
-        registry.note_queued(record.run, record.chunks)
+            self._fleet.queue(
+                record, [(ChunkTask(migration_task=self._task, chunk=chunk.index), chunk) for chunk in unfinished]
+            )
+        registry.save_queued_chunks(record.run, record.chunks)
         return len(unfinished)
 
     def _requeue(self, record: MigrationRecord) -> int:
@@ -135,7 +136,8 @@ class Supervisor:
 
     def _stalled_task(self, chunk: ChunkRecord) -> ChunkTask:
         """Make the task of a stalled chunk. It names the owner from whom the chunk may be claimed."""
-        return ChunkTask.of(self._task, chunk.index, (chunk.owner, chunk.heartbeat) if chunk.owner else None)
+        abandoned = (chunk.owner, chunk.heartbeat) if chunk.owner else None
+        return ChunkTask(migration_task=self._task, chunk=chunk.index, abandoned=abandoned)
 
     def _last_changes(
         self, record: MigrationRecord, chunks: Sequence[ChunkRecord]
@@ -159,7 +161,7 @@ class Supervisor:
                 record,
                 f"{'; '.join(reconciliation.errors)}. `qmig verify --repair` brings over what is missing, "
                 "--restart-migration copies all of it again; the target keeps what it has",
-                reconciliation=asdict(reconciliation),
+                reconciliation=reconciliation,
             )
         if not self._is_current(record):
             return CHANGED_MEANWHILE
@@ -169,12 +171,11 @@ class Supervisor:
             State.DONE,
             f"done: {reconciliation.read - reconciliation.rejected:,} points are in the target",
             final_settings=None,
-            points=reconciliation.read,
-            reconciliation=asdict(reconciliation),
+            reconciliation=reconciliation,
         )
 
     def _reconcile(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> Reconciliation:
-        migration = Migration.from_json(record.definition)
+        migration = record.definition
         target = QdrantSource(self._ledger.server, migration.target.collection)
 
         def rejected_ids(chunk: ChunkRecord) -> set[str]:
@@ -187,10 +188,10 @@ class Supervisor:
         """Sum up the findings of a verification."""
         findings = Findings()
         for chunk in chunks:
-            findings.add(Findings.from_dict(chunk.findings))
+            findings.add(chunk.findings or Findings())
         compared = sum(chunk.read for chunk in chunks if chunk.range_of == RangeOf.SOURCE)
         result = f"done: {compared:,} points compared, {findings.text or 'all of them equal'}"
-        return self._close(record, State.DONE, result, points=compared, findings=findings.to_dict())
+        return self._close(record, State.DONE, result, compared=compared, findings=findings)
 
     def _fail(self, record: MigrationRecord, error: str, **changes: Any) -> str:
         """Record that the migration has failed. If the ledger cannot be written, tell the registry."""
@@ -200,7 +201,7 @@ class Supervisor:
             self._fleet.registry.report_ledger_failure(record.run, error)
             raise
 
-    def _close(self, record: MigrationRecord, state: str, result: str, **changes: Any) -> str:
+    def _close(self, record: MigrationRecord, state: State, result: str, **changes: Any) -> str:
         """Record the migration's last state, unless a command has changed the migration since it was read."""
         finished = None if state == State.FAILED else time.time()
         last = {"finished": finished, "waiting": None, "error": None, **changes}
@@ -236,8 +237,8 @@ class Supervisor:
 def _requeue_reason(chunk: ChunkRecord) -> str:
     if not chunk.owner:
         return "it has no owner, and nothing is queued"
-    host, process, *_ = chunk.owner.split("/")
-    return f"worker {process} on {host} has died, or has sent no heartbeat for {LEASE_SECONDS:g} s"
+    owner = Owner.parse(chunk.owner)
+    return f"worker {owner.pid} on {owner.host} has died, or has sent no heartbeat for {LEASE_SECONDS:g} s"
 
 
 def _failures(failed: list[ChunkRecord]) -> str:

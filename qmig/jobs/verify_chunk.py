@@ -1,13 +1,14 @@
 """Verify one chunk of the source: is each of its points in the target, and the same?"""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import cached_property, partial
 
 from qmig.errors import TerminalError
 from qmig.jobs.chunk_io import ChunkIO, Read
 from qmig.jobs.recheck import Rechecks, one_ahead
 from qmig.jobs.sampling import SampleRead
-from qmig.ledger.findings import DIFFERENT, MISSING, REJECTED, Checks, Findings
+from qmig.ledger.findings import Checks, FindingKind, Findings
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.ledger.rejects import rejects_of
 from qmig.qdrant.keys import PointKey
@@ -34,18 +35,18 @@ def verify_chunk(io: ChunkIO, record: MigrationRecord) -> ChunkRecord:
         # The chunk expects as many points as were copied: what the source has beyond that was added later.
         findings.surplus = max(0, io.chunk.read - io.chunk.expected)
         findings.may_be_new = min(findings.missing, findings.surplus)
-    return io.finish(findings=findings.to_dict())
+    return io.finish(findings=findings)
 
 
 class _Verification:
     """The comparison of the chunk's points, and its findings."""
 
     def __init__(self, io: ChunkIO, record: MigrationRecord) -> None:
-        self.findings = Findings.from_dict(io.chunk.findings)
+        self.findings = deepcopy(io.chunk.findings) or Findings()
         self._io = io
         self._session = io.session
         self._chunk = io.chunk
-        self._checks = Checks.from_dict(record.checks)
+        self._checks = record.checks or Checks()
         #: The id of the migration that is verified.
         self._migration = record.verifies
 
@@ -124,13 +125,13 @@ class _Verification:
         """Note a source's point that is missing or different in the target. Return whether it can be repaired."""
         if stored is None:
             is_reject = PointKey.of(point_id(point)).text in self._rejects
-            self.findings.note(REJECTED if is_reject else MISSING, self._name(point))
+            self.findings.note(FindingKind.REJECTED if is_reject else FindingKind.MISSING, self._name(point))
             return not is_reject
         difference = self._difference(point, stored)
         if difference is None:
             return False
         name = self._name(point)
-        self.findings.note(DIFFERENT, name)
+        self.findings.note(FindingKind.DIFFERENT, name)
         self.findings.first = self.findings.first or f"{name}: {difference}"
         return True
 

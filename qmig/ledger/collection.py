@@ -1,18 +1,23 @@
-"""The ledger as a collection of the target's: made, read and written, a record a point without vectors.
+"""The ledger's collection in the target: create, read and write records, each a point without vectors.
 
-Every write is in the target when it returns. `qmig.ledger.ledger` knows what the records mean.
+A write is durable when the call returns. `qmig.ledger.ledger` knows what the records mean.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from qmig.errors import TerminalError, TransientError
+import msgspec
+
+from qmig.errors import TerminalError, TransientError, UsageError
+from qmig.formatting import one_line
+from qmig.ledger.records import RecordKind
 from qmig.qdrant import messages as api
-from qmig.qdrant.payload import to_payload
+from qmig.qdrant.payload import from_payload, to_payload
 from qmig.qdrant.server import Server, completed
 
+#: Records in one request.
 PAGE = 1000
-# The fields that filters name.
+#: The fields that filters name, which therefore need an index.
 INDEXES = {
     "record": api.FieldTypeKeyword,
     "migration": api.FieldTypeKeyword,
@@ -22,14 +27,24 @@ INDEXES = {
     "chunk": api.FieldTypeInteger,
     "claims": api.FieldTypeInteger,
 }
-# On a cluster every change of a record goes through its shard's leader, so that two claims have an order.
+#: On a cluster every change of a record goes through its shard's leader, so that two claims have an order.
 STRONG = api.WriteOrdering(type=api.Strong)
-# A point of a collection without vectors must say that it has none.
+#: A point of a collection without vectors must say that it has none.
 NO_VECTORS = api.Vectors(vectors=api.NamedVectors())
+
+Parsed = TypeVar("Parsed")
+
+
+class Record(Protocol):
+    """A dataclass with the fields of one record."""
+
+    @property
+    def id(self) -> str:
+        """Id of the record's point."""
 
 
 class LedgerCollection:
-    """The collection `name` on the target server."""
+    """The ledger's collection `name` on the target server."""
 
     def __init__(self, server: Server, name: str) -> None:
         self.server = server
@@ -40,7 +55,7 @@ class LedgerCollection:
         return self.server.call(self.server.collections.CollectionExists, request).result.exists
 
     def check(self) -> bool:
-        """Whether the ledger is there; TerminalError where the name belongs to a collection of vectors."""
+        """Whether the ledger exists; TerminalError where a collection of vectors has its name."""
         if not self.exists():
             return False
         request = api.GetCollectionInfoRequest(collection_name=self.name)
@@ -54,7 +69,7 @@ class LedgerCollection:
         return True
 
     def create(self) -> None:
-        """Make the ledger where it is missing, and the indexes that its filters use."""
+        """Create the ledger if it does not exist, and the indexes that its filters use."""
         if not self.check():
             request = api.CreateCollection(
                 collection_name=self.name, vectors_config=api.VectorsConfig(params_map=api.VectorParamsMap())
@@ -62,7 +77,7 @@ class LedgerCollection:
             try:
                 self.server.call(self.server.collections.Create, request)
             except TerminalError:
-                # Two migrations may begin at once, and one of them is first.
+                # Another migration may have created it at the same moment.
                 if not self.check():
                     raise
         for key, kind in INDEXES.items():
@@ -74,7 +89,7 @@ class LedgerCollection:
     # Reading
 
     def scroll(self, wanted: api.Filter, limit: int | None = None) -> list[api.RetrievedPoint]:
-        """All points that the filter lets through, or so many of them."""
+        """All points that match the filter, or any `limit` of them."""
         found: list[api.RetrievedPoint] = []
         offset: api.PointId | None = None
         while limit is None or len(found) < limit:
@@ -95,7 +110,7 @@ class LedgerCollection:
         return found
 
     def _get(self, ids: Sequence[str], retry_for: float | None = None) -> Sequence[api.RetrievedPoint]:
-        """The points with these ids that are there."""
+        """The points with these ids that exist."""
         return self.server.call(self.server.points.Get, self._get_request(ids), retry_for=retry_for).result
 
     def _get_request(self, ids: Sequence[str]) -> api.GetPoints:
@@ -105,16 +120,31 @@ class LedgerCollection:
             with_payload=api.WithPayloadSelector(enable=True),
         )
 
+    def parse(self, kind: type[Parsed], point: api.RetrievedPoint) -> Parsed:
+        """Read a record from its point; TerminalError with the field's path where it is malformed."""
+        try:
+            return msgspec.convert(from_payload(point.payload), kind)
+        except (msgspec.ValidationError, UsageError) as error:
+            raise TerminalError(
+                f"the record {point.id.uuid} in the ledger {self.name!r} at {self.server.endpoint.url} is malformed: "
+                f"{one_line(error)}; correct it, or delete it and begin its migration again"
+            ) from None
+
     # Writing
 
-    def save(self, records: list[tuple[str, dict[str, Any]]]) -> None:
-        """Write records by their ids, over those that are there."""
-        points = [
-            api.PointStruct(id=api.PointId(uuid=point), payload=to_payload(payload), vectors=NO_VECTORS)
-            for point, payload in records
-        ]
-        request = api.UpsertPoints(collection_name=self.name, wait=True, points=points, ordering=STRONG)
-        self._update(self.server.points.Upsert, request)
+    def save(self, kind: RecordKind, records: Sequence[Record]) -> None:
+        """Write records, replacing those that exist."""
+        for start in range(0, len(records), PAGE):
+            points = [
+                api.PointStruct(
+                    id=api.PointId(uuid=record.id),
+                    payload=to_payload({"record": kind.value, **msgspec.to_builtins(record)}),
+                    vectors=NO_VECTORS,
+                )
+                for record in records[start : start + PAGE]
+            ]
+            request = api.UpsertPoints(collection_name=self.name, wait=True, points=points, ordering=STRONG)
+            self._update(self.server.points.Upsert, request)
 
     def delete(self, records: api.PointsSelector) -> None:
         """Delete records for good."""
@@ -122,20 +152,20 @@ class LedgerCollection:
         self._update(self.server.points.Delete, request)
 
     def _set(self, selector: api.PointsSelector, changes: dict[str, Any], retry_for: float | None = None) -> None:
-        """Change some fields of the records that are selected."""
+        """Change some fields of the selected records."""
         self._update(self.server.points.SetPayload, self._set_request(selector, changes), retry_for)
 
     def _set_request(self, selector: api.PointsSelector, changes: dict[str, Any]) -> api.SetPayloadPoints:
         return api.SetPayloadPoints(
             collection_name=self.name,
             wait=True,
-            payload=to_payload(changes),
+            payload=to_payload(msgspec.to_builtins(changes)),
             points_selector=selector,
             ordering=STRONG,
         )
 
     def _update(self, method: Callable[..., Any], request: Any, retry_for: float | None = None) -> None:
-        """An update that is merely accepted is sent again as one that failed is: nothing else is a record."""
+        """Send an update, and retry it until it is `Completed`: one that was only accepted may still be lost."""
 
         def attempt(request: Any, **settings: Any) -> None:
             answer = method(request, **settings)
@@ -147,6 +177,6 @@ class LedgerCollection:
 
 
 def is_value(key: str, value: str | int) -> api.Condition:
-    """The condition that a record has this value under the key."""
+    """The condition that a record's field has this value."""
     match = api.Match(integer=value) if isinstance(value, int) else api.Match(keyword=value)
     return api.Condition(field=api.FieldCondition(key=key, match=match))

@@ -1,4 +1,4 @@
-"""Which migration of a ledger a command means."""
+"""Find the migration of a ledger that a command names."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,14 @@ from qmig.errors import TerminalError, UsageError
 from qmig.formatting import SHOWN_ID
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import JobKind, MigrationRecord
-from qmig.migration import DEFAULT_PORTS, Endpoint, Migration
+from qmig.migration import DEFAULT_PORTS, Endpoint
 
-# The newest migrations that an error names.
-SHOWN_MIGRATIONS = 8
+#: Migrations that an error names, the newest ones.
+MAX_SHOWN = 8
 
 
 def migrations(ledger: Ledger) -> list[MigrationRecord]:
-    """Every migration in the ledger, the oldest first; TerminalError where there is no ledger."""
+    """All migrations in the ledger, the oldest first; TerminalError where there is no ledger."""
     if not ledger.check():
         raise TerminalError(
             f"there is no ledger {ledger.name!r} at {ledger.server.endpoint.url}: no migration into this server has "
@@ -24,15 +24,15 @@ def migrations(ledger: Ledger) -> list[MigrationRecord]:
 
 @dataclass(frozen=True)
 class EndpointFilter:
-    """The ends that a migration was given, as far as they are named; None is any."""
+    """Filter of migrations by the options that name their ends; None matches any."""
 
     source_url: str | None = None
     source_collection: str | None = None
     target_collection: str | None = None
 
     def matches(self, record: MigrationRecord) -> bool:
-        """Whether the record is of a copy between these ends."""
-        migration = Migration.from_json(record.definition)
+        """Whether the migration has these ends."""
+        migration = record.definition
         source = migration.source
         if self.source_url is not None:
             endpoint = Endpoint.parse(self.source_url, "--source-url", DEFAULT_PORTS[source.kind])
@@ -45,9 +45,9 @@ class EndpointFilter:
 
 
 def find_migration(ledger: Ledger, wanted: str | None, between: EndpointFilter | None = None) -> MigrationRecord:
-    """The migration with this id or unique beginning of one; None means the only one that there is `between` ends.
+    """Find the migration whose id begins with `wanted`; without it, the only migration that `between` matches.
 
-    A verification is found by its id alone. UsageError with those to choose from where there is none or several.
+    A verification is found by its id alone. Where there is none or more than one, UsageError with the choice.
     """
     everything = records = migrations(ledger)
     if wanted is None:
@@ -62,7 +62,7 @@ def find_migration(ledger: Ledger, wanted: str | None, between: EndpointFilter |
     where = f"the ledger {ledger.name!r} at {ledger.server.endpoint.url}"
     shown = max(SHOWN_ID, len(wanted or "") + 1)
     choice = found or records or everything
-    named = [f"{one.migration[:shown]} ({one.title}, {one.state})" for one in choice[-SHOWN_MIGRATIONS:]]
+    named = [f"{one.migration[:shown]} ({one.title}, {one.state})" for one in choice[-MAX_SHOWN:]]
     more = [f"and {len(choice) - len(named):,} older ones, see `qmig list`"] if len(choice) > len(named) else []
     known = ", ".join(named + more) or "none"
     if wanted is None:

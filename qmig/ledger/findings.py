@@ -1,81 +1,93 @@
-"""What a verification is asked to look at, and what it found."""
+"""What a verification checks, and what it found."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from enum import StrEnum
 
-# Ids that are kept of each kind.
+from qmig.ledger.fields import Count, Fraction
+
+#: Ids that are kept of each kind of finding.
 MAX_IDS = 20
 
-MISSING, DIFFERENT, EXTRA, REJECTED = "missing", "different", "extra", "rejected"
+
+class FindingKind(StrEnum):
+    """What is wrong with a point."""
+
+    #: The source has the point, the target does not.
+    MISSING = "missing"
+    #: Both have the point, with different contents.
+    DIFFERENT = "different"
+    #: The target has the point, the source does not.
+    EXTRA = "extra"
+    #: The point cannot be copied as it is.
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True)
 class Checks:
-    """`share` of the points, 1.0 is all of them; `extra` points of the target as well; `repair` what is not there."""
+    """The options of a verification."""
 
-    share: float = 1.0
+    #: Fraction of the points to compare; 1.0 is all of them.
+    share: Fraction = 1.0
+    #: Look for points of the target that the source does not have.
     extra: bool = False
+    #: Copy missing and different points again.
     repair: bool = False
-
-    @classmethod
-    def from_dict(cls, recorded: dict[str, Any] | None) -> "Checks":
-        return cls(**(recorded or {}))
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass
 class Findings:
-    """Points that are not in the target as they are in the source, in a chunk or in all of them.
+    """Points that differ between source and target, in a chunk or in all chunks together."""
 
-    `repaired` are those of the missing and different that were brought over. `rejected` are missing because they
-    could not be copied. When looked at again, `changing` had another content in the source, and `deleted` were gone
-    from it. `surplus` are points more than were copied, in the chunks where some are missing, and `may_be_new` as
-    many of the missing as that explains. `ids` are the first by kind, `first` what differs in the first different,
-    and `refused` why the first could not be repaired.
-    """
-
-    missing: int = 0
-    different: int = 0
-    extra: int = 0
-    rejected: int = 0
-    repaired: int = 0
-    changing: int = 0
-    deleted: int = 0
-    surplus: int = 0
-    may_be_new: int = 0
-    ids: dict[str, list[str]] = field(default_factory=dict)
+    #: Points of the source that the target does not have.
+    missing: Count = 0
+    #: Points with other contents in the target than in the source.
+    different: Count = 0
+    #: Points of the target that the source does not have.
+    extra: Count = 0
+    #: Points that are not in the target because they cannot be copied.
+    rejected: Count = 0
+    #: Missing and different points that were copied again.
+    repaired: Count = 0
+    #: Points whose contents in the source changed during the comparison.
+    changing: Count = 0
+    #: Points that were deleted from the source during the comparison.
+    deleted: Count = 0
+    #: Points that the source has more than were copied, in the chunks with missing points.
+    surplus: Count = 0
+    #: Missing points that `surplus` explains: they may be new in the source.
+    may_be_new: Count = 0
+    #: The first ids of each kind.
+    ids: dict[FindingKind, list[str]] = field(default_factory=dict)
+    #: What differs in the first different point.
     first: str | None = None
+    #: Why the first point that could not be repaired was refused.
     refused: str | None = None
-
-    @classmethod
-    def from_dict(cls, recorded: dict[str, Any] | None) -> "Findings":
-        return cls(**(recorded or {}))
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     @property
     def unequal(self) -> int:
-        """Points that are not as they should be, and were not brought over."""
+        """Points that differ and were not repaired."""
         return self.missing + self.different + self.extra - self.repaired
 
     @property
     def text(self) -> str:
-        """The counts in a few words; nothing where there is nothing."""
-        kinds = (MISSING, DIFFERENT, EXTRA, REJECTED, "repaired")
+        """The counts that are not zero, such as `2 missing, 1 extra`; empty where nothing differs."""
+        kinds = (*FindingKind, "repaired")
         return ", ".join(f"{count:,} {kind}" for kind in kinds if (count := getattr(self, kind)))
 
-    def note(self, kind: str, point: str) -> None:
-        """Count a point under its kind, and keep the first ids."""
-        setattr(self, kind, getattr(self, kind) + 1)
+    def count(self, kind: FindingKind) -> int:
+        """Number of points of this kind."""
+        number: int = getattr(self, kind)
+        return number
+
+    def note(self, kind: FindingKind, point: str) -> None:
+        """Count a point, and keep its id if it is among the first of its kind."""
+        setattr(self, kind, self.count(kind) + 1)
         kept = self.ids.setdefault(kind, [])
         if len(kept) < MAX_IDS:
             kept.append(point)
 
     def add(self, other: "Findings") -> None:
-        """Add another chunk's."""
+        """Add the findings of another chunk."""
         for name, value in asdict(other).items():
             if isinstance(value, int):
                 setattr(self, name, getattr(self, name) + value)

@@ -1,7 +1,7 @@
-"""A worker's hold on a chunk: signs of life in the ledger, and the order to stop.
+"""A worker's lease on a chunk: heartbeats in the ledger, progress, and the request to stop.
 
-No clock is compared with another's: an owner counts its beats in the ledger, and whoever watches takes a chunk
-for abandoned once the count has stood still for `LEASE_SECONDS` of the watcher's own time.
+No two clocks are compared: an owner counts its heartbeats in the ledger, and a lease has expired when an observer has
+seen the same count for `LEASE_SECONDS` of its own time (see `qmig.ledger.stalled`).
 """
 
 import logging
@@ -22,32 +22,26 @@ from qmig.errors import (
     TransientError,
 )
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.owner import owner_is_dead
-from qmig.ledger.records import NOBODY, ChunkRecord, State
+from qmig.ledger.owner import NOBODY
+from qmig.ledger.records import ChunkRecord, State
 from qmig.rpc.connection import Call, retrying
 
-# Seconds between two beats: what a kill -9 repeats at most, with the batch in flight.
+#: Seconds between two heartbeats. After a kill -9 this much work is repeated at most, and the batches in flight.
 HEARTBEAT_SECONDS = 1.0
+#: Seconds without a heartbeat after which a lease has expired.
 LEASE_SECONDS = 15.0
-# Seconds for which a last word is tried again when the worker has nothing else left to do.
+#: Seconds for which releasing a chunk is retried: its worker has nothing else to do.
 RELEASE_RETRY_FOR = 10.0
+#: Seconds between two looks at the clock and the request to stop in `Lease.sleep`.
+MAX_NAP = 0.2
 
 Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
 
-def has_expired(owner: str, still: float) -> bool:
-    """Whether an owner that has given no sign of life for so many seconds counts as gone."""
-    return still >= LEASE_SECONDS or owner_is_dead(owner)
-
-
 class Lease:
-    """One claimed chunk. `advance` moves its offset in memory, `keep` now and then writes it to the ledger.
-
-    `max_rate` is the migration's limit, as it was at the last beat. `stop_requested` says whether this worker is
-    shutting down; `on_heartbeat` gets the chunk at each beat.
-    """
+    """One claimed chunk. `advance` moves its offset in memory, and `heartbeat` writes it to the ledger."""
 
     def __init__(
         self,
@@ -57,7 +51,11 @@ class Lease:
         stop_requested: Callable[[], bool],
         on_heartbeat: Callable[[ChunkRecord, float], None],
     ) -> None:
+        """`stop_requested` tells whether this worker is shutting down; `on_heartbeat` gets the chunk, and the seconds
+        since it was claimed, at each heartbeat."""
+        #: The chunk as the last heartbeat wrote it.
         self.chunk = chunk
+        #: The migration's limit in points a second, as of the last heartbeat.
         self.max_rate = max_rate
         self._ledger = ledger
         self._stop_requested = stop_requested
@@ -67,7 +65,7 @@ class Lease:
         self._seconds_before = chunk.seconds
         self._last_heartbeat = self._started
         self._change: Call[Any] | None = None
-        self._look: Call[Any] | None = None
+        self._reading: Call[Any] | None = None
         self._migration_stopped = False
         self._thread = ThreadPoolExecutor(1)
 
@@ -77,26 +75,27 @@ class Lease:
 
     @property
     def current(self) -> ChunkRecord:
-        """The chunk with the progress made since its last beat."""
+        """The chunk with the progress made since the last heartbeat."""
         seconds = self._seconds_before + time.monotonic() - self._started
         return replace(self.chunk, **self._progress, seconds=round(seconds, 3))
 
     @property
     def stopping(self) -> bool:
+        """Whether the migration was stopped, or this worker is shutting down."""
         return self._migration_stopped or self._stop_requested()
 
     def heartbeat(self) -> None:
-        """Beat when it is time to; never waits. ChunkLostError where the chunk is another's by now."""
+        """Send a heartbeat if one is due. Never blocks. ChunkLostError where another worker owns the chunk by now."""
         if self._change is not None and self._change.wait(0):
             change, self._change = self._change, None
             if self._succeeded(change):
-                self._look = self._ledger.start_look(self.chunk)
-        if self._look is not None and self._look.wait(0):
-            look, self._look = self._look, None
-            if self._succeeded(look):
-                self._check(look.result())
+                self._reading = self._ledger.start_read(self.chunk)
+        if self._reading is not None and self._reading.wait(0):
+            reading, self._reading = self._reading, None
+            if self._succeeded(reading):
+                self._check(reading.result())
         now = time.monotonic()
-        if self._change is None and self._look is None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+        if self._change is None and self._reading is None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
             self._last_heartbeat = now
             self.chunk = self._with_heartbeat()
             self._change = self._ledger.start_change(
@@ -105,21 +104,21 @@ class Lease:
             self._on_heartbeat(self.chunk, now - self._started)
 
     def sleep(self, seconds: float) -> None:
-        """Wait and keep the chunk; MigrationStoppedError as soon as it is time to stop."""
+        """Wait, and send heartbeats meanwhile; MigrationStoppedError as soon as a stop is requested."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.raise_if_stopping()
             self.heartbeat()
-            time.sleep(min(left, 0.2))
+            time.sleep(min(left, MAX_NAP))
 
     def retrying(self, retry_for: float, attempt: Callable[[], Answer]) -> Answer:
-        """What `attempt` returns, called again after transient errors for `retry_for` seconds; the chunk is kept
-        meanwhile, and says why it waits."""
+        """Call `attempt`, and again after transient errors for `retry_for` seconds, with heartbeats in between. The
+        chunk's field `waiting` says why."""
         return retrying(retry_for, sleep=self.sleep, before_sleep=self._note_retry)(attempt)
 
     def run_blocking(self, call: Callable[[], Answer]) -> Answer:
-        """The answer to a call that waits, with the chunk kept meanwhile; MigrationStoppedError as soon as it is time
-        to stop."""
+        """Run a blocking call in a thread, and send heartbeats meanwhile; MigrationStoppedError as soon as a stop is
+        requested."""
         waiting = self._thread.submit(call)
         while not wait_for((waiting,), HEARTBEAT_SECONDS).done:
             self.heartbeat()
@@ -131,11 +130,11 @@ class Lease:
             raise MigrationStoppedError("the migration was stopped" if self._migration_stopped else "shutting down")
 
     def finish(
-        self, state: str, error: str | None = None, retry_for: float | None = None, **progress: Any
+        self, state: State, error: str | None = None, retry_for: float | None = None, **progress: Any
     ) -> ChunkRecord:
-        """Write the chunk's last word, with the last of its progress, and let go of it.
+        """Write the chunk's state and the rest of its progress, and end the lease.
 
-        ChunkLostError where it is another's by now.
+        ChunkLostError where another worker owns the chunk by now.
         """
         self._settle()
         current = self.current
@@ -153,13 +152,13 @@ class Lease:
         return after
 
     def release(self) -> None:
-        """Give the chunk back with the offset that it reached; a target that is away is not waited for."""
+        """Return the chunk to the queue with the offset that it reached, without waiting long for the target."""
         self.finish(State.PENDING, retry_for=RELEASE_RETRY_FOR)
 
     def fail(self, error: QmigError) -> None:
-        """Record that the chunk failed, unless it is another's by now: then its state is no longer ours.
+        """Record that the chunk failed, unless another worker owns it by now.
 
-        LedgerWriteError where the ledger refuses to be written, as it does when the target's disk is full.
+        LedgerWriteError where the ledger cannot be written, for example because the target's disk is full.
         """
         if isinstance(error, ChunkLostError):
             return
@@ -168,7 +167,7 @@ class Lease:
         except TerminalError as second:
             raise LedgerWriteError(f"{error}; and the ledger cannot be written: {second}") from None
         except QmigError as second:
-            # The chunk stays this owner's, and is taken up again when the lease has lapsed.
+            # The chunk keeps this owner, and is queued again when the lease has expired.
             log.warning("chunk %d: its failure could not be recorded: %s", self.chunk.index + 1, second)
 
     def _note_retry(self, state: Any) -> None:
@@ -182,22 +181,22 @@ class Lease:
         return replace(current, heartbeat=current.heartbeat + 1)
 
     def _settle(self) -> None:
-        """Let a change that is under way end: it must not overtake the last one."""
+        """Wait for a change that is under way: it must not overtake the last one."""
         if self._change is not None:
             self._succeeded(self._change)
             self._change = None
-        self._look = None
+        self._reading = None
 
     def _succeeded(self, call: Call[Any]) -> bool:
         try:
             call.result()
         except TransientError:
-            # The next beat carries the same and more.
+            # The next heartbeat writes the same progress and more.
             return False
         return True
 
     def _check(self, answer: Any) -> None:
-        chunk, migration = self._ledger.seen(answer)
+        chunk, migration = self._ledger.parse_chunk_and_migration(answer)
         if chunk is None or chunk.owner != self.chunk.owner:
             raise ChunkLostError(f"chunk {self.chunk.index + 1} belongs to another worker by now")
         self._migration_stopped = migration is None or migration.state != State.RUNNING

@@ -1,37 +1,76 @@
-"""The owner of a claim: which process on which host, and whether it is known to be dead."""
+"""The owner of a lease: one claim of a chunk by one process."""
 
 import hashlib
 import os
+import re
 import socket
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import psutil
 
+#: An owner as text, `host/pid/started/machine/nonce`, or an empty text for nobody.
+OWNER_PATTERN = r"\A([^/]+/[0-9]{1,20}(/[^/]*){3})?\Z"
+#: The owner of a chunk that no worker holds.
+NOBODY = ""
 
-def new_owner() -> str:
-    """A name for one claim by this process: `host/pid/…`, never used twice."""
-    process = psutil.Process()
-    return f"{socket.gethostname()}/{process.pid}/{_started(process)}/{_machine()}/{uuid.uuid4().hex[:8]}"
+OwnerText = Annotated[str, msgspec.Meta(pattern=OWNER_PATTERN)]
 
 
-def owner_is_dead(owner: str) -> bool:
-    """Whether the owner's process ran on this machine and is gone; False wherever that cannot be known."""
-    if not owner:
-        return False
-    host, pid, started, machine, _ = owner.split("/")
-    if (host, machine) != (socket.gethostname(), _machine()):
-        return False
-    try:
-        process = psutil.Process(int(pid))
-        return _started(process) != started or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+@dataclass(frozen=True)
+class Owner:
+    """The process that claimed a chunk, and which of its claims this is."""
+
+    host: str
+    #: The process' id on its host.
+    pid: int
+    #: When the process started, which tells it from an earlier one with the same id.
+    started: str
+    #: The boot and the PID namespace in which `pid` counts.
+    machine: str
+    #: Random, so that no two claims have the same owner.
+    nonce: str
+
+    @classmethod
+    def new(cls) -> "Owner":
+        """The owner of a new claim by this process."""
+        process = psutil.Process()
+        return cls(socket.gethostname(), process.pid, _started(process), _machine(), uuid.uuid4().hex[:8])
+
+    @classmethod
+    def parse(cls, text: str) -> "Owner":
+        """Read an owner from the text that the ledger has; ValueError where it names none."""
+        if not text or not re.match(OWNER_PATTERN, text):
+            raise ValueError(f"not an owner: {text!r}")
+        host, pid, started, machine, nonce = text.split("/")
+        return cls(host, int(pid), started, machine, nonce)
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.pid}/{self.started}/{self.machine}/{self.nonce}"
+
+    @property
+    def worker(self) -> str:
+        """The worker's name for people, `host/pid`."""
+        return f"{self.host}/{self.pid}"
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the process ran on this machine and has ended; False where that cannot be known."""
+        if (self.host, self.machine) != (socket.gethostname(), _machine()):
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return _started(process) != self.started or process.status() == psutil.STATUS_ZOMBIE
+        except (psutil.NoSuchProcess, OverflowError):
+            return True
 
 
 def _started(process: psutil.Process) -> str:
-    """When the process began. On Linux in ticks since the boot: psutil's time moves whenever the clock is set, and a
-    living owner would be taken for dead."""
+    """When the process started. On Linux in ticks since the boot: psutil's time changes whenever the clock is set,
+    and a living owner would be taken for dead."""
     try:
         stat = Path(f"/proc/{process.pid}/stat").read_bytes()
     except OSError:
@@ -41,7 +80,7 @@ def _started(process: psutil.Process) -> str:
 
 
 def _machine() -> str:
-    """This boot and this PID namespace: two containers may share a host name, and a reboot reuses PIDs."""
+    """Identify this boot and PID namespace: two containers may share a host name, and a reboot reuses PIDs."""
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     try:
         identity = boot.read_text() + os.readlink(namespace)

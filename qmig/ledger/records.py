@@ -1,76 +1,125 @@
-"""What the ledger holds: one record a migration and one a chunk; docs/ledger.md explains every field."""
+"""The ledger's records: one for each migration, its plan, and each of its chunks; docs/ledger.md explains them.
+
+`LedgerCollection.parse` refuses a malformed record. Fields that this qmig does not know are ignored, and stay in the
+ledger: a newer qmig that adds one raises `LEDGER_VERSION` only where an older one must not go on. A definition is
+stricter (see `qmig.migration`).
+"""
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Annotated
 
-# Written into every migration's record; a ledger with a higher one was made by a newer qmig.
+import msgspec
+
+from qmig.ledger.fields import Count, MigrationId, Seconds
+from qmig.ledger.findings import Checks, Findings
+from qmig.ledger.owner import NOBODY, OwnerText
+from qmig.migration import Migration
+
+#: Version of the records' format. A migration with a higher version was written by a newer qmig.
 LEDGER_VERSION = 1
-NOBODY = ""
-# The index of a migration's plan: a record like a chunk's, held by whoever cuts the source.
+#: Index of the plan's record, which has the fields of a chunk; its owner is the coordinator that plans.
 PLAN = -1
 
 
-class JobKind:
-    """What is done with the chunks of a record."""
+class RecordKind(StrEnum):
+    """What a point of the ledger is a record of: its field `record`."""
+
+    MIGRATION = "migration"
+    PLAN = "plan"
+    CHUNK = "chunk"
+    REJECT = "reject"
+
+
+class JobKind(StrEnum):
+    """What is done with the chunks of a migration's record."""
 
     COPY = "copy"
     VERIFY = "verify"
 
 
-class RangeOf:
-    """Whose keys the range of a chunk is of."""
+class RangeOf(StrEnum):
+    """The collection whose keys a chunk's range refers to."""
 
     SOURCE = "source"
     TARGET = "target"
 
 
-class State:
-    """States of a chunk, and of a migration."""
+class State(StrEnum):
+    """States of a migration and of a chunk."""
 
+    #: A migration: the target is being prepared.
     PREPARING = "preparing"
+    #: A chunk: no worker has it.
     PENDING = "pending"
     RUNNING = "running"
+    #: A migration: `qmig resume` goes on with it.
     PAUSED = "paused"
+    #: A migration: its command was interrupted, and the same command goes on with it.
     STOPPED = "stopped"
+    #: A migration: `qmig cancel` ended it.
     CANCELLED = "cancelled"
     DONE = "done"
     FAILED = "failed"
 
 
+#: States of a migration that no worker acts on.
+ENDED = (State.DONE, State.FAILED, State.STOPPED, State.CANCELLED)
+
+
 @dataclass(frozen=True)
 class ChunkRecord:
-    """One chunk: its range `[start, end)` within a part of the source, and how far it is.
+    """One chunk: a range of keys `[start, end)` in one partition, and its progress.
 
-    Keys are texts (see `qmig.qdrant.keys`), None an open end. `offset` is the next key to read. `beat` counts the
-    owner's signs of life, `deaths` the owners in a row that were gone without having moved the offset. `read`,
-    `acknowledged` and `rejected` count points, `bytes` those of the upserts; `retry_reasons` the retries by the class
-    of what went wrong. A verification reads the keys of one `side` and leaves its `findings`.
+    Keys are text (see `qmig.qdrant.keys`).
     """
 
-    migration: str
-    index: int
+    #: Id of the migration's record.
+    migration: MigrationId
+    #: Number of the chunk in the plan, from 0; `PLAN` is the plan itself.
+    index: Annotated[int, msgspec.Meta(ge=PLAN)]
+    #: The partition of the source; None where it has none.
     partition: str | None
+    #: First key of the range; None is an open end.
     start: str | None
+    #: First key after the range; None is an open end.
     end: str | None
-    expected: int = 0
-    state: str = State.PENDING
+    #: Points that the plan expects in the range.
+    expected: Count = 0
+    state: State = State.PENDING
+    #: The next key to read; everything before it is in the target. None is the range's start.
     offset: str | None = None
-    read: int = 0
-    acknowledged: int = 0
-    rejected: int = 0
-    bytes: int = 0
-    owner: str = NOBODY
-    heartbeat: int = 0
-    claims: int = 0
-    lost_owners: int = 0
-    retries: int = 0
-    retry_reasons: dict[str, int] = field(default_factory=dict)
+    #: Points read from the source.
+    read: Count = 0
+    #: Points that the target answered `Completed` to.
+    acknowledged: Count = 0
+    #: Points read that cannot be copied and were skipped.
+    rejected: Count = 0
+    #: Bytes of the upserts.
+    bytes: Count = 0
+    #: The worker that holds the chunk, an `Owner` as text; empty without one.
+    owner: OwnerText = NOBODY
+    #: Number of the owner's heartbeats.
+    heartbeat: Count = 0
+    #: Number of times that a worker claimed the chunk.
+    claims: Count = 0
+    #: Owners in a row that were lost without having moved the offset.
+    lost_owners: Count = 0
+    #: Calls that were retried.
+    retries: Count = 0
+    #: Number of retries by the reason of the error.
+    retry_reasons: dict[str, Count] = field(default_factory=dict)
+    #: The error that the owner is retrying now.
     waiting: str | None = None
+    #: Why the chunk failed.
     error: str | None = None
-    seconds: float = 0.0
-    range_of: str = RangeOf.SOURCE
-    findings: dict[str, Any] | None = None
+    #: Time spent on the chunk, over all owners.
+    seconds: Seconds = 0.0
+    #: The collection that the range refers to.
+    range_of: RangeOf = RangeOf.SOURCE
+    #: What a verification found in the range.
+    findings: Findings | None = None
 
     @property
     def id(self) -> str:
@@ -81,66 +130,88 @@ class ChunkRecord:
         return self.state in (State.DONE, State.FAILED)
 
 
-@dataclass(frozen=True)
-class MigrationRecord:
-    """One migration: what it is, its plan's outline, and what has to be put back at its end.
-
-    `definition` is the migration as JSON. `before` holds the target's points by shard key at the start.
-    `finish` is the serialized request (base64) that takes the target into its final state. `chunks` are in the
-    ledger so far, and all of them once it is `planned`; `expected` are the points that the source counted then.
-    `max_rate` is in points a second over the whole fleet. `books` is what the end's checks found, `waiting`
-    what they wait for, `error` why the migration failed.
-
-    A verification is a record of its own, with chunks of its own: its `work` is "verify", `of` the migration,
-    `checks` what it looks at, and `findings` what it found.
-    """
-
-    migration: str
-    title: str
-    definition: str
-    state: str = State.RUNNING
-    version: int = LEDGER_VERSION
-    job: str = JobKind.COPY
-    verifies: str = ""
-    planned: bool = False
-    chunks: int = 0
-    chunk_size: int = 0
-    expected: int = 0
-    run: str = ""
-    max_rate: int | None = None
-    created_target: bool = False
-    before: dict[str, int] = field(default_factory=dict)
-    final_settings: str | None = None
-    started: float = 0.0
-    finished: float | None = None
-    points: int = 0
-    reconciliation: dict[str, Any] | None = None
-    waiting: str | None = None
-    error: str | None = None
-    checks: dict[str, Any] | None = None
-    findings: dict[str, Any] | None = None
-
-
-def chunk_id(migration: str, index: int) -> str:
-    return str(uuid.uuid5(uuid.UUID(migration), f"chunk/{index}"))
-
-
 @dataclass
 class Reconciliation:
-    """What the end's checks found.
+    """Result of the checks at a migration's end."""
 
-    `errors` mean lost points, `withheld` rows that the source counts and gives to nobody, `rejected` points that the
-    target refused or that no point can be made of; `notices` are told.
-    """
-
-    read: int = 0
-    rejected: int = 0
-    source_now: int = 0
-    target_now: int = 0
-    target_before: int = 0
+    #: Points read from the source.
+    read: Count = 0
+    #: Points that the target refused, or that no point can be made of.
+    rejected: Count = 0
+    #: Points that the source has now.
+    source_now: Count = 0
+    #: Points that the target has now.
+    target_now: Count = 0
+    #: Points that the target had before the migration.
+    target_before: Count = 0
+    #: Lost points: the migration fails.
     errors: list[str] = field(default_factory=list)
+    #: What the user is told beside the result.
     notices: list[str] = field(default_factory=list)
+    #: Rows that the source counts and no query returns, by range.
     unreadable: list[str] = field(default_factory=list)
 
 
-ENDED = (State.DONE, State.FAILED, State.STOPPED, State.CANCELLED)
+@dataclass(frozen=True)
+class MigrationRecord:
+    """One migration, or the verification of one: a record of its own with chunks of its own."""
+
+    #: The fingerprint of both ends; a verification has an id derived from it.
+    migration: MigrationId
+    #: Both ends, options and routing.
+    definition: Migration
+    state: State = State.RUNNING
+    #: Version of the record's format.
+    version: int = LEDGER_VERSION
+    #: What is done with the chunks.
+    job: JobKind = JobKind.COPY
+    #: Id of the migration that a verification verifies; empty in a migration.
+    verifies: str = ""
+    #: Whether the plan is complete.
+    planned: bool = False
+    #: Chunks in the plan so far.
+    chunks: Count = 0
+    #: Points that a chunk aims at.
+    chunk_size: Count = 0
+    #: Points that the source counted when the plan was begun.
+    expected: Count = 0
+    #: Identifies the run: tasks of an earlier run do not count.
+    run: str = ""
+    #: Points a second that the whole fleet may copy; None is no limit.
+    max_rate: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    #: Whether the migration created the target collection.
+    created_target: bool = False
+    #: The target's points by shard key before the first was written.
+    before: dict[str, Count] = field(default_factory=dict)
+    #: The serialized request, in base64, that takes a created target into its final state.
+    final_settings: str | None = None
+    #: When the migration was begun, in seconds since 1970.
+    started: Seconds = 0.0
+    #: When the migration was done, in seconds since 1970.
+    finished: Seconds | None = None
+    #: Result of the checks at the end.
+    reconciliation: Reconciliation | None = None
+    #: The error that the checks at the end are retrying now.
+    waiting: str | None = None
+    #: Why the migration failed.
+    error: str | None = None
+    #: The options of a verification.
+    checks: Checks | None = None
+    #: Points that a verification compared.
+    compared: Count = 0
+    #: What a verification found in all chunks together.
+    findings: Findings | None = None
+
+    @property
+    def id(self) -> str:
+        return self.migration
+
+    @property
+    def title(self) -> str:
+        """Both collections, for people."""
+        return f"verify {self.definition.title}" if self.job == JobKind.VERIFY else self.definition.title
+
+
+def chunk_id(migration: str, index: int) -> str:
+    """Id of a chunk's record."""
+    return str(uuid.uuid5(uuid.UUID(migration), f"chunk/{index}"))

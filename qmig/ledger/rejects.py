@@ -1,32 +1,35 @@
-"""Points that cannot be copied: their records in the ledger, and how they are tried again."""
+"""Points that cannot be copied, as records in the ledger."""
 
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from qmig.ledger.collection import is_value
+from qmig.ledger.fields import Count, MigrationId
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import ChunkRecord
+from qmig.ledger.records import ChunkRecord, RecordKind
 from qmig.qdrant import messages as api
-from qmig.qdrant.payload import from_payload
 
 
 @dataclass(frozen=True)
 class RejectRecord:
-    """One point: where the source has it, its id in the target, and why it is not there.
+    """One point that cannot be copied."""
 
-    `read` is the chunk's count of points read with this point's batch: an offset before that does not know of it.
-    """
-
-    migration: str
-    chunk: int
+    #: Id of the migration.
+    migration: MigrationId
+    #: Index of the chunk whose range has the point.
+    chunk: Count
+    #: The partition of the source that has the point; None where it has none.
     partition: str | None
+    #: The point's key in the source.
     key: str
+    #: The point's id in the target.
     point: str
+    #: Why the point cannot be copied: the target's words, or the reader's.
     reason: str
-    read: int
+    #: The chunk's count of points read with this point's batch: an offset before that does not include the reject.
+    read: Count
 
     @property
     def id(self) -> str:
@@ -37,30 +40,25 @@ class RejectRecord:
 
 def save_rejects(ledger: Ledger, rejects: Iterable[RejectRecord]) -> None:
     """Record points before the offset moves past them."""
-    if records := [(one.id, {"record": "reject", **asdict(one)}) for one in rejects]:
-        ledger.save(records)
+    ledger.save(RecordKind.REJECT, list(rejects))
 
 
 def rejects_of(ledger: Ledger, migration: str, chunk: int | None = None) -> list[RejectRecord]:
-    """The rejects of a migration, or of one of its chunks, in the order of the chunks."""
-    conditions = [is_value("record", "reject"), is_value("migration", migration)]
+    """The rejects of a migration, or of one of its chunks, ordered by chunk and key."""
+    conditions = [is_value("record", RecordKind.REJECT), is_value("migration", migration)]
     if chunk is not None:
         conditions.append(is_value("chunk", chunk))
-    found = [_reject(from_payload(point.payload)) for point in ledger.scroll(api.Filter(must=conditions))]
-    return sorted(found, key=lambda one: (one.chunk, one.read, len(one.key), one.key))
+    found = [ledger.parse(RejectRecord, point) for point in ledger.scroll(api.Filter(must=conditions))]
+    return sorted(found, key=lambda reject: (reject.chunk, reject.read, len(reject.key), reject.key))
 
 
 def forget_rejects(ledger: Ledger, rejects: Iterable[RejectRecord]) -> None:
     """Delete the records."""
-    if ids := [api.PointId(uuid=one.id) for one in rejects]:
+    if ids := [api.PointId(uuid=reject.id) for reject in rejects]:
         ledger.delete(api.PointsSelector(points=api.PointsIdsList(ids=ids)))
 
 
 def forget_rejects_ahead(ledger: Ledger, chunk: ChunkRecord) -> None:
-    """Delete what an owner recorded and did not live to move the offset past: those points are copied again."""
-    ahead = [one for one in rejects_of(ledger, chunk.migration, chunk.index) if one.read > chunk.read]
+    """Delete rejects after the chunk's offset: their owner was lost before it moved, and they are copied again."""
+    ahead = [reject for reject in rejects_of(ledger, chunk.migration, chunk.index) if reject.read > chunk.read]
     forget_rejects(ledger, ahead)
-
-
-def _reject(payload: dict[str, Any]) -> RejectRecord:
-    return RejectRecord(**{one.name: payload[one.name] for one in fields(RejectRecord)})

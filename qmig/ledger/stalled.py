@@ -1,50 +1,58 @@
-"""Stalled chunks: the owner's heartbeat has stood still for a lease, by the observer's own clock."""
+"""Stalled chunks: their worker has ended, or has sent no heartbeat for a lease of the observer's own time."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from qmig.ledger.lease import HEARTBEAT_SECONDS, has_expired
-from qmig.ledger.records import ChunkRecord
+import msgspec
 
-WORKERS_GONE = "their workers are gone; others take them up, or the command that began it goes on with them"
+from qmig.ledger.fields import Count, Seconds
+from qmig.ledger.lease import HEARTBEAT_SECONDS, LEASE_SECONDS
+from qmig.ledger.owner import Owner, OwnerText
+from qmig.ledger.records import ChunkRecord, State
+
+#: What a person is told about stalled chunks.
+WORKERS_LOST = "their workers are lost; other workers take them over, or the command that began the migration does"
 
 
-@dataclass(frozen=True)
-class LastChange:
-    """A chunk as it was when it was last seen to change: at `since`, in seconds of the observer's clock."""
+class LastChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A chunk's state, owner and heartbeat, and since when they have been the same."""
 
-    state: str
-    owner: str
-    heartbeat: int
-    since: float
+    state: State
+    owner: OwnerText
+    heartbeat: Count
+    #: When the observer first saw the chunk like this, in seconds of the observer's clock.
+    since: Seconds
+    #: Whether the chunk has been queued again since.
     queued: bool = False
 
     @classmethod
     def of(cls, chunk: ChunkRecord, before: "LastChange | None", now: float) -> "LastChange":
-        """`before` where nothing has changed since; one from the future was made before the clock was set back."""
+        """`before` if the chunk is still the same, otherwise a change at `now`.
+
+        A time after `now` does not count: it was noted before the clock was set back.
+        """
         seen = (chunk.state, chunk.owner, chunk.heartbeat)
         if before is not None and (before.state, before.owner, before.heartbeat) == seen and before.since <= now:
             return before
         return cls(*seen, now)
 
     def has_expired(self, now: float) -> bool:
-        """Whether the owner is known to be dead, or has sent no heartbeat for a lease."""
-        return has_expired(self.owner, now - self.since)
+        """Whether the owner's lease has expired: its process is dead, or a lease has passed without a heartbeat."""
+        return now - self.since >= LEASE_SECONDS or (bool(self.owner) and Owner.parse(self.owner).is_dead)
 
 
 class StalledChunks:
-    """Finds running chunks whose worker is gone, by the heartbeats seen at each call."""
+    """Finds stalled chunks by the heartbeats seen at each call."""
 
     def __init__(self) -> None:
         self._changes: dict[int, LastChange] = {}
 
     def find(self, running: Iterable[ChunkRecord], now: float) -> list[ChunkRecord]:
-        """The chunks whose worker is gone; `now` is in seconds of any steady clock."""
+        """The chunks in `running` that are stalled; `now` is in seconds of any steady clock."""
         chunks = {chunk.index: chunk for chunk in running}
         self._changes = {
             index: LastChange.of(chunk, self._changes.get(index), now) for index, chunk in chunks.items()
         }
-        # Whether a process is there is not asked at each look while it beats.
+        # Processes are not asked for while their heartbeats come in.
         return [
             chunks[index]
             for index, change in self._changes.items()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord
 
 # Seconds over which a rate is taken, unless two looks are further apart, and from which on there is one.
@@ -91,4 +92,4 @@ class WorkerRates:
 
 def worker_of(chunk: ChunkRecord) -> str:
     """`host/process` of the worker that has the chunk, empty without one."""
-    return "/".join(chunk.owner.split("/")[:2])
+    return Owner.parse(chunk.owner).worker if chunk.owner else ""

@@ -59,7 +59,7 @@ class ProgressReader:
     @property
     def reconciliation(self) -> Reconciliation:
         """What the end's checks found; empty before the end."""
-        return Reconciliation(**(self.record.reconciliation or {}))
+        return self.record.reconciliation or Reconciliation()
 
     def _progress(self, record: MigrationRecord) -> Progress:
         progress = self._finished.copy()

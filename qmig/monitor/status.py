@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qmig.ledger.findings import Findings
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, State
-from qmig.ledger.stalled import WORKERS_GONE
-from qmig.migration import Migration
+from qmig.ledger.stalled import WORKERS_LOST
 from qmig.monitor.progress import RETRYING, Progress
 from qmig.monitor.rates import Rate, worker_of
 
@@ -59,7 +60,7 @@ class ChunkStatus:
 
     @classmethod
     def of(cls, chunk: ChunkRecord) -> "ChunkStatus":
-        host, process = chunk.owner.split("/")[:2] if chunk.owner else (None, None)
+        owner = Owner.parse(chunk.owner) if chunk.owner else None
         return cls(
             chunk=chunk.index,
             state=RETRYING if chunk.waiting and chunk.state == State.RUNNING else chunk.state,
@@ -75,8 +76,8 @@ class ChunkStatus:
             claims=chunk.claims,
             retries=chunk.retries,
             retry_reasons=chunk.retry_reasons,
-            host=host,
-            process=None if process is None else int(process),
+            host=None if owner is None else owner.host,
+            process=None if owner is None else owner.pid,
             waiting=chunk.waiting,
             error=chunk.error,
         )
@@ -117,7 +118,7 @@ class MigrationStatus:
     verifies: str | None
     source: EndpointStatus
     target: EndpointStatus
-    state: str
+    state: State
     points: int
     expected_points: int
     rejected_points: int
@@ -133,7 +134,7 @@ class MigrationStatus:
     finished: float | None
     waiting: str | None
     error: str | None
-    findings: dict[str, Any] | None
+    findings: Findings | None
     planned: bool
     chunks: int
     chunk_states: dict[str, int]
@@ -165,7 +166,7 @@ class MigrationStatus:
 
         `gone` are the running chunks whose workers are gone.
         """
-        migration = Migration.from_json(record.definition)
+        migration = record.definition
         running = record.state == State.RUNNING
         # While the books are checked at the end no point is to come.
         copying = running and not progress.all_finished
@@ -236,7 +237,7 @@ def _waiting(record: MigrationRecord, progress: Progress, gone: Sequence[ChunkRe
     reasons = Counter(chunk.waiting for chunk in progress.running if chunk.waiting and chunk not in gone)
     waiting = [Waiting(count, why) for why, count in reasons.most_common()]
     if gone:
-        waiting.append(Waiting(len(gone), WORKERS_GONE))
+        waiting.append(Waiting(len(gone), WORKERS_LOST))
     if pending := progress.states[State.PENDING]:
         waiting.append(Waiting(pending, WHY_PENDING.get(record.state, f"the migration is {record.state}")))
     return waiting

@@ -186,7 +186,7 @@ def test_one_click_goes_to_a_chunk_and_its_task(open_page: Open, ends: Ends, bro
 
     page.locator("canvas").click(position={"x": 20, "y": 5})
     detail = card(page).locator(".chunk-detail")
-    expect(detail).to_contain_text("chunk 2/4 · ids 1,")
+    expect(detail).to_contain_text("chunk 2/4 · ids [1")
     page.locator("canvas").press("ArrowRight")
     expect(detail).to_contain_text("chunk 3/4 · ids ")
     keep(page, "chunk")

@@ -14,11 +14,12 @@ import redis
 from celery import Celery
 
 from qmig.broker.access import AccessGrant
-from qmig.broker.task import MIGRATE_CHUNK, QUEUE, ChunkTask
+from qmig.broker.task import MIGRATE_CHUNK, QUEUE, ChunkTask, MigrationTask
 from qmig.embedded.processes import ChildProcess
 from qmig.jobs.runner import MAX_LOST_OWNERS
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord
-from qmig.migration import Credentials, Migration
+from qmig.migration import Credentials
 from tests.support.command import Run
 from tests.support.disturbed_ends import DisturbedEnds, Stand
 from tests.support.ends import Ends
@@ -44,7 +45,7 @@ CLOCKS = Path(__file__).parent / "clocks"
 
 
 def pid_of(chunk: ChunkRecord) -> int | None:
-    return int(chunk.owner.split("/")[1]) if chunk.owner else None
+    return Owner.parse(chunk.owner).pid if chunk.owner else None
 
 
 def chunk_at(ends: Ends) -> ChunkRecord:
@@ -121,10 +122,12 @@ def test_same_task_delivered_twice_at_once(filled: Ends) -> None:
         until_logged(running, "planned")
         record = record_of(filled)
         assert record is not None
-        access = AccessGrant.of(Migration.from_json(record.definition), Credentials()).to_text()
+        access = AccessGrant.of(record.definition, Credentials()).to_text()
         app = Celery(broker=redis_server.url)
         for chunk in chunks_of(filled):
-            task = ChunkTask(migration=record.migration, access=access, chunk=chunk.index)
+            task = ChunkTask(
+                migration_task=MigrationTask(migration=record.migration, access=access), chunk=chunk.index
+            )
             app.send_task(MIGRATE_CHUNK, kwargs=task.to_kwargs(), queue=QUEUE)
         with redis.Redis.from_url(redis_server.url) as client:
             deliver_again(client)

@@ -238,7 +238,7 @@ def test_a_ledger_that_a_newer_qmig_wrote(there: Ends, migrate: Run, qmig: Run) 
     )
     ledger = Ledger(there.target, there.ledger)
     ledger.create()
-    ledger.save_migration(MigrationRecord(migration.id, migration.title, migration.to_json(), version=99))
+    ledger.save_migration(MigrationRecord(migration.id, migration, version=99))
     before = contents(there.target, there.ledger)
 
     for result in (

@@ -67,7 +67,8 @@ def test_a_migration_that_is_left_alone_is_finished_by_the_fleet(filled: Ends, q
     assert arrived(filled)
     record = record_of(filled)
     assert record is not None
-    assert (record.points, record.final_settings, record.error) == (POINTS, None, None)
+    assert record.reconciliation is not None
+    assert (record.reconciliation.read, record.final_settings, record.error) == (POINTS, None, None)
     assert indexing_threshold(filled) != 0
 
 
@@ -213,7 +214,7 @@ def send_heartbeat(broker: EmbeddedRedis, version: str, tasks: int) -> None:
     """A worker of another version, as it would sign in."""
     board = redis.Redis.from_url(broker.url)
     seconds, _ = board.time()
-    other = {"name": "qmig-1@elsewhere", "version": version, "tasks": tasks, "processes": 4, "seen": seconds}
+    other = {"name": "qmig-1@elsewhere", "version": version, "task_version": tasks, "processes": 4, "seen": seconds}
     board.hset(WORKERS, "qmig-1@elsewhere", json.dumps(other))
 
 

@@ -9,12 +9,12 @@ import pytest
 from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
-from qmig.broker.url import BROKER_VARIABLE
 from qmig.errors import UsageError
 from qmig.jobs.supervisor import Supervisor
 from qmig.ledger.control import cancel, pause
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import NOBODY, ChunkRecord, MigrationRecord, Reconciliation, State
+from qmig.ledger.owner import NOBODY, Owner
+from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation, State
 from qmig.migration import Credentials, Migration, SourceSpec, TargetSpec
 from tests.support.collections import create, dense_params, fill, simple_points
 from tests.support.ends import Ends
@@ -33,9 +33,7 @@ def migration(ends: Ends) -> Migration:
 
 @pytest.fixture
 def record(migration: Migration) -> MigrationRecord:
-    return MigrationRecord(
-        migration.id, migration.title, migration.to_json(), run="first", planned=True, chunks=1, expected=POINTS
-    )
+    return MigrationRecord(migration.id, migration, run="first", planned=True, chunks=1, expected=POINTS)
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ def test_a_claim_that_comes_late_leaves_a_finished_chunk_alone(ledger: Ledger, r
     (done,) = ledger.chunks(record.migration, [0])
     seen = replace(done, state=State.PENDING, read=0, acknowledged=0, claims=0)
 
-    assert ledger.claim(seen, "host/1/2/3/4") is None
+    assert ledger.claim(seen, Owner.parse("host/1/2/3/4")) is None
 
     assert ledger.chunks(record.migration, [0]) == [done]
 
@@ -70,7 +68,7 @@ def test_a_claim_whose_answer_was_lost_is_the_owners(ledger: Ledger, record: Mig
         lost.append(arguments)
 
     ledger._set = twice  # type: ignore[assignment]
-    claimed = ledger.claim(seen, "host/1/2/3/4")
+    claimed = ledger.claim(seen, Owner.parse("host/1/2/3/4"))
     assert lost
     assert claimed is not None
     assert (claimed.owner, claimed.claims) == ("host/1/2/3/4", seen.claims + 1)
@@ -93,16 +91,12 @@ def test_every_failed_chunk_waits_again_however_many_there_are(ledger: Ledger, r
 
 
 @pytest.fixture
-def supervisor(
-    ledger: Ledger, migration: Migration, idle_broker: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Supervisor]:
-    # A fleet's broker becomes the process' own: the tests after these are to find none.
-    monkeypatch.setenv(BROKER_VARIABLE, idle_broker)
+def supervisor(ledger: Ledger, migration: Migration, idle_broker: str) -> Iterator[Supervisor]:
     access = AccessGrant.of(migration, Credentials())
     task = MigrationTask(migration=migration.id, access=access.to_text())
     with Fleet(idle_broker) as fleet:
         fleet.registry.register(task)
-        fleet.registry.note_queued("first", 1)
+        fleet.registry.save_queued_chunks("first", 1)
         yield Supervisor(ledger, fleet, task, access)
 
 
@@ -110,7 +104,8 @@ def test_the_end_is_written(ledger: Ledger, record: MigrationRecord, supervisor:
     assert supervisor.run_once() == "done: 10 points are in the target"
     ended = ledger.migration(record.migration)
     assert ended is not None
-    assert (ended.state, ended.points) == (State.DONE, POINTS)
+    assert ended.reconciliation is not None
+    assert (ended.state, ended.reconciliation.read) == (State.DONE, POINTS)
 
 
 @pytest.mark.parametrize("errors", [[], ["some are missing"]], ids=["sound", "wanting"])

@@ -13,14 +13,16 @@ from qmig.errors import ChunkLostError, TransientError
 from qmig.jobs.reconciliation import holes
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.ledger import Ledger
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import MigrationRecord, State
-from qmig.migration import Endpoint
+from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.qdrant.server import Server
 from qmig.sources.base import Boundary, Source
 from tests.support.ends import Ends
 from tests.support.waiting import PATIENCE
 
 MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
+DEFINITION = Migration(SourceSpec("qdrant", Endpoint("a", 1), "a"), TargetSpec(Endpoint("b", 1), "b"))
 KEYS = 1000
 
 
@@ -69,7 +71,7 @@ def begin(url: str, name: str, half_way: Any) -> None:
 def ledger(ends: Ends) -> Ledger:
     ledger = Ledger(ends.target, ends.ledger)
     ledger.create()
-    ledger.save_migration(MigrationRecord(MIGRATION, "a → b", "{}", State.RUNNING))
+    ledger.save_migration(MigrationRecord(MIGRATION, DEFINITION, State.RUNNING))
     return ledger
 
 
@@ -122,7 +124,7 @@ def test_a_coordinator_that_lost_its_plan_writes_nothing_more(ledger: Ledger) ->
     mine.go_on(0)
     before = ledger.migration(MIGRATION)
     # Another one took it for gone.
-    assert ledger.claim(ledger.plan(MIGRATION), "elsewhere/1/0/0/0") is not None
+    assert ledger.claim(ledger.plan(MIGRATION), Owner.parse("elsewhere/1/0/0/0")) is not None
 
     with pytest.raises(ChunkLostError):
         mine.go_on(10.0)
@@ -159,7 +161,7 @@ def test_a_plan_that_could_not_be_recorded_is_not_taken_for_made(
 def test_a_plan_is_not_taken_from_its_maker_because_the_ledger_was_away(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ledger.claim(ledger.plan(MIGRATION), "elsewhere/1/0/0/0") is not None
+    assert ledger.claim(ledger.plan(MIGRATION), Owner.parse("elsewhere/1/0/0/0")) is not None
     other, now = planner(ledger), time.monotonic()
     monkeypatch.setattr("qmig.coordinator.planner.time.monotonic", lambda: now)
     assert not other.claim()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qmig.broker.registry import (
     DUE,
@@ -23,6 +25,7 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.records import State
 from qmig.ledger.stalled import LastChange
 from tests.support.ends import Ends
+from tests.support.malformed import ANY_JSON, changed, paths
 from tests.support.migrations import (
     SLOWLY,
     arrived,
@@ -69,7 +72,7 @@ def of_another_kind(client: redis.Redis, key: str) -> None:
         client.rpush(key, "garbage")
 
 
-SIGHTINGS = [
+STRANGE_CHANGES = [
     "garbage", "\xff\xfe", "", "5", "null", "[1]", DEEP, '{"0": 5}', '{"x": {}}', '{"0": {"state": "running"}}',
     json.dumps({"0": {"state": 1, "owner": "", "heartbeat": 0, "since": 0}}),
     json.dumps({"0": {"state": "running", "owner": "", "heartbeat": "1", "since": 0}}),
@@ -78,8 +81,10 @@ SIGHTINGS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("garbage", SIGHTINGS, ids=lambda text: text[:20])
-def test_sightings(board: FleetRegistry, client: redis.Redis, caplog: pytest.LogCaptureFixture, garbage: str) -> None:
+@pytest.mark.parametrize("garbage", STRANGE_CHANGES, ids=lambda text: text[:20])
+def test_last_changes(
+    board: FleetRegistry, client: redis.Redis, caplog: pytest.LogCaptureFixture, garbage: str
+) -> None:
     client.set(LAST_CHANGES + RUN, garbage.encode("latin-1"))
     with caplog.at_level(logging.WARNING):
         assert board.last_changes(RUN) == {}
@@ -97,7 +102,7 @@ def test_chunks_that_were_queued(
     with caplog.at_level(logging.WARNING):
         assert board.queued_chunks(RUN) == 0
     assert len(caplog.messages) == 1
-    board.note_queued(RUN, 5)
+    board.save_queued_chunks(RUN, 5)
     assert board.queued_chunks(RUN) == 5
 
 
@@ -113,7 +118,40 @@ def test_migrations_and_workers(board: FleetRegistry, client: redis.Redis, garba
     assert [one.name for one in board.workers()] == [worker.name]
 
 
-def test_trouble(board: FleetRegistry, client: redis.Redis) -> None:
+NOTED = {
+    LAST_CHANGES + RUN: {
+        "3": {"state": "running", "owner": "host/1/2/3/4", "heartbeat": 7, "since": 1.5, "queued": True}
+    },
+    QUEUED + RUN: 5,
+    WORKERS: {"name": "a", "version": "1.0", "task_version": 3, "processes": 2, "queue": QUEUE, "seen": 1.5},
+    MIGRATIONS + QUEUE: MigrationTask(migration=MIGRATION, access="{}").to_kwargs(),
+}
+
+
+@settings(deadline=None)
+@given(data=st.data(), key=st.sampled_from(sorted(NOTED)), value=ANY_JSON)
+def test_whatever_stands_there_is_read_or_counts_as_lost(
+    server: EmbeddedRedis, data: st.DataObject, key: str, value: object
+) -> None:
+    noted = NOTED[key]
+    written = json.dumps(changed(noted, data.draw(st.sampled_from([(), *paths(noted)])), value))
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+        if key in (WORKERS, MIGRATIONS + QUEUE):
+            client.hset(key, "theirs", written)
+        else:
+            client.set(key, written)
+    board, task = FleetRegistry(server.url, QUEUE), MigrationTask(migration=MIGRATION, access="{}")
+    board.last_changes(RUN), board.queued_chunks(RUN), board.workers(), board.registered()
+    board.save_last_changes(RUN, {3: SEEN_THUS})
+    board.save_queued_chunks(RUN, 5)
+    board.register(task)
+    assert (board.last_changes(RUN), board.queued_chunks(RUN)) == ({3: SEEN_THUS}, 5)
+    assert task in board.registered()
+    board.close()
+
+
+def test_a_ledger_failure(board: FleetRegistry, client: redis.Redis) -> None:
     client.set(LEDGER_FAILURE + RUN, b"\xff\xfe")
     assert board.ledger_failure(RUN) is None
 

@@ -114,4 +114,5 @@ def test_a_chunk_whose_end_could_not_be_recorded_counts_no_point_twice(
     assert "fewer" not in result.stderr
     ledger = Ledger(ends.target, ends.ledger)
     (record,) = ledger.migrations()
-    assert (record.points, record.expected) == (300, 300)
+    assert record.reconciliation is not None
+    assert (record.reconciliation.read, record.expected) == (300, 300)

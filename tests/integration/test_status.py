@@ -12,9 +12,9 @@ import pytest
 from qmig.coordinator.follow import STOP_SECONDS
 from qmig.embedded.processes import ChildProcess
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.owner import owner_is_dead
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
-from qmig.ledger.stalled import WORKERS_GONE
+from qmig.ledger.stalled import WORKERS_LOST
 from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.monitor.poller import LedgerPoller
 from tests.support.command import Run
@@ -161,12 +161,12 @@ def test_workers_that_were_all_killed_are_not_shown_as_being_at_work(ends: Ends,
         running.stop(timeout=60)
 
     assert (one["state"], one["workers"], one["chunk_states"]["running"]) == ("running", [], 2)
-    assert {"chunks": 2, "why": WORKERS_GONE} in one["waiting_chunks"]
+    assert {"chunks": 2, "why": WORKERS_LOST} in one["waiting_chunks"]
     assert time.monotonic() - began < STOP_SECONDS, "nobody is there to be waited for"
 
 
 def is_at_work(chunk: ChunkRecord) -> bool:
-    return bool(chunk.owner) and not owner_is_dead(chunk.owner)
+    return bool(chunk.owner) and not Owner.parse(chunk.owner).is_dead
 
 
 def test_watched_it_is_told_again_and_again_until_the_end(ends: Ends) -> None:
@@ -211,16 +211,14 @@ def test_what_is_finished_in_a_large_plan_is_read_once(ends: Ends) -> None:
     ]
     chunks += [ChunkRecord(migration.id, index, None, None, None, expected=10) for index in range(19_000, 20_000)]
     ledger.save_chunks(chunks)
-    record = MigrationRecord(
-        migration.id, migration.title, migration.to_json(), planned=True, chunks=20_000, expected=200_000
-    )
+    record = MigrationRecord(migration.id, migration, planned=True, chunks=20_000, expected=200_000)
     ledger.save_migration(record)
     observer = LedgerPoller(ledger)
 
     (first,) = observer.poll()
     after_first = ledger.read
     ledger.update_migration(migration.id, waiting="something")
-    claimed = ledger.claim(chunks[19_000], "host/1/2/3/4")
+    claimed = ledger.claim(chunks[19_000], Owner.parse("host/1/2/3/4"))
     (second,) = observer.poll()
     after_second = ledger.read
 
@@ -242,9 +240,7 @@ def test_a_plan_with_a_hole_does_not_hide_the_other_migrations(done: Ends, qmig:
         TargetSpec(done.target.endpoint, "broken", done.ledger),
     )
     ledger = Ledger(done.target, done.ledger)
-    ledger.save_migration(
-        MigrationRecord(migration.id, migration.title, migration.to_json(), chunks=3, started=time.time())
-    )
+    ledger.save_migration(MigrationRecord(migration.id, migration, chunks=3, started=time.time()))
 
     good, broken = as_json(qmig("list", *done.where, "--json"))
 

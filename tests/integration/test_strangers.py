@@ -6,11 +6,11 @@ import pickle
 import socket
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis
+from msgspec import structs
 
 from qmig.broker.access import AccessGrant
 from qmig.broker.queues import queue_name
@@ -67,13 +67,15 @@ def access_to(ends: Ends, **changes: Any) -> str:
         SourceSpec("qdrant", ends.source.endpoint, ends.source_name),
         TargetSpec(ends.target.endpoint, ends.target_name, ends.ledger),
     )
-    return replace(AccessGrant.of(migration, Credentials()), **changes).to_text()
+    return structs.replace(AccessGrant.of(migration, Credentials()), **changes).to_text()
 
 
-def kwargs_of(access: str, **changes: Any) -> dict[str, Any]:
-    """The arguments of a task, changed."""
-    migration = json.loads(access)["migration"] if access.startswith("{") else NOBODYS
-    return {"version": TASK_VERSION, "migration": migration, "access": access, "chunk": 0, **changes}
+def kwargs_of(access: Any, migration: str | None = None, **changes: Any) -> dict[str, Any]:
+    """The arguments of a chunk's task, changed."""
+    if migration is None:
+        migration = json.loads(access)["migration"] if str(access).startswith("{") else NOBODYS
+    of_migration = {"migration": migration, "access": access}
+    return {"version": TASK_VERSION, "migration_task": of_migration, "chunk": 0, **changes}
 
 
 def envelope(body: bytes, name: str | None = MIGRATE_CHUNK, kind: str = "application/json", **headers: Any) -> str:
@@ -126,7 +128,8 @@ def deep(levels: int) -> bytes:
 
 def refused_messages(mark: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Messages by what they are, and what the log says of each."""
-    good = kwargs_of(json.dumps({"migration": NOBODYS}))
+    grant = json.dumps({"migration": NOBODYS})
+    good = kwargs_of(grant)
     pickled = pickle.dumps([[Opened(mark)], {}, {}])
     return {
         "a pickled task": (envelope(pickled, kind="application/x-python-serialize"), ("refused", "type pickle")),
@@ -152,17 +155,23 @@ def refused_messages(mark: str) -> dict[str, tuple[str, tuple[str, ...]]]:
         "no version": (task({}), ("refused", "version None")),
         "an unknown version": (task({**good, "version": 99}), ("refused", "version 99")),
         "a version that is none": (task({**good, "version": {"a": "b" * 100_000}}), ("refused", "version {'a'")),
-        "a field missing": (task({"version": TASK_VERSION, "chunk": 0}), ("refused", "lacks migration, access")),
-        "a field too many": (task({**good, "shell": "rm"}), ("refused", "no field 'shell'")),
-        "a chunk that is none": (task({**good, "chunk": "all"}), ("refused", "chunk is 'all'")),
-        "an owner that is none": (task({**good, "abandoned": [1, 2, 3]}), ("refused", "abandoned is [1, 2, 3]")),
-        "an access that is none": (task({**good, "access": 7}), ("refused", "access is 7")),
-        "a huge one": (task({**good, "access": "x" * 20_000_000}), ("sealed", "no $QMIG_SECRET_KEY")),
-        "a migration that is none": (
-            task({**good, "migration": ["x"]}, SUPERVISE_MIGRATION),
-            ("refused", "migration is"),
+        "a field missing": (
+            task({"version": TASK_VERSION, "chunk": 0}),
+            ("refused", "missing required field `migration_task`"),
         ),
-        "an access without ends": (task(good), ("access is malformed", "lacks source, target, ledger")),
+        "a field too many": (task({**good, "shell": "rm"}), ("refused", "unknown field `shell`")),
+        "a chunk that is none": (task({**good, "chunk": "all"}), ("refused", "got `str` - at `$.chunk`")),
+        "an owner that is none": (
+            task({**good, "abandoned": [1, 2, 3]}),
+            ("refused", "at `$.abandoned`"),
+        ),
+        "an access that is none": (task(kwargs_of(7)), ("refused", "got `int` - at `$.migration_task.access`")),
+        "a huge one": (task(kwargs_of("x" * 20_000_000)), ("sealed", "no $QMIG_SECRET_KEY")),
+        "a migration that is none": (
+            task({"version": TASK_VERSION, "migration": ["x"], "access": grant}, SUPERVISE_MIGRATION),
+            ("refused", "got `array` - at `$.migration`"),
+        ),
+        "an access without ends": (task(good), ("access is malformed", "missing required field `source`")),
     }
 
 
@@ -244,9 +253,10 @@ def test_a_ledger_that_names_another_source_gets_no_credentials(
     record = ledger.migrations()[0]
     with socket.create_server(("127.0.0.1", 0)) as trap:
         trap.settimeout(0)
-        definition = json.loads(record.definition)
-        definition["source"]["endpoint"]["port"] = trap.getsockname()[1]
-        ledger.update_migration(record.migration, definition=json.dumps(definition), state=State.RUNNING)
+        endpoint = structs.replace(record.definition.source.endpoint, port=trap.getsockname()[1])
+        source = structs.replace(record.definition.source, endpoint=endpoint)
+        definition = structs.replace(record.definition, source=source)
+        ledger.update_migration(record.migration, definition=definition, state=State.RUNNING)
         before = worker.read_stderr()
 
         send(broker, task(kwargs_of(access_to(filled))))

@@ -103,7 +103,8 @@ def test_a_finished_migration_keeps_its_records(two: tuple[Ends, Ends], call: Ru
     assert result.returncode == 0, result.stderr
     assert records(first)[title(first)] == before
     assert before[0].state == State.DONE
-    assert before[0].points == 2000
+    assert before[0].reconciliation is not None
+    assert before[0].reconciliation.read == 2000
 
 
 def test_restart_forgets_only_its_own_migration(two: tuple[Ends, Ends], call: Run) -> None:

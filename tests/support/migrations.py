@@ -10,6 +10,7 @@ import psutil
 from qmig.embedded.processes import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.monitor.progress import Progress
 from tests.support.collections import contents, create, dense_params, fill, simple_points
@@ -61,7 +62,7 @@ def owners(ends: Ends) -> list[str]:
 def worker_at_work(ends: Ends) -> psutil.Process:
     """A worker process of this machine that has a chunk."""
     owner = until(lambda: owners(ends), "a worker taking a chunk")[0]
-    return psutil.Process(int(owner.split("/")[1]))
+    return psutil.Process(Owner.parse(owner).pid)
 
 
 def kill_worker_at_work(ends: Ends) -> None:
@@ -69,7 +70,7 @@ def kill_worker_at_work(ends: Ends) -> None:
 
     def is_killed_at_work() -> bool:
         owner = until(lambda: owners(ends), "a worker taking a chunk")[0]
-        process = psutil.Process(int(owner.split("/")[1]))
+        process = psutil.Process(Owner.parse(owner).pid)
         process.suspend()
         if owner in owners(ends):
             process.kill()

@@ -1,12 +1,25 @@
 """A migration's fingerprint names both ends and nothing else; an endpoint is read from its URL."""
 
-import json
-from dataclasses import replace
+import io
 
+import msgspec
 import pytest
+from msgspec.structs import replace
+from rich.console import Console
 
 from qmig.errors import UsageError
-from qmig.migration import Endpoint, Migration, Options, Routing, SourceSpec, TargetSpec, redacted
+from qmig.migration import (
+    Credentials,
+    Endpoint,
+    Migration,
+    OnError,
+    Options,
+    Routing,
+    SourceSpec,
+    TargetSpec,
+    redacted,
+)
+from qmig.qdrant.payload import from_payload, to_payload
 
 MIGRATION = Migration(
     SourceSpec("qdrant", Endpoint("source.example", 6334), "products"),
@@ -61,13 +74,24 @@ def test_every_part_of_the_ends_makes_another_fingerprint() -> None:
 def test_a_migration_survives_the_ledger_and_holds_no_secret() -> None:
     full = replace(
         MIGRATION,
-        source=SourceSpec("milvus", Endpoint("::1", 19530, True), "größe", "db", ("a", "b")),
-        options=Options(7, 100, 5, True),
+        source=SourceSpec("milvus", Endpoint("::1", 19530, True), "größe", "db", ("a", "b"), {"moment": 2**62}),
+        options=Options(7, 100, 5, True, OnError.SKIP),
         routing=Routing(shard_key_field="region"),
     )
-    assert Migration.from_json(full.to_json()) == full
-    assert Migration.from_json(full.to_json()).id == full.id
-    assert "key" not in {name for end in ("source", "target") for name in json.loads(full.to_json())[end]}
+    stored = from_payload(to_payload({"definition": msgspec.to_builtins(full)}))["definition"]
+    read = msgspec.convert(stored, Migration)
+    assert read == full
+    assert read.id == full.id
+    assert "key" not in {name for end in ("source", "target") for name in stored[end]}
+
+
+def test_credentials_are_never_shown() -> None:
+    secret = Credentials("geheim", "geheim", "geheim", "geheim")
+    console = Console(file=io.StringIO())
+    console.print(secret, [secret])
+    shown = console.file
+    assert isinstance(shown, io.StringIO)
+    assert "geheim" not in f"{secret} {secret!r} {[secret]} {shown.getvalue()}"
 
 
 @pytest.mark.parametrize(

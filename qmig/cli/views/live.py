@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qmig.formatting import duration, percent, pluralize
+from qmig.ledger.owner import Owner
 from qmig.ledger.records import State
 from qmig.monitor.progress import Progress
 
@@ -126,11 +127,11 @@ class LiveView:
             ),
         ]
         for chunk in progress.running[:SHOWN_WORKERS]:
-            host, process, *_ = chunk.owner.split("/")
+            worker = Owner.parse(chunk.owner).worker
             waiting = f" · waiting: {chunk.waiting}" if chunk.waiting else ""
             lines.append(
                 Text(
-                    f"  {host}/{process}  chunk {chunk.index + 1}/{progress.chunks}  "
+                    f"  {worker}  chunk {chunk.index + 1}/{progress.chunks}  "
                     f"{chunk.acknowledged:,}/~{chunk.expected:,}{waiting}",
                     style="red" if waiting else "dim",
                     no_wrap=True,

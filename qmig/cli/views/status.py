@@ -8,7 +8,6 @@ from rich.text import Text
 
 from qmig.cli.views.migrations_table import STYLES
 from qmig.formatting import duration, format_datetime, megabytes, percent, pluralize, short_duration
-from qmig.ledger.findings import Findings
 from qmig.monitor.status import ChunkStatus, MigrationStatus
 
 # Lines of each kind that fit on a screen; the rest is counted.
@@ -42,7 +41,7 @@ def _lines(one: MigrationStatus) -> Iterator[tuple[str, str | Table]]:
     if one.rejected_points:
         yield "skipped", f"{one.rejected_points:,} points; `qmig rejects {one.id}` lists them"
     if one.findings is not None:
-        yield "found", Findings.from_dict(one.findings).text or "all of them equal"
+        yield "found", one.findings.text or "all of them equal"
     if one.points_per_second is not None and one.bytes_per_second is not None:
         rate = f"{one.points_per_second:,.0f} points/s, {megabytes(one.bytes_per_second)}/s"
         yield "rate", f"{rate}, over the last {one.rate_seconds:.0f} s"

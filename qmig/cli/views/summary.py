@@ -5,21 +5,20 @@ from typing import Any
 
 from qmig.coordinator.results import Summary, Verdict
 from qmig.formatting import pluralize
-from qmig.ledger.findings import DIFFERENT, EXTRA, MISSING, REJECTED, Checks
+from qmig.ledger.findings import Checks, FindingKind
 from qmig.ledger.records import MigrationRecord, Reconciliation
-from qmig.migration import Migration
 
 
 def describe_verdict(verdict: Verdict) -> str:
     """The lines at the end of a verification."""
     record, found = verdict.record, verdict.findings
-    checks = Checks.from_dict(record.checks)
+    checks = record.checks or Checks()
     share = f", a share of {checks.share * 100:g} %" if checks.share < 1 else ""
     result = found.text or ("all of them equal, and no point extra" if checks.extra else "all of them equal")
     rate = verdict.points / verdict.seconds if verdict.seconds else 0.0
-    lines = [f"{_title(record)}: {record.points:,} points compared{share}: {result}"]
-    for kind in (MISSING, DIFFERENT, EXTRA, REJECTED):
-        if count := getattr(found, kind):
+    lines = [f"{_title(record)}: {record.compared:,} points compared{share}: {result}"]
+    for kind in FindingKind:
+        if count := found.count(kind):
             ids = found.ids[kind]
             more = f" and {count - len(ids):,} more" if count > len(ids) else ""
             lines.append(f"  {kind} {count:,}: {', '.join(ids)}{more}")
@@ -37,17 +36,17 @@ def describe_verdict(verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def _explained(kind: str, verdict: Verdict) -> list[str]:
+def _explained(kind: FindingKind, verdict: Verdict) -> list[str]:
     """What is known about how it came to that."""
     found = verdict.findings
-    if kind == DIFFERENT:
+    if kind == FindingKind.DIFFERENT:
         return [
             f"    {found.first}{' (source ≠ target)' if '≠' in (found.first or '') else ''}",
             "    it cannot be known which were changed in the source after they were copied, and which are wrong",
         ]
-    if kind != MISSING:
+    if kind != FindingKind.MISSING:
         return []
-    if Checks.from_dict(verdict.record.checks).share < 1:
+    if (verdict.record.checks or Checks()).share < 1:
         return ["    whether they are new in the source cannot be known from a share of the points"]
     if not found.may_be_new:
         return [
@@ -63,10 +62,10 @@ def _explained(kind: str, verdict: Verdict) -> list[str]:
 def verdict_as_json(verdict: Verdict) -> str:
     """The same for programs, one JSON object."""
     record, found = verdict.record, verdict.findings
-    checks = Checks.from_dict(record.checks)
+    checks = record.checks or Checks()
 
-    def kind(name: str, **further: Any) -> dict[str, Any]:
-        return {"count": getattr(found, name), "ids": found.ids.get(name, []), **further}
+    def kind(name: FindingKind, **further: Any) -> dict[str, Any]:
+        return {"count": found.count(name), "ids": found.ids.get(name, []), **further}
 
     exact = checks.share == 1
     return json.dumps(
@@ -74,16 +73,16 @@ def verdict_as_json(verdict: Verdict) -> str:
             "migration": record.verifies,
             "verification": record.migration,
             "equal": not found.unequal and not found.rejected,
-            "compared": record.points,
+            "compared": record.compared,
             "share": checks.share,
             "missing": kind(
-                MISSING,
+                FindingKind.MISSING,
                 may_be_new=found.may_be_new if exact else None,
                 more_in_source=found.surplus if exact else None,
             ),
-            "different": kind(DIFFERENT, first=found.first),
-            "extra": kind(EXTRA) if checks.extra else None,
-            "rejected": kind(REJECTED),
+            "different": kind(FindingKind.DIFFERENT, first=found.first),
+            "extra": kind(FindingKind.EXTRA) if checks.extra else None,
+            "rejected": kind(FindingKind.REJECTED),
             "repaired": found.repaired,
             "refused": found.refused,
             "changing": found.changing,
@@ -95,7 +94,7 @@ def verdict_as_json(verdict: Verdict) -> str:
 
 
 def _title(record: MigrationRecord) -> str:
-    return Migration.from_json(record.definition).title
+    return record.definition.title
 
 
 def describe_summary(summary: Summary) -> str:

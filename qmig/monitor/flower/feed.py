@@ -67,7 +67,7 @@ class Feed:
 
     def chunk(self, migration: str, index: int) -> tuple[ChunkRecord, MigrationRecord]:
         """A chunk as it stands now, and its migration. Asks the target: not for an event loop."""
-        chunk, record = self._open().look(migration, index)
+        chunk, record = self._open().chunk_and_migration(migration, index)
         if record is None or chunk is None:
             raise UsageError(f"there is no chunk {index} of migration {migration} in the ledger {self.place}")
         return chunk, record

@@ -7,7 +7,6 @@ from threading import Event
 import pytest
 
 from qmig.jobs.sampling import is_sampled
-from qmig.migration import Migration
 from qmig.qdrant import messages as api
 from tests.support.collections import (
     contents,
@@ -160,7 +159,7 @@ def test_what_json_says(migrated: Ends, verify: Run) -> None:
     assert report.pop("seconds") > 0
     assert report == {
         "migration": record.migration,
-        "verification": Migration.from_json(record.definition).verification_id,
+        "verification": record.definition.verification_id,
         "equal": False,
         "compared": POINTS,
         "share": 1.0,

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from qmig.embedded.processes import ChildProcess
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord
-from qmig.migration import Migration
 from qmig.monitor.progress import Progress
 from tests.support.collections import delete_points, simple_points
 from tests.support.command import Run
@@ -20,7 +19,7 @@ def verified(ends: Ends) -> list[ChunkRecord]:
     """The chunks of the verification of the one migration."""
     ledger, record = Ledger(ends.target, ends.ledger), record_of(ends)
     assert record is not None
-    found = ledger.migration(Migration.from_json(record.definition).verification_id)
+    found = ledger.migration(record.definition.verification_id)
     return ledger.chunks(found.migration, range(found.chunks)) if found is not None else []
 
 
@@ -122,7 +121,7 @@ def test_status_attach_and_another_migrate_know_a_verification(
     verify()
     record = record_of(migrated)
     assert record is not None
-    verification = Migration.from_json(record.definition).verification_id
+    verification = record.definition.verification_id
     status = qmig("status", *migrated.where, verification).stdout
     assert f"verify {record.title}  done" in status
     assert "1 missing" in status

@@ -1,9 +1,9 @@
 """What a task may open goes to those alone who share the secret, and comes back as it was."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from qmig.broker.access import AccessGrant
 from qmig.broker.queues import queue_name
@@ -64,13 +64,14 @@ def test_only_the_same_secret_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"source": 1}, "Endpoint is 1, not an object"),
-        ({"source": {"host": "a"}}, "Endpoint lacks port"),
-        ({"target": {"host": "a", "port": "6334"}}, "Endpoint.port is '6334'"),
-        ({"target": {"host": "a", "port": True}}, "Endpoint.port is True"),
-        ({"ledger": None}, "AccessGrant.ledger is None"),
-        ({"shell": "rm"}, "no field 'shell'"),
-        ({"skip_tls_verification": "no"}, "skip_tls_verification is 'no'"),
+        ({"source": 1}, "Expected `object`, got `int` - at `$.source`"),
+        ({"source": {"host": "a"}}, "missing required field `port` - at `$.source`"),
+        ({"target": {"host": "a", "port": "6334"}}, "got `str` - at `$.target.port`"),
+        ({"target": {"host": "a", "port": True}}, "got `bool` - at `$.target.port`"),
+        ({"target": {"host": "a", "port": 1, "shell": "rm"}}, "unknown field `shell` - at `$.target`"),
+        ({"ledger": None}, "got `null` - at `$.ledger`"),
+        ({"shell": "rm"}, "unknown field `shell`"),
+        ({"skip_tls_verification": "no"}, "got `str` - at `$.skip_tls_verification`"),
     ],
 )
 def test_a_malformed_one_is_named(change: dict[str, object], said: str) -> None:
@@ -106,13 +107,15 @@ def test_a_verification_has_an_access_of_its_own() -> None:
         access.check(recorded(MIGRATION))
 
 
-def recorded(migration: Migration, work: str = JobKind.COPY) -> MigrationRecord:
-    return MigrationRecord(migration.id, migration.title, migration.to_json(), job=work)
+def recorded(migration: Migration, job: JobKind = JobKind.COPY) -> MigrationRecord:
+    return MigrationRecord(migration.id, migration, job=job)
 
 
 def test_a_task_comes_back_as_it_was() -> None:
     task = MigrationTask(migration=MIGRATION.id, access="…")
-    for sent in (task, ChunkTask.of(task, 3), ChunkTask.of(task, 3, ("owner", 7))):
+    first = ChunkTask(migration_task=task, chunk=3)
+    again = ChunkTask(migration_task=task, chunk=3, abandoned=("host/1/2/3/4", 7))
+    for sent in (task, first, again):
         assert type(sent).from_kwargs(json.loads(json.dumps(sent.to_kwargs()))) == sent
 
 

@@ -27,7 +27,7 @@ def task_of(migration: Migration) -> MigrationTask:
 
 
 def record_of(migration: Migration) -> MigrationRecord:
-    return MigrationRecord(migration.id, migration.title, migration.to_json())
+    return MigrationRecord(migration.id, migration)
 
 
 def is_closed(session: Session) -> bool:

@@ -12,9 +12,7 @@ from qmig.monitor.status import MigrationStatus, to_json
 MIGRATION = Migration(
     SourceSpec("qdrant", Endpoint("a", 6334), "products"), TargetSpec(Endpoint("b", 6334, tls=True), "products_v2")
 )
-RECORD = MigrationRecord(
-    MIGRATION.id, MIGRATION.title, MIGRATION.to_json(), planned=True, chunks=5, expected=500, started=1000.0
-)
+RECORD = MigrationRecord(MIGRATION.id, MIGRATION, planned=True, chunks=5, expected=500, started=1000.0)
 WAITING = "target https://b:6334: connection refused"
 
 
