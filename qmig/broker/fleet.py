@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import redis
@@ -39,9 +39,10 @@ log = logging.getLogger(__name__)
 class Fleet:
     """The workers on one broker."""
 
-    def __init__(self, broker_url: str) -> None:
-        """UsageError where the URL names no Redis."""
+    def __init__(self, broker_url: str, supervise: Callable[[], None] | None = None) -> None:
+        """`supervise` restarts processes of the fleet that died. UsageError where the URL names no Redis."""
         self.broker_url = broker_url
+        self._supervise = supervise
         try:
             self.broker_url = normalized(broker_url)
             self.queue_name = queue_name()
@@ -70,9 +71,6 @@ class Fleet:
         """Let go of the broker; workers that others started go on."""
         self.registry.close()
 
-    def supervise(self) -> None:
-        """See to the fleet's own processes; a fleet that was started by others has none here."""
-
     def check(self) -> None:
         """UsageError where the broker cannot be used."""
         try:
@@ -94,7 +92,8 @@ class Fleet:
     def ensure_registered(self, task: MigrationTask) -> None:
         """While a command follows a migration: a fleet of this machine's own is kept alive, and a broker that was
         lost is told again."""
-        self.supervise()
+        if self._supervise is not None:
+            self._supervise()
         try:
             if not self.registry.is_registered(task.migration):
                 self.register(task)

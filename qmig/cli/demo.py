@@ -29,7 +29,7 @@ def demo() -> None:
     """
     import tempfile
 
-    from qmig.cli.run import interruption
+    from qmig.cli.interrupt import interruption
     from qmig.embedded.qdrant.process import EmbeddedQdrant
     from qmig.migration import Endpoint
     from qmig.qdrant.server import Server
@@ -91,7 +91,7 @@ def _from_milvus(directory: Path, target: Server, interrupted: Callable[[], bool
 
 
 def _migrate(source: SourceSpec, target: Server, interrupted: Callable[[], bool]) -> None:
-    from qmig.cli.run import migrate
+    from qmig.cli.migrate import migrate
     from qmig.cli.views.live import LiveView
     from qmig.coordinator.preflight import RunOptions
     from qmig.migration import Credentials, Migration, TargetSpec

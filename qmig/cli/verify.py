@@ -86,7 +86,9 @@ def verify(
     """
     from dataclasses import replace
 
-    from qmig.cli.run import compare, interruption, open_fleet
+    from qmig.cli.fleet import open_fleet
+    from qmig.cli.interrupt import interruption
+    from qmig.cli.migrate import run_verification
     from qmig.cli.views.live import LiveView
     from qmig.coordinator.verify import Verification
     from qmig.ledger.find import EndpointFilter, find_migration
@@ -94,13 +96,13 @@ def verify(
     from qmig.migration import Credentials, Migration
 
     credentials = Credentials(source_api_key, where["target_api_key"], source_username, source_password)
-    with open_ledger(**where) as ledger, interruption() as interrupted, open_fleet(broker_url, workers) as fleet:
+    with open_ledger(**where) as ledger, interruption() as interrupted:
         record = find_migration(ledger, migration, EndpointFilter(source_url, source_collection, target_collection))
         recorded = Migration.from_json(record.definition)
         endpoint = recorded.source.endpoint
         if source_ca_cert is not None:
             endpoint = replace(endpoint, ca_cert=source_ca_cert)
-        found = replace(
+        reachable = replace(
             recorded,
             source=replace(recorded.source, endpoint=endpoint),
             target=replace(recorded.target, endpoint=ledger.server.endpoint, ledger=ledger.name),
@@ -108,7 +110,7 @@ def verify(
         )
         checks = Checks(share, extra, repair)
         with LiveView(f"verify {record.title}", quiet) as view:
-            verification = Verification(ledger, record, found, checks, credentials, view)
+            verification = Verification(ledger, record, reachable, checks, credentials, view)
             verification.preflight()
-            fleet.check()
-            compare(verification, fleet, view, interrupted, as_json)
+            with open_fleet(broker_url, workers) as fleet:
+                run_verification(verification, fleet, view, interrupted, as_json)

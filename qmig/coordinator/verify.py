@@ -2,7 +2,6 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -11,13 +10,14 @@ from functools import cached_property
 from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
-from qmig.coordinator.follow import Follower, View
+from qmig.coordinator.follow import View
 from qmig.coordinator.plan import cut, plan_size
-from qmig.coordinator.results import Verdict
+from qmig.coordinator.results import Result
+from qmig.coordinator.run import Run, new_run
 from qmig.errors import TerminalError, UsageError
 from qmig.formatting import pluralize
 from qmig.ledger.collection import PAGE
-from qmig.ledger.findings import Checks, Findings
+from qmig.ledger.findings import Checks
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.migration import Credentials, Migration
@@ -73,26 +73,15 @@ class Verification:
             settings = source.freeze_settings(None)
         self._migration = replace(self._migration, source=replace(self._migration.source, settings=settings))
 
-    def run(self, fleet: Fleet, interrupted: Callable[[], bool]) -> Verdict:
-        """Verify and follow it to its end. TerminalError with the list where chunks failed."""
-        began, task = time.monotonic(), self._task
-        for other in fleet.check_workers():
-            self._view.warn(other)
+    def run(self, fleet: Fleet, interrupted: Callable[[], bool]) -> Result:
+        """Verify, and follow the verification to its end.
+
+        TerminalError with the failed chunks, Interrupted where it was interrupted.
+        """
+        run = Run(fleet, self._task, self._view, interrupted)
         record = self._begin()
-        fleet.register(task)
-        watch = ProgressReader(self._ledger, record.migration)
-        before = watch.refresh().points
-        follower = Follower(watch, fleet, self._view)
-
-        def between(seconds: float) -> None:
-            if interrupted():
-                follower.stop(self._ledger)
-            fleet.ensure_registered(task)
-            time.sleep(seconds)
-
-        progress = follower.follow(between)
-        findings = Findings.from_dict(watch.record.findings)
-        return Verdict(watch.record, findings, progress.points - before, time.monotonic() - began)
+        run.register()
+        return run.follow(ProgressReader(self._ledger, record.migration))
 
     def _check_target(self) -> None:
         target = self._migration.target
@@ -106,9 +95,7 @@ class Verification:
         seen = self._ledger.migration(self._migration.verification_id)
         record = seen if seen is not None and self._goes_on(seen) else self._planned()
         self._ledger.reopen(self._failed(record.migration))
-        changes = {"state": State.RUNNING, "run": uuid.uuid4().hex, "finished": None, "waiting": None, "error": None}
-        definition = self._migration.to_json()
-        self._ledger.update_migration(record.migration, definition=definition, **changes)
+        self._ledger.update_migration(record.migration, definition=self._migration.to_json(), **new_run())
         return record
 
     def _goes_on(self, seen: MigrationRecord) -> bool:

@@ -15,7 +15,7 @@ class ProgressReader:
 
     def __init__(self, ledger: Ledger, migration: str) -> None:
         self._record: MigrationRecord | None = None
-        self._ledger = ledger
+        self.ledger = ledger
         self._migration = migration
         self._known = 0
         self._finished = Progress(0, 0)
@@ -26,16 +26,16 @@ class ProgressReader:
 
     def refresh(self) -> Progress:
         """The migration as it stands, and `found` its record. TerminalError where it is not in the ledger."""
-        record = self._ledger.migration(self._migration)
+        record = self.ledger.migration(self._migration)
         if record is None:
-            raise TerminalError(f"migration {self._migration} is not in the ledger {self._ledger.name!r} any more")
+            raise TerminalError(f"migration {self._migration} is not in the ledger {self.ledger.name!r} any more")
         self._record = record
         window = list(self._unfinished)
         if record.state not in ENDED:
             window = window[: LOOK_AHEAD + 2 * self._running]
         window += range(self._known, record.chunks)
         self._known = record.chunks
-        self.read = self._ledger.chunks(self._migration, window)
+        self.read = self.ledger.chunks(self._migration, window)
         for chunk in self.read:
             self._unfinished[chunk.index] = chunk
             if chunk.finished:
@@ -44,11 +44,6 @@ class ProgressReader:
         progress = self._progress(record)
         self._running = len(progress.running)
         return progress
-
-    @property
-    def url(self) -> str:
-        """Where the ledger is."""
-        return self._ledger.server.endpoint.url
 
     @property
     def record(self) -> MigrationRecord:

@@ -182,7 +182,7 @@ def test_points_that_are_new_in_the_source_are_told_from_lost_ones(migrated: End
     assert result.returncode == 4
     assert "missing 16: 3, 5000, " in result.stdout
     assert (
-        "the source has 15 more points in these chunks than were copied: up to 15 of the missing may be new since"
+        "the source has 15 more points in these chunks than were copied: up to 15 of the missing points may be new"
         in result.stdout
     )
     assert verify("--repair").returncode == 0
