@@ -62,7 +62,7 @@ def _lines(one: MigrationStatus) -> Iterator[tuple[str, str | Table]]:
     if one.workers:
         yield "workers", _workers(one)
     yield from _named("slowest", [_slow(chunk, one.chunks) for chunk in one.slowest_chunks])
-    failed = [f"chunk {chunk.chunk + 1}/{one.chunks}: {chunk.error}" for chunk in one.failed_chunks]
+    failed = [f"chunk {chunk.index + 1}/{one.chunks}: {chunk.error}" for chunk in one.failed_chunks]
     more = [f"and {len(failed) - SHOWN_FAILURES:,} more"] if len(failed) > SHOWN_FAILURES else []
     yield from _named("failed", failed[:SHOWN_FAILURES] + more)
 
@@ -74,12 +74,12 @@ def _named(name: str, lines: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _waiting(one: MigrationStatus) -> list[str]:
-    return [f"{pluralize(waiting.chunks, 'chunk')}: {waiting.why}" for waiting in one.waiting_chunks]
+    return [f"{pluralize(waiting.chunks, 'chunk')}: {waiting.reason}" for waiting in one.waiting_chunks]
 
 
 def _slow(chunk: ChunkStatus, chunks: int) -> str:
     rate = f", {chunk.points_per_second:,.0f} points/s" if chunk.points_per_second is not None else ""
-    return f"chunk {chunk.chunk + 1}/{chunks}: {short_duration(chunk.seconds)}, {chunk.points:,} points{rate}"
+    return f"chunk {chunk.index + 1}/{chunks}: {short_duration(chunk.seconds)}, {chunk.points:,} points{rate}"
 
 
 def _workers(one: MigrationStatus) -> Table:
@@ -91,7 +91,7 @@ def _workers(one: MigrationStatus) -> Table:
         chunk = worker.chunk
         table.add_row(
             f"{worker.host}/{worker.process}",
-            f"{chunk.chunk + 1}/{one.chunks}",
+            f"{chunk.index + 1}/{one.chunks}",
             f"{chunk.points:,} of ~{chunk.expected_points:,}",
             f"{worker.points_per_second:,.0f}" if worker.points_per_second is not None else "",
             percent(worker.share) if worker.share is not None else "",
