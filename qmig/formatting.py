@@ -1,8 +1,8 @@
-"""Figures as people read them."""
+"""Formatting of numbers, times and sizes for people."""
 
 from datetime import datetime
 
-# Characters of a migration's id that tell it from the others of a ledger.
+#: Characters of a migration's id that are shown: enough to tell it from the others of a ledger.
 SHOWN_ID = 8
 
 

@@ -1,4 +1,4 @@
-"""`qmig attach`: the live view of a migration, from any host."""
+"""`qmig attach`: show a migration live, from any host."""
 
 from typing import Any
 
@@ -13,9 +13,13 @@ from qmig.cli.options import broker_option, quiet_option
 @broker_option
 @quiet_option
 def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: Any) -> None:
-    """Show a migration live until it ends; Ctrl-C leaves the view and lets the migration go on.
+    """Show a migration live until it ends.
 
-    With a broker it also says when no worker is there.
+    Ctrl-C ends the view, not the migration. With --broker-url, the view also says when no worker is online.
+
+    \b
+    Example:
+      qmig attach --target-url http://b:6334
     """
     import time
     from contextlib import nullcontext

@@ -1,4 +1,4 @@
-"""What begins a migration: check both ends, prepare the target, plan, and let the fleet see to the rest."""
+"""Migrate: check both ends, prepare the target, plan, and let the fleet copy the chunks."""
 
 import base64
 import logging
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Coordinator:
-    """Runs one migration. Whatever it knows is in the ledger: killed, the same command goes on."""
+    """Runs one migration. Its state is in the ledger: killed, the same command resumes."""
 
     def __init__(self, migration: Migration, credentials: Credentials, run_options: RunOptions, view: View) -> None:
         self.migration = migration
@@ -119,10 +119,8 @@ class Coordinator:
             tried, left = retry_rejects(preflight.ledger, preflight.record, preflight.source, writer, interrupted)
             self.view.say(f"tried {pluralize(tried, 'reject')} again: {left:,} left")
 
-    # Writing
-
     def _prepare(self, preflight: PreflightResult) -> MigrationRecord:
-        """The record, and the target as it is to be. Killed at any point, it is done again."""
+        """Write the record of the migration, and prepare the target. Killed at any point, both are done again."""
         ledger, record = preflight.ledger, preflight.record
         ledger.create()
         if record is None or self.run_options.restart:
@@ -135,13 +133,15 @@ class Coordinator:
             record = ledger.migration(record.migration) or record
         else:
             return record
-        # Nothing is planned under this record yet: what is there is of the plan before.
+        # Nothing is planned under this record yet: these are chunks of an earlier plan.
         ledger.forget_chunks(record.migration)
         return self._prepare_target(preflight, record)
 
     def _change(self, ledger: Ledger, record: MigrationRecord, **changes: Any) -> MigrationRecord:
-        """Change a migration that is being prepared. Each command does so under a run of its own, so that of two at
-        once the first is told of the second before it has planned anything."""
+        """Change a migration that is being prepared.
+
+        TerminalError where another command has begun it meanwhile: each command has a run of its own.
+        """
         if not ledger.change_migration(record, **changes):
             raise self._begun_elsewhere
         return replace(record, **changes)
@@ -149,16 +149,17 @@ class Coordinator:
     @property
     def _begun_elsewhere(self) -> TerminalError:
         return TerminalError(
-            f"another command began migration {self.migration.id} this moment; the same command joins it, "
-            "given again when it is planned"
+            f"another command is beginning migration {self.migration.id} at this moment; give the same command again "
+            "in a while to join it"
         )
 
     def _new_record(self, preflight: PreflightResult, kept: MigrationRecord | None) -> MigrationRecord:
-        """`kept` is the record of a migration that begins again: what it owes the target is still owed."""
+        """A record to begin with; `kept` is that of a migration which begins again."""
         before: dict[str, int] = {}
         if preflight.target_info is not None:
             target = QdrantSource(preflight.target, self.migration.target.collection)
             before = {partition or "": target.count(partition, exact=True) for partition in target.partitions()}
+        # What an unfinished migration owes the target stays owed.
         owed = kept if kept is not None and kept.state != State.DONE and preflight.target_info is not None else None
         return MigrationRecord(
             migration=self.migration.id,
@@ -173,10 +174,10 @@ class Coordinator:
         )
 
     def _prepare_target(self, preflight: PreflightResult, record: MigrationRecord) -> MigrationRecord:
-        """Create the target, its shard keys and payload indexes; one that was created loads without an index."""
+        """Create the target, its shard keys and payload indexes. A created target loads without a vector index."""
         server, name = preflight.target, self.migration.target.collection
         if preflight.target_info is None:
-            # Before it is there: a target of its own is brought into its final state, whoever goes on.
+            # Recorded first: whichever command resumes must bring a created target into its final state.
             record = self._change(preflight.ledger, record, created_target=True)
             self._create_target(preflight)
         if record.created_target:
@@ -201,9 +202,9 @@ class Coordinator:
         try:
             server.call(server.collections.Create, create_request(preflight.source_info, name))
         except TerminalError:
-            # It is there where only the answer was lost.
-            made = collection_info(server, name)
-            if made is None or target_differences(preflight.source_info, made):
+            # It exists if only the answer was lost.
+            found = collection_info(server, name)
+            if found is None or target_differences(preflight.source_info, found):
                 raise
         self.view.say(f"created collection {name!r} at {server.endpoint.url}")
 
@@ -213,11 +214,11 @@ class Coordinator:
         if routing.shard_key is not None:
             wanted = [ShardKeyPlacement(routing.shard_key)]
         elif routing.shard_key_field is not None:
-            # Workers create these when they meet them.
+            # Workers create these when they read the first point of each.
             return
-        there = {placement.key for placement in target_shard_keys(server, name)}
+        existing = {placement.key for placement in target_shard_keys(server, name)}
         for placement in wanted:
-            if placement.key not in there:
+            if placement.key not in existing:
                 create_shard_key(server, name, placement)
         for notice in placement_notices(server, name, wanted):
             self.view.say(notice)

@@ -1,4 +1,4 @@
-"""What begins a verification: look at both ends, plan it as the migration was planned, and let the fleet compare."""
+"""Verify a migration: check both ends, plan as the migration was planned, and let the fleet compare."""
 
 import logging
 import time
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Verification:
-    """Verifies a migration. Whatever it knows is in the ledger: killed, the same command goes on."""
+    """Verifies a migration. Its state is in the ledger: killed, the same command resumes."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Verification:
         credentials: Credentials,
         view: View,
     ) -> None:
-        """`migration` is the one of `record`, with its ends as they are reached now."""
+        """`migration` is the definition in `record`, with the endpoints by which this command reaches both ends."""
         self._ledger = ledger
         self._record = record
         self._checks = checks
@@ -55,7 +55,7 @@ class Verification:
         return self._ledger.server
 
     def preflight(self) -> None:
-        """Look at both ends and refuse what cannot be verified; nothing is written."""
+        """Check both ends and refuse a migration that cannot be verified; nothing is written."""
         record = self._record
         if record.job != JobKind.COPY:
             raise UsageError(f"{record.migration} is a verification itself; name the migration, {record.verifies}")
@@ -69,7 +69,7 @@ class Verification:
         with closing(open_source(self._migration, self._credentials)) as source:
             source.identify()
             source.info()
-            # As the source is now, not as it was when the migration began.
+            # The settings of the source now, not those of the time when the migration began.
             settings = source.freeze_settings(None)
         self._migration = replace(self._migration, source=replace(self._migration.source, settings=settings))
 
@@ -91,37 +91,37 @@ class Verification:
         check_readable(info, "target", target.collection)
 
     def _begin(self) -> MigrationRecord:
-        """The record of this verification, planned, and a new run opened."""
-        seen = self._ledger.migration(self._migration.verification_id)
-        record = seen if seen is not None and self._goes_on(seen) else self._planned()
+        """Plan the verification unless it is resumed, open a new run, and return the record."""
+        found = self._ledger.migration(self._migration.verification_id)
+        record = found if found is not None and self._is_resumed(found) else self._plan()
         self._ledger.reopen(self._failed(record.migration))
         self._ledger.update_migration(record.migration, definition=self._migration.to_json(), **new_run())
         return record
 
-    def _goes_on(self, seen: MigrationRecord) -> bool:
-        """Whether a verification that is in the ledger is gone on with; a finished one begins again."""
-        if seen.state in (State.PREPARING, State.DONE, State.CANCELLED) or seen.started < self._record.started:
+    def _is_resumed(self, found: MigrationRecord) -> bool:
+        """Whether the verification in the ledger is resumed. A finished one begins again, and so do other checks."""
+        if found.state in (State.PREPARING, State.DONE, State.CANCELLED) or found.started < self._record.started:
             return False
-        if seen.checks == self._checks.to_dict():
+        if found.checks == self._checks.to_dict():
             return True
-        if seen.state in (State.RUNNING, State.PAUSED):
+        if found.state in (State.RUNNING, State.PAUSED):
             raise UsageError(
-                f"a verification of this migration with other options is {seen.state}; give the same, or end it with "
-                f"`qmig cancel {seen.migration}`"
+                f"a verification of this migration with other options is {found.state}; give the same options, or "
+                f"end it with `qmig cancel {found.migration}`"
             )
         return False
 
-    def _planned(self) -> MigrationRecord:
-        """A new record, and chunks that cover the key space; killed before its end, it is done again."""
-        ledger, of = self._ledger, self._record
+    def _plan(self) -> MigrationRecord:
+        """Write a new record and its chunks to the ledger. Killed before the end, the plan is made again."""
+        ledger, verified = self._ledger, self._record
         record = MigrationRecord(
             migration=self._migration.verification_id,
-            title=f"verify {of.title}",
+            title=f"verify {verified.title}",
             definition=self._migration.to_json(),
             state=State.PREPARING,
             job=JobKind.VERIFY,
-            verifies=of.migration,
-            chunk_size=of.chunk_size,
+            verifies=verified.migration,
+            chunk_size=verified.chunk_size,
             started=time.time(),
             checks=self._checks.to_dict(),
         )
@@ -141,12 +141,12 @@ class Verification:
         return replace(record, chunks=count, expected=expected, planned=True)
 
     def _cut(self, migration: str) -> Iterator[ChunkRecord]:
-        """The migration's chunks, each aiming at what was copied, and with `extra` further ones over the target."""
+        """The chunks of the migration, which expect the points that were copied; with `extra`, the target's too."""
         for first in range(0, self._record.chunks, PAGE):
             indexes = range(first, min(first + PAGE, self._record.chunks))
             for chunk in self._ledger.chunks(self._record.migration, indexes):
-                aim = round(chunk.read * self._checks.share)
-                yield ChunkRecord(migration, chunk.index, chunk.partition, chunk.start, chunk.end, expected=aim)
+                expected = round(chunk.read * self._checks.share)
+                yield ChunkRecord(migration, chunk.index, chunk.partition, chunk.start, chunk.end, expected=expected)
         if self._checks.extra:
             target = QdrantSource(self._server, self._migration.target.collection)
             for chunk in cut(target, plan_size(target, self._record.chunk_size), migration):

@@ -155,7 +155,7 @@ def test_nothing_is_cancelled_unless_it_is_meant(open_page: Open, ends: Ends, br
     until_share(page, 1)
 
     card(page).get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Close", exact=True).click()
+    page.get_by_role("button", name="Go back").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert state_of(ends) == State.RUNNING
 

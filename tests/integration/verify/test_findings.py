@@ -47,7 +47,7 @@ def test_a_missing_point_is_named_with_status_4(migrated: Ends, verify: Run) -> 
     assert result.returncode == 4
     assert "missing 2: 7, 1200" in result.stdout
     assert "the source has no more points in these chunks than were copied" in result.stdout
-    assert "Error: the target is not as the source is: 2 missing" in result.stderr
+    assert "Error: the target differs from the source: 2 missing" in result.stderr
 
 
 @pytest.mark.parametrize(

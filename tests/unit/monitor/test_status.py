@@ -79,7 +79,7 @@ def test_slowest_and_failed_chunks_are_named() -> None:
 
     assert [one.index for one in status(RECORD, slow).slowest_chunks] == [8, 7, 6, 5, 4]
     (failed,) = status().failed_chunks
-    assert (failed.chunk, failed.error) == (3, "the point 7 has a wrong dimension")
+    assert (failed.index, failed.error) == (3, "the point 7 has a wrong dimension")
 
 
 def test_the_time_left_comes_with_a_rate_and_not_before() -> None:
