@@ -18,6 +18,11 @@ def format_datetime(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
 
 
+def key_range(start: str | None, end: str | None) -> str:
+    """A range of keys, without its end: `[a, b)`; an open end is an ellipsis."""
+    return f"[{'…' if start is None else start}, {'…' if end is None else end})"
+
+
 def megabytes(size: float) -> str:
     return f"{size / 1e6:,.1f} MB"
 

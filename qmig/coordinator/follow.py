@@ -145,7 +145,9 @@ class Follower:
         if record.state == State.CANCELLED and record.finished is not None:
             raise TerminalError("the migration was cancelled; the same command goes on from the ledger")
         if record.state == State.STOPPED:
-            raise TerminalError("the migration was stopped elsewhere; the same command goes on from the ledger")
+            raise TerminalError(
+                "the migration was stopped by another command; the same command goes on from the ledger"
+            )
         return record.state == State.DONE
 
     def _raise_ledger_failure(self) -> None:
@@ -158,7 +160,7 @@ class Follower:
             # The registry may be away: the ledger can be read, and the ledger is the truth.
             return
         if failure is not None:
-            raise TerminalError(f"{failure}; put it right, and the same command goes on from the ledger")
+            raise TerminalError(f"{failure}; when this is fixed, the same command goes on from the ledger")
 
     def _report_waiting(self, progress: Progress) -> None:
         """Warn, once, of what the migration waits for, and where no worker copies its chunks."""

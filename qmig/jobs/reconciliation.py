@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from qmig.formatting import key_range
 from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation
 from qmig.migration import Migration, Routing
 from qmig.qdrant.collection import present_ids
@@ -154,8 +155,7 @@ def _first(ranges: list[str]) -> list[str]:
 
 def _range(chunk: ChunkRecord, definition: Migration) -> str:
     of_partition = f" of {partition_title(definition, chunk.partition)}" if chunk.partition is not None else ""
-    start, end = ("…" if edge is None else edge for edge in (chunk.start, chunk.end))
-    return f"[{start}, {end}){of_partition}"
+    return f"{key_range(chunk.start, chunk.end)}{of_partition}"
 
 
 def holes(chunks: Sequence[ChunkRecord]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from qmig.coordinator.plan import cut, plan_size
 from qmig.coordinator.preflight import PreflightResult, RunOptions
+from qmig.formatting import key_range
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
@@ -55,7 +56,7 @@ def describe_dry_run(migration: Migration, preflight: PreflightResult, run_optio
         partition = f"{partition_title(migration, chunk.partition)}  " if chunk.partition is not None else ""
         state = f"  {chunk.state}" if chunk.state != State.PENDING else ""
         lines.append(
-            f"  {chunk.index + 1:>5}  {partition}[{chunk.start or '…'}, {chunk.end or '…'})"
+            f"  {chunk.index + 1:>5}  {partition}{key_range(chunk.start, chunk.end)}"
             f"  ~{chunk.expected:,} points{state}"
         )
     lines.append("nothing was written")

@@ -62,7 +62,7 @@ class LiveView:
             if self._live is None:
                 self._live = Live(console=self._console, auto_refresh=False, transient=True)
                 self._live.start()
-            self._live.update(self._picture(progress), refresh=True)
+            self._live.update(self._render(progress), refresh=True)
         elif progress.chunks and now - self._last_line >= PLAIN_LINE_INTERVAL:
             self._last_line = now
             self._console.print(self._line(progress), markup=False, soft_wrap=True)
@@ -94,7 +94,7 @@ class LiveView:
         points, size = self._rate.per_second
         return points or 0.0, size or 0.0
 
-    def _picture(self, progress: Progress) -> Group:
+    def _render(self, progress: Progress) -> Group:
         points, size = self._speed()
         head = Table.grid(padding=(0, 1))
         head.add_row(

@@ -60,3 +60,25 @@ def test_one_that_answers_is_no_reason_to_warn() -> None:
     Follower(reader(lambda: Progress(1, 1)), None, view).follow(cast(Any, None))
 
     assert view.warnings == []
+
+
+def test_the_result_counts_from_the_first_look_and_names_the_notices() -> None:
+    view = View()
+    seen = iter([(State.RUNNING, 100), (State.RUNNING, 250), (State.DONE, 300)])
+    following_reader = reader(cast(Any, None))
+
+    def refresh() -> Progress:
+        state, points = next(seen)
+        following_reader.record = SimpleNamespace(state=state, waiting=None, planned=True)
+        return Progress(1, 300, points=points)
+
+    following_reader.refresh = refresh
+    following_reader.reconciliation = SimpleNamespace(notices=["7 points were there before"])
+    waits: list[float] = []
+
+    result = Follower(following_reader, None, view, period="since attached").follow(waits.append)
+
+    assert (result.points, result.progress.points, result.period) == (200, 300, "since attached")
+    assert result.record.state == State.DONE
+    assert len(waits) == 2
+    assert view.warnings == ["7 points were there before"]
