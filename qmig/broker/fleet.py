@@ -1,7 +1,7 @@
 """The fleet: a queue of tasks on one Redis, and the workers that take them."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import redis
@@ -45,9 +45,10 @@ log = logging.getLogger(__name__)
 class Fleet:
     """The workers on one broker that share this process' secret."""
 
-    def __init__(self, broker_url: str) -> None:
-        """UsageError if the URL does not name a Redis."""
+    def __init__(self, broker_url: str, supervise: Callable[[], None] | None = None) -> None:
+        """`supervise` restarts processes of the fleet that have ended. UsageError if the URL names no Redis."""
         self.broker_url = broker_url
+        self._supervise = supervise
         try:
             self.broker_url = normalized(broker_url)
             self.queue_name = queue_name()
@@ -73,9 +74,6 @@ class Fleet:
         """Close the connections to the broker; workers that were started elsewhere go on."""
         self.registry.close()
 
-    def supervise(self) -> None:
-        """Restart the fleet's own processes that have ended; a fleet that was started elsewhere has none here."""
-
     def check(self) -> None:
         """UsageError if the broker cannot be used."""
         try:
@@ -99,7 +97,8 @@ class Fleet:
 
         A command that follows a migration calls this repeatedly.
         """
-        self.supervise()
+        if self._supervise is not None:
+            self._supervise()
         try:
             if not self.registry.is_registered(task.migration):
                 self.register(task)

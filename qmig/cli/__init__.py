@@ -1,4 +1,4 @@
-"""The command line. One file a command, loaded when it is called, so that `qmig --help` is quick."""
+"""The command line: one file per command, imported when the command is called, so that `qmig --help` is quick."""
 
 import errno
 import os
@@ -10,34 +10,33 @@ import click
 from qmig.cli.global_options import global_options
 from qmig.errors import Interrupted, QmigError
 
-# command → module and attribute
+# The module and the description of each command. Its function has the name of the command.
 COMMANDS = {
     "qdrant": ("qmig.cli.qdrant", "Copy a Qdrant collection into Qdrant."),
     "milvus": ("qmig.cli.milvus", "Copy a Milvus collection into Qdrant."),
-    "verify": ("qmig.cli.verify", "Compare a migration's contents at both ends."),
-    "attach": ("qmig.cli.attach", "Show a migration live, from any host."),
-    "list": ("qmig.cli.list_migrations", "List every migration in a ledger."),
-    "status": ("qmig.cli.status", "Say where a migration stands, from the ledger alone."),
-    "rejects": ("qmig.cli.rejects", "List the points that could not be copied."),
-    "pause": ("qmig.cli.control", "Let a migration rest."),
-    "resume": ("qmig.cli.control", "Go on with a paused migration."),
-    "cancel": ("qmig.cli.control", "End a migration before its time."),
-    "throttle": ("qmig.cli.control", "Limit a migration's points a second while it runs."),
+    "verify": ("qmig.cli.verify", "Compare source and target of a migration, point by point."),
+    "attach": ("qmig.cli.attach", "Show a migration live until it ends."),
+    "list": ("qmig.cli.list_migrations", "List the migrations of a ledger."),
+    "status": ("qmig.cli.status", "Show the status of a migration."),
+    "rejects": ("qmig.cli.rejects", "List the points that could not be copied, with the reasons."),
+    "pause": ("qmig.cli.control", "Pause a running migration."),
+    "resume": ("qmig.cli.control", "Resume a paused migration."),
+    "cancel": ("qmig.cli.control", "Cancel a migration."),
+    "throttle": ("qmig.cli.control", "Limit the points per second that a migration copies."),
     "worker": ("qmig.cli.worker", "Run workers on this host."),
     "workers": ("qmig.cli.workers", "List the workers of a fleet."),
-    "flower": ("qmig.cli.flower", "Start Flower for the fleet."),
+    "flower": ("qmig.cli.flower", "Run Flower for a fleet."),
     "secret": ("qmig.cli.secret", "Print a new secret for a fleet."),
     "demo": ("qmig.cli.demo", "Migrate a small real collection on this machine."),
     "embedded": ("qmig.cli.embedded", "Run parts of the one-machine stack, to try qmig out and for tests."),
 }
 
-
-# A full disk, a quota, a terminal or a descriptor that is gone.
-OUTPUT_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
+# Errors of a full disk, a used-up quota, a closed terminal and a closed descriptor.
+OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and loads one when it is called."""
+    """Lists the commands by name, and imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -58,13 +57,18 @@ class LazyGroup(click.Group):
 def qmig() -> None:
     """Move very large vector collections into Qdrant with a fleet of Celery workers.
 
-    `qmig COMMAND --help` explains a command.
+    Run `qmig COMMAND --help` for the options of a command.
+
+    \b
+    Example:
+      qmig qdrant --source-url http://a:6334 --source-collection products \\
+        --target-url http://b:6334 --target-collection products -c
     """
 
 
 def main() -> None:
-    """Run a command; an error is one line on stderr and a status, never a traceback."""
-    # gRPC writes failed handshakes and the like to stderr by itself; they are errors of qmig's as well.
+    """Run a command. An error is one line on stderr and an exit status, never a traceback."""
+    # gRPC writes failed handshakes and the like to stderr by itself; qmig reports them as errors of its own.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         qmig(prog_name="qmig", standalone_mode=False)
@@ -83,8 +87,8 @@ def main() -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_status)
     except OSError as error:
-        if error.errno not in OUTPUT_LOST:
+        if error.errno not in OUTPUT_ERRORS:
             raise
         click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
-        # Not by way of the interpreter's end, which would write what is left once more.
+        # A normal exit would try to write the rest of the output again.
         os._exit(1)

@@ -1,4 +1,4 @@
-"""`qmig attach`: the live view of a migration, from any host."""
+"""`qmig attach`: show a migration live, from any host."""
 
 from typing import Any
 
@@ -13,21 +13,24 @@ from qmig.cli.options import broker_option, quiet_option
 @broker_option
 @quiet_option
 def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: Any) -> None:
-    """Show a migration live until it ends; Ctrl-C leaves the view and lets the migration go on.
+    """Show a migration live until it ends.
 
-    With a broker it also says when no worker is there.
+    Ctrl-C ends the view, not the migration. With --broker-url, the view also says when no worker is online.
+
+    \b
+    Example:
+      qmig attach --target-url http://b:6334
     """
     import time
     from contextlib import nullcontext
 
     from qmig.broker.fleet import Fleet
-    from qmig.cli.run import conclude, interruption
+    from qmig.cli.interrupt import interruption
+    from qmig.cli.migrate import print_summary
     from qmig.cli.views.live import LiveView
-    from qmig.cli.views.summary import describe_verdict
+    from qmig.cli.views.summary import describe_verification
     from qmig.coordinator.follow import Follower
-    from qmig.coordinator.results import Summary, Verdict
     from qmig.errors import Interrupted
-    from qmig.ledger.findings import Findings
     from qmig.ledger.records import JobKind
     from qmig.monitor.reader import ProgressReader
 
@@ -36,19 +39,18 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
         Fleet(broker_url) if broker_url else nullcontext() as fleet,
         interruption() as interrupted,
     ):
-        watch = ProgressReader(ledger, record.migration)
-        began, points_before = time.monotonic(), watch.refresh().points
 
-        def between(seconds: float) -> None:
+        def wait(seconds: float) -> None:
             if interrupted():
-                raise Interrupted(f"left; {record.title} goes on, and `qmig attach {record.migration}` comes back")
+                raise Interrupted(
+                    f"detached; {record.title} goes on, and `qmig attach {record.migration}` shows it again"
+                )
             time.sleep(seconds)
 
         with LiveView(record.title, quiet) as view:
-            progress = Follower(watch, fleet, view).follow(between)
-        points, seconds = progress.points - points_before, time.monotonic() - began
-        found, since = watch.record, "since attached"
-        if found.job == JobKind.VERIFY:
-            click.echo(describe_verdict(Verdict(found, found.findings or Findings(), points, seconds, since)))
+            reader = ProgressReader(ledger, record.migration)
+            result = Follower(reader, fleet, view, period="since attached").follow(wait)
+        if result.record.job == JobKind.VERIFY:
+            click.echo(describe_verification(result))
         else:
-            conclude(Summary(found, progress, watch.reconciliation, points, seconds, since))
+            print_summary(result)

@@ -1,4 +1,4 @@
-"""`qmig pause`, `resume`, `cancel` and `throttle`: control a migration from any host."""
+"""`qmig pause`, `resume`, `cancel` and `throttle`: control a running migration from any host."""
 
 from typing import Any
 
@@ -11,37 +11,56 @@ from qmig.cli.options import option
 @click.command()
 @migration_argument
 def pause(migration: str | None, **where: Any) -> None:
-    """Let a migration rest: batches in flight end, every worker gives its chunk back within a second or so."""
+    """Pause a running migration.
+
+    Within about a second, workers finish their batches in flight and give their chunks back.
+
+    \b
+    Example:
+      qmig pause --target-url http://b:6334
+    """
     from qmig.ledger import control
 
     with open_migration(migration, **where) as (ledger, record):
         control.pause(ledger, record)
-        click.echo(f"{record.title} is paused; `qmig resume {record.migration}` goes on")
+        click.echo(f"{record.title} is paused; `qmig resume {record.migration}` continues it")
 
 
 @click.command()
 @migration_argument
 def resume(migration: str | None, **where: Any) -> None:
-    """Go on with a paused migration; the fleet queues its chunks within a few seconds."""
+    """Resume a paused migration.
+
+    The fleet enqueues its chunks within a few seconds.
+
+    \b
+    Example:
+      qmig resume --target-url http://b:6334
+    """
     from qmig.ledger import control
 
     with open_migration(migration, **where) as (ledger, record):
         control.resume(ledger, record)
-        click.echo(f"{record.title} goes on")
+        click.echo(f"{record.title} is resumed")
 
 
 @click.command()
 @migration_argument
 def cancel(migration: str | None, **where: Any) -> None:
-    """End a migration before its time; what it copied stays, and the target's settings are put back.
+    """Cancel a migration.
 
-    The command that began it can still go on with it from the ledger.
+    The points that were copied stay in the target, and the fleet puts the target's settings into their final state.
+    The command that began the migration can still continue it from the ledger.
+
+    \b
+    Example:
+      qmig cancel --target-url http://b:6334
     """
     from qmig.ledger import control
 
     with open_migration(migration, **where) as (ledger, record):
         control.cancel(ledger, record)
-        click.echo(f"{record.title} is cancelled; what is in the target stays there")
+        click.echo(f"{record.title} is cancelled; the points that were copied stay in the target")
 
 
 @click.command()
@@ -52,10 +71,15 @@ def cancel(migration: str | None, **where: Any) -> None:
     type=click.IntRange(0),
     required=True,
     metavar="N",
-    help="Points a second over the whole fleet; 0 lifts the limit.",
+    help="Points per second over the whole fleet. 0 removes the limit.",
 )
 def throttle(migration: str | None, max_rate: int, **where: Any) -> None:
-    """Limit a migration's points a second over the whole fleet, from now on."""
+    """Limit the points per second that a migration copies, from now on.
+
+    \b
+    Example:
+      qmig throttle --target-url http://b:6334 --max-rate 5000
+    """
     from qmig.ledger import control
 
     with open_migration(migration, **where) as (ledger, record):

@@ -1,13 +1,13 @@
-"""`qmig flower`: Flower for the fleet, with a page for its migrations."""
+"""`qmig flower`: run Flower for a fleet, with a page for its migrations."""
 
 import click
 
 from qmig.cli.global_options import global_options, skips_tls_verification
-from qmig.cli.options import broker_option, option, optional_target_options
+from qmig.cli.options import option, optional_target_options, required_broker_option
 
 
 @click.command()
-@broker_option
+@required_broker_option
 @optional_target_options
 @option("--port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Port to listen on.")
 @option("--address", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
@@ -16,17 +16,17 @@ from qmig.cli.options import broker_option, option, optional_target_options
     "basic_auth",
     multiple=True,
     metavar="USER:PASSWORD",
-    help="Let in who gives this; may be given several times. Every user of this host can see an option: rather set "
-    "$FLOWER_BASIC_AUTH, with commas between several.",
+    help="Require this user and password; may be given more than once. Other users of this host can see options, so "
+    "$FLOWER_BASIC_AUTH is safer: USER:PASSWORD, several with commas between them.",
 )
 @option(
     "--insecure",
     is_flag=True,
-    help="Listen on another address than loopback without authentication: whoever reaches it sees everything.",
+    help="Allow an address other than loopback without authentication. Whoever reaches it sees everything.",
 )
 @global_options
 def flower(
-    broker_url: str | None,
+    broker_url: str,
     target_url: str | None,
     target_ca_cert: str | None,
     target_api_key: str | None,
@@ -36,15 +36,17 @@ def flower(
     basic_auth: tuple[str, ...],
     insecure: bool,
 ) -> None:
-    """Start Flower for the fleet on http://127.0.0.1:5555.
+    """Run Flower for a fleet, on http://127.0.0.1:5555 by default.
 
-    Each chunk is a task with readable arguments; while it runs its page shows points, % and points/s. With a target
-    the page Migrations shows the migrations of its ledger live, and with authentication they can be paused,
-    resumed, throttled and cancelled there. Flower's own settings, such as OAuth and TLS, come from its
-    $FLOWER_… variables or flowerconfig.py.
+    Flower shows each chunk as a task, with its points, percentage and points per second. With --target-url, the page
+    Migrations shows the migrations of the ledger live. With authentication, they can be paused, resumed, throttled
+    and cancelled there. Flower's own settings, such as OAuth and TLS, come from its $FLOWER_… variables or from
+    flowerconfig.py.
+
+    \b
+    Example:
+      qmig flower --broker-url redis://10.0.0.1:6379/0 --target-url http://b:6334
     """
-    if not broker_url:
-        raise click.UsageError("no broker: give --broker-url or set $QMIG_BROKER_URL")
     from qmig.broker.fleet import Fleet
     from qmig.migration import Endpoint
     from qmig.monitor.flower.feed import Feed

@@ -1,4 +1,4 @@
-"""Options of every command, before or after its name."""
+"""The options that every command takes, before or after its name."""
 
 import logging
 from collections.abc import Callable
@@ -16,7 +16,7 @@ VERSIONED = ("celery", "kombu", "flower", "pymilvus", "qdrant-client")
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Before or after the subcommand: either place counts."""
+    """Remember an option that was given in either place, and set up logging."""
     if value:
         ctx.ensure_object(dict)
         ctx.obj[parameter.name] = True
@@ -39,7 +39,7 @@ def _log_versions() -> None:
 
 
 def global_options(command: Function) -> Function:
-    """Options that are accepted before and after the subcommand; `is_set` tells whether one was given."""
+    """Add the options that are accepted before and after the command's name; `is_set` tells whether one was given."""
     for decorator in (
         click.version_option(__version__, prog_name="qmig"),
         click.option(
@@ -47,17 +47,17 @@ def global_options(command: Function) -> Function:
             is_flag=True,
             expose_value=False,
             callback=_remember,
-            help="Trust whatever certificate the servers show.",
+            help="Do not check the certificates of servers.",
         ),
         click.option(
             "--trace",
             is_flag=True,
             expose_value=False,
             callback=_remember,
-            help="Log everything, of the libraries too.",
+            help="Log everything to stderr, also from libraries.",
         ),
         click.option(
-            "--debug", is_flag=True, expose_value=False, callback=_remember, help="Log what happens to stderr."
+            "--debug", is_flag=True, expose_value=False, callback=_remember, help="Log each step to stderr."
         ),
     ):
         command = decorator(command)
@@ -65,9 +65,9 @@ def global_options(command: Function) -> Function:
 
 
 def is_set(name: str) -> bool:
-    """Whether the global option was given, before or after the subcommand."""
+    """Whether a global option was given, before or after the command's name."""
     context = click.get_current_context()
-    return any(bool((c.obj or {}).get(name)) for c in _chain(context))
+    return any(bool((one.obj or {}).get(name)) for one in _chain(context))
 
 
 def _chain(context: click.Context | None) -> list[click.Context]:
@@ -78,14 +78,14 @@ def _chain(context: click.Context | None) -> list[click.Context]:
     return contexts
 
 
-def skips_tls_verification(**ends: Endpoint) -> bool:
-    """Whether no certificate of these ends is checked; says so on stderr, with the ends by their roles."""
+def skips_tls_verification(**endpoints: Endpoint) -> bool:
+    """Whether certificates are not checked; then a warning on stderr names the endpoints, by their roles."""
     if not is_set("skip_tls_verification"):
         return False
-    if unchecked := [f"{role} {end.url}" for role, end in ends.items() if end.tls]:
+    if unchecked := [f"{role} {endpoint.url}" for role, endpoint in endpoints.items() if endpoint.tls]:
         click.echo(
-            f"warning: --skip-tls-verification: {' and '.join(unchecked)} may be anybody: certificates are not "
-            "checked",
+            f"warning: --skip-tls-verification: certificates are not checked, so {' and '.join(unchecked)} may be "
+            "another server",
             err=True,
         )
     return True

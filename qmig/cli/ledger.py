@@ -1,4 +1,4 @@
-"""What the commands that steer a migration have in common: which one, and its ledger open."""
+"""Arguments of the commands that read a ledger, and the ledger opened for them."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from qmig.ledger.ledger import Ledger
     from qmig.ledger.records import MigrationRecord
 
-MIGRATION_HELP = "MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one."
+MIGRATION_HELP = (
+    "MIGRATION is the id of a migration, or the beginning of its id. It can be left out if the ledger has only one "
+    "migration."
+)
+# Where the examples of a command begin in its help.
+EXAMPLES = "\n\n\b\n"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def migration_argument(command: Function) -> Function:
-    """MIGRATION and where its ledger is; says in the help what MIGRATION may be."""
-    command.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n{MIGRATION_HELP}"
+    """Add the argument MIGRATION, its explanation in the help, and the options that name its ledger."""
+    text, begin, examples = inspect.cleandoc(command.__doc__ or "").partition(EXAMPLES)
+    command.__doc__ = f"{text}\n\n{MIGRATION_HELP}{begin}{examples}"
     for decorator in (global_options, target_options, click.argument("migration", required=False)):
         command = decorator(command)
     return command
@@ -34,7 +40,7 @@ json_option = option("--json", "as_json", is_flag=True, help="Print JSON.")
 def open_ledger(
     target_url: str, target_ca_cert: str | None, target_api_key: str | None, ledger: str
 ) -> "Iterator[Ledger]":
-    """The ledger that `target_options` name."""
+    """Open the ledger that the values of `target_options` name."""
     from qmig.ledger.ledger import Ledger
     from qmig.migration import Endpoint
     from qmig.qdrant.server import Server, server_version
@@ -47,7 +53,7 @@ def open_ledger(
 
 @contextmanager
 def open_migration(migration: str | None, **where: Any) -> "Iterator[tuple[Ledger, MigrationRecord]]":
-    """The migration that `migration_argument` means, in its ledger."""
+    """Open the ledger, and find the migration that `migration_argument` names."""
     from qmig.ledger.find import find_migration
 
     with open_ledger(**where) as ledger:

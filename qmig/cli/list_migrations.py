@@ -1,4 +1,4 @@
-"""`qmig list`: every migration in a ledger."""
+"""`qmig list`: list the migrations of a ledger."""
 
 from typing import Any
 
@@ -14,9 +14,13 @@ from qmig.cli.options import target_options
 @json_option
 @global_options
 def list(as_json: bool, **where: Any) -> None:
-    """List every migration in a ledger: its ends, where it stands, its rate, when it was started and finished.
+    """List the migrations of a ledger: source and target, state, points, rate, start and end.
 
-    Where one is running, the ledger is looked at twice, two seconds apart, for the rate.
+    While a migration is running, the ledger is read twice, two seconds apart, to measure its rate.
+
+    \b
+    Example:
+      qmig list --target-url http://b:6334
     """
     from qmig.cli.views.migrations_table import MigrationsTable
     from qmig.cli.views.terminal import TerminalOutput
@@ -25,12 +29,12 @@ def list(as_json: bool, **where: Any) -> None:
     from qmig.monitor.status import to_json
 
     with open_ledger(**where) as ledger:
-        there = migrations(ledger)
+        records = migrations(ledger)
         statuses = next(poll_repeatedly(LedgerPoller(ledger)))
         if as_json:
             click.echo(to_json(statuses))
-        elif there:
-            with TerminalOutput() as picture:
-                picture.show(MigrationsTable(statuses))
+        elif records:
+            with TerminalOutput() as output:
+                output.show(MigrationsTable(statuses))
         else:
-            click.echo(f"no migrations in the ledger {ledger.name!r} at {ledger.server.endpoint.url}")
+            click.echo(f"there are no migrations in the ledger {ledger.name!r} at {ledger.server.endpoint.url}")

@@ -1,4 +1,4 @@
-"""Options of the commands that migrate, beside those of their ends."""
+"""Options of the commands that migrate, besides those of their source and target."""
 
 import re
 from collections.abc import Callable
@@ -14,14 +14,14 @@ DEFAULTS = Options()
 
 
 class Duration(click.ParamType[float]):
-    """Seconds, from `90`, `90s`, `10m` or `2h`."""
+    """A duration such as `90`, `90s`, `10m` or `2h`, as seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
         if not found:
-            self.fail(f"{value!r} is no duration; give seconds, or 90s, 10m, 2h", param, ctx)
+            self.fail(f"{value!r} is not a duration; give seconds, or a value such as 90s, 10m, 2h", param, ctx)
         return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
@@ -34,7 +34,7 @@ _MIGRATION_OPTIONS = (
         "target_collection",
         required=True,
         metavar="NAME",
-        help="Collection to write.",
+        help="Collection to write to.",
     ),
     option(
         "-b",
@@ -43,7 +43,7 @@ _MIGRATION_OPTIONS = (
         "batch_size",
         type=click.IntRange(1),
         metavar="N",
-        help="Points in one upsert. Without it the size starts at 50 and follows --batch-bytes.",
+        help="Points per upsert. By default the number starts at 50 and adapts to --batch-bytes.",
     ),
     option(
         "--batch-bytes",
@@ -52,7 +52,7 @@ _MIGRATION_OPTIONS = (
         metavar="BYTES",
         default=DEFAULTS.batch_bytes,
         show_default=True,
-        help="Aim of one upsert's size.",
+        help="Size of an upsert to aim at, in bytes.",
     ),
     option(
         "--batch-delay",
@@ -62,34 +62,34 @@ _MIGRATION_OPTIONS = (
         default=0,
         show_default=True,
         metavar="MS",
-        help="Milliseconds that a worker waits between two batches.",
+        help="Milliseconds that a worker waits between two upserts.",
     ),
     switch(
         "-c",
         "--create-target-collection",
         "--migration.create-collection",
         "create_target",
-        help="Create the target as the source is, payload indexes too, if it does not exist.",
+        help="Create the target collection, with the source's settings and payload indexes, if it does not exist.",
     ),
     switch(
         "--ensure-payload-indexes",
         "--target.ensure-payload-indexes",
         "ensure_indexes",
-        help="Create on an existing target the payload indexes that it lacks.",
+        help="Create payload indexes of the source that an existing target lacks.",
     ),
     option(
         "--target-shard-key",
         "--target.shard-key",
         "shard_key",
         metavar="KEY",
-        help="Write every point under this shard key.",
+        help="Write all points to this shard key.",
     ),
     option(
         "--target-shard-key-field",
         "--target.shard-key-field",
         "shard_key_field",
         metavar="FIELD",
-        help="Write every point under the shard key that this payload field holds.",
+        help="Write each point to the shard key that is the value of this payload field.",
     ),
     option(
         "--on-error",
@@ -97,13 +97,13 @@ _MIGRATION_OPTIONS = (
         type=click.Choice([policy.value for policy in OnError]),
         default=DEFAULTS.on_error.value,
         show_default=True,
-        help="What a point that cannot be copied means: its chunk fails, or it is recorded and the rest is copied.",
+        help="What to do with a point that cannot be copied: fail its chunk, or record it as a reject and go on.",
     ),
     option(
         "--retry-rejects",
         "retry_rejects",
         is_flag=True,
-        help="Try the points again that an earlier run skipped.",
+        help="First try the rejects of an earlier run again.",
     ),
     option(
         "--retry-for",
@@ -112,13 +112,13 @@ _MIGRATION_OPTIONS = (
         default="1h",
         show_default=True,
         metavar="DURATION",
-        help="How long workers try again while a server is away: seconds, or 90s, 10m, 2h.",
+        help="How long workers retry while a server does not answer: seconds, or a value such as 90s, 10m, 2h.",
     ),
     switch(
         "--restart-migration",
         "--migration.restart",
         "restart",
-        help="Forget this migration's plan and offsets, only this one's, and begin again.",
+        help="Delete the plan and the offsets of this migration, and begin it again.",
     ),
     broker_option,
     workers_option,
@@ -127,24 +127,29 @@ _MIGRATION_OPTIONS = (
         "chunk_size",
         type=click.IntRange(1),
         metavar="N",
-        help="Points a chunk aims at; by default from the collection's size.",
+        help="Points per chunk to aim at. By default it depends on the size of the collection.",
     ),
     option(
         "--max-rate",
         "max_rate",
         type=click.IntRange(1),
         metavar="N",
-        help="Points a second over the whole fleet; `qmig throttle` changes it while it runs.",
+        help="Limit of points per second over the whole fleet. Change it later with `qmig throttle`.",
     ),
-    option("--detach", "detach", is_flag=True, help="Plan, queue, print the migration's id and leave."),
+    option(
+        "--detach",
+        "detach",
+        is_flag=True,
+        help="Plan the migration, print its id, and let the fleet run it without this command.",
+    ),
     quiet_option,
-    option("--verify", "verify", is_flag=True, help="Compare every point at the end, as qmig verify does."),
-    option("--dry-run", "dry_run", is_flag=True, help="Print what would be done and write nothing."),
+    option("--verify", "verify", is_flag=True, help="Compare all points at the end, as `qmig verify` does."),
+    option("--dry-run", "dry_run", is_flag=True, help="Print what the command would do, and write nothing."),
 )
 
 
 def migration_options(command: Function) -> Function:
-    """What every command that migrates has besides both ends' addresses."""
+    """Add the options of every command that migrates, besides those of its source and target."""
     for decorator in reversed(_MIGRATION_OPTIONS):
         command = decorator(command)
     return command

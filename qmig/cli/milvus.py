@@ -107,7 +107,7 @@ def milvus(
     moment, the same command goes on where it was. Without a broker, Redis and workers are started on this machine
     for this run.
     """
-    from qmig.cli.run import run
+    from qmig.cli.migrate import run
     from qmig.migration import Credentials, Endpoint, SourceSpec
     from qmig.sources.milvus.settings import Settings
 

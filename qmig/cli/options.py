@@ -96,14 +96,20 @@ target_options = _target_options(required=True)
 optional_target_options = _target_options(required=False)
 
 
-broker_option = option(
-    "--broker-url",
-    "broker_url",
-    envvar="QMIG_BROKER_URL",
-    show_envvar=True,
-    metavar="URL",
-    help="Redis that carries the tasks, redis://[user:password@]host:6379/0 or rediss://…",
-)
+def _broker_option(required: bool) -> Callable[[Function], Function]:
+    return option(
+        "--broker-url",
+        "broker_url",
+        envvar="QMIG_BROKER_URL",
+        show_envvar=True,
+        required=required,
+        metavar="URL",
+        help="URL of the broker, redis://[user:password@]host:6379/0 or rediss://…",
+    )
+
+
+broker_option = _broker_option(required=False)
+required_broker_option = _broker_option(required=True)
 
 
 quiet_option = option(

@@ -46,7 +46,7 @@ def qdrant(
     Stopped or killed at any moment, the same command goes on where it was. Without a broker, Redis and
     workers are started on this machine for this run.
     """
-    from qmig.cli.run import run
+    from qmig.cli.migrate import run
     from qmig.migration import Credentials, Endpoint, SourceSpec
 
     endpoint = Endpoint.parse(source_url, "--source-url", ca_cert=source_ca_cert)

@@ -1,4 +1,4 @@
-"""`qmig rejects`: the points that were skipped, from the ledger."""
+"""`qmig rejects`: list the rejects of a migration."""
 
 import json
 from dataclasses import asdict
@@ -11,9 +11,14 @@ from qmig.cli.ledger import migration_argument, open_migration
 
 @click.command()
 @migration_argument
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a point.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per point, each on its own line.")
 def rejects(migration: str | None, as_json: bool, **where: Any) -> None:
-    """List the points that could not be copied and were skipped, with the reasons."""
+    """List the points that could not be copied, with the reasons.
+
+    \b
+    Example:
+      qmig rejects --target-url http://b:6334 --json
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -21,18 +26,18 @@ def rejects(migration: str | None, as_json: bool, **where: Any) -> None:
     from qmig.ledger.rejects import rejects_of
 
     with open_migration(migration, **where) as (ledger, record):
-        found = rejects_of(ledger, record.migration)
+        rejected = rejects_of(ledger, record.migration)
     console = Console()
     if as_json:
-        for one in found:
-            click.echo(json.dumps(asdict(one), ensure_ascii=False))
-    elif not found:
-        click.echo("no point was skipped", err=True)
+        for reject in rejected:
+            click.echo(json.dumps(asdict(reject), ensure_ascii=False))
+    elif not rejected:
+        click.echo("the migration has no rejects", err=True)
     elif console.is_terminal:
         table = Table("point", "chunk", "reason")
-        for one in found:
-            table.add_row(Text(one.point), str(one.chunk + 1), Text(one.reason))
+        for reject in rejected:
+            table.add_row(Text(reject.point), str(reject.chunk + 1), Text(reject.reason))
         console.print(table)
     else:
-        for one in found:
-            click.echo(f"{one.point}  chunk {one.chunk + 1}  {one.reason}")
+        for reject in rejected:
+            click.echo(f"{reject.point}  chunk {reject.chunk + 1}  {reject.reason}")

@@ -1,4 +1,4 @@
-"""`qmig secret`: a new secret for a fleet."""
+"""`qmig secret`: print a new secret for a fleet."""
 
 import click
 
@@ -8,9 +8,14 @@ from qmig.cli.global_options import global_options
 @click.command()
 @global_options
 def secret() -> None:
-    """Print a new secret; set it as $QMIG_SECRET_KEY for the coordinator and every worker of a fleet.
+    """Print a new secret for a fleet.
 
-    The name of their queue on Redis, which autoscalers ask for, goes to stderr.
+    Set it as $QMIG_SECRET_KEY for every worker and for the commands that migrate. The name of the fleet's queue on
+    Redis, which an autoscaler needs, is printed to stderr.
+
+    \b
+    Example:
+      export QMIG_SECRET_KEY=$(qmig secret)
     """
     from qmig.broker.queues import queue_of
     from qmig.broker.sealing import name_of, new_secret

@@ -1,4 +1,4 @@
-"""`qmig verify`: compare a migration's contents at both ends."""
+"""`qmig verify`: compare source and target of a migration, point by point."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from qmig.cli.options import api_key_option, broker_option, ca_cert_option, opti
 
 
 def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> float:
-    """`1%` or `0.5 %` as a part of 1."""
+    """The part of 1 that a percentage such as `1%` or `0.5 %` is."""
     number, sign, rest = given.partition("%")
     try:
         share = float(number) / 100
@@ -21,18 +21,16 @@ def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> 
     return share
 
 
-@click.command(
-    epilog="Example:\n\n  qmig verify --target-url http://b:6334 --extra",
-)
-@option("--source-url", "source_url", metavar="URL", help="Source of the migration, where no MIGRATION is given.")
+@click.command()
+@option("--source-url", "source_url", metavar="URL", help="Find the migration by the URL of its source.")
 @option(
-    "--source-collection", "source_collection", metavar="NAME", help="Its collection, where no MIGRATION is given."
+    "--source-collection", "source_collection", metavar="NAME", help="Find the migration by its source collection."
 )
 @option(
     "--target-collection",
     "target_collection",
     metavar="NAME",
-    help="The migration's target collection, where no MIGRATION is given.",
+    help="Find the migration by its target collection.",
 )
 @api_key_option("source", help="API key or token of the source.")
 @option("--source-username", "source_username", metavar="NAME", help="User of the source.")
@@ -45,17 +43,17 @@ def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> 
     help="That user's password.",
 )
 @ca_cert_option("source")
-@option("--extra", is_flag=True, help="Look for points in the target that the source has not, too.")
-@option("--repair", is_flag=True, help="Copy points that are missing or different again.")
+@option("--extra", is_flag=True, help="Also look for points that are only in the target.")
+@option("--repair", is_flag=True, help="Copy missing and different points again.")
 @option(
     "--sample",
     "share",
     callback=_share,
     default="100%",
     metavar="PERCENT",
-    help="Compare a fair share of every chunk, such as 1%; the same points each time.",
+    help="Compare only a sample of every chunk, such as 1%. It has the same points each time.",
 )
-@option("--json", "as_json", is_flag=True, help="Print what was found as a JSON object.")
+@option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @broker_option
 @workers_option
 @quiet_option
@@ -78,15 +76,22 @@ def verify(
     source_ca_cert: str | None,
     **where: Any,
 ) -> None:
-    """Compare every point of a finished migration, payload and vectors, at both ends, over a fleet of workers.
+    """Compare every point of a finished migration in source and target, payload and vectors.
 
-    MIGRATION is its id or a unique beginning of it; it may be left out where the ledger has just one, or just one
-    between the ends that are named. Exit status 0 if all points are equal, 4 if not. Stopped or killed, the same
-    command goes on where it was; called again after that it begins anew.
+    A fleet of workers compares the points. The exit status is 0 if all points are equal, and 4 if not. Stopped or
+    killed, the same command resumes; after its end, it begins a new verification.
+
+    The migration can also be named by --source-url, --source-collection and --target-collection.
+
+    \b
+    Example:
+      qmig verify --target-url http://b:6334 --extra
     """
     from msgspec.structs import replace
 
-    from qmig.cli.run import compare, interruption, open_fleet
+    from qmig.cli.fleet import open_fleet
+    from qmig.cli.interrupt import interruption
+    from qmig.cli.migrate import run_verification
     from qmig.cli.views.live import LiveView
     from qmig.coordinator.verify import Verification
     from qmig.ledger.find import EndpointFilter, find_migration
@@ -94,13 +99,13 @@ def verify(
     from qmig.migration import Credentials
 
     credentials = Credentials(source_api_key, where["target_api_key"], source_username, source_password)
-    with open_ledger(**where) as ledger, interruption() as interrupted, open_fleet(broker_url, workers) as fleet:
+    with open_ledger(**where) as ledger, interruption() as interrupted:
         record = find_migration(ledger, migration, EndpointFilter(source_url, source_collection, target_collection))
         recorded = record.definition
         endpoint = recorded.source.endpoint
         if source_ca_cert is not None:
             endpoint = replace(endpoint, ca_cert=source_ca_cert)
-        found = replace(
+        reachable = replace(
             recorded,
             source=replace(recorded.source, endpoint=endpoint),
             target=replace(recorded.target, endpoint=ledger.server.endpoint, ledger=ledger.name),
@@ -108,7 +113,7 @@ def verify(
         )
         checks = Checks(share, extra, repair)
         with LiveView(f"verify {record.title}", quiet) as view:
-            verification = Verification(ledger, record, found, checks, credentials, view)
+            verification = Verification(ledger, record, reachable, checks, credentials, view)
             verification.preflight()
-            fleet.check()
-            compare(verification, fleet, view, interrupted, as_json)
+            with open_fleet(broker_url, workers) as fleet:
+                run_verification(verification, fleet, view, interrupted, as_json)

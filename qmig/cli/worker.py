@@ -1,4 +1,4 @@
-"""`qmig worker`: workers on this host."""
+"""`qmig worker`: run workers on this host."""
 
 import os
 import re
@@ -6,27 +6,32 @@ import re
 import click
 
 from qmig.cli.global_options import global_options, is_set
-from qmig.cli.options import broker_option, option
+from qmig.cli.options import option, required_broker_option
 
 _AUTOSCALE = re.compile(r"([1-9]\d*),(\d+)")
 
 
 @click.command()
-@broker_option
-@option("--concurrency", type=click.IntRange(1), metavar="N", help="Worker processes; one a core by default.")
+@required_broker_option
+@option(
+    "--concurrency", type=click.IntRange(1), metavar="N", help="Number of worker processes. One per core by default."
+)
 @option(
     "--autoscale",
     metavar="MAX,MIN",
-    help="Worker processes come and go between these numbers, as there are chunks that wait.",
+    help="Start and stop worker processes between these numbers, as chunks wait in the queue.",
 )
 @global_options
-def worker(broker_url: str | None, concurrency: int | None, autoscale: str | None) -> None:
-    """Run workers on this host until Ctrl-C or SIGTERM; the batches in flight end, offsets are stored.
+def worker(broker_url: str, concurrency: int | None, autoscale: str | None) -> None:
+    """Run workers on this host.
 
-    Workers may join and leave a fleet at any time, in the middle of a migration too.
+    Workers may join and leave a fleet at any time, also while a migration is running. Ctrl-C or SIGTERM stops them:
+    they finish the batches in flight, store the offsets, and give their chunks back.
+
+    \b
+    Example:
+      qmig worker --broker-url redis://10.0.0.1:6379/0 --concurrency 4
     """
-    if not broker_url:
-        raise click.UsageError("no broker: give --broker-url or set $QMIG_BROKER_URL")
     if autoscale is not None:
         found = _AUTOSCALE.fullmatch(autoscale)
         if concurrency is not None or found is None or int(found[1]) < int(found[2]):

@@ -1,18 +1,23 @@
-"""`qmig workers`: who is on the broker."""
+"""`qmig workers`: list the workers of a fleet."""
 
 import click
 
 from qmig.cli.global_options import global_options
-from qmig.cli.options import broker_option
+from qmig.cli.options import required_broker_option
 
 
 @click.command()
-@broker_option
+@required_broker_option
 @global_options
-def workers(broker_url: str | None) -> None:
-    """List the workers of a fleet, with their versions; one that cannot work with this qmig is named."""
-    if not broker_url:
-        raise click.UsageError("no broker: give --broker-url or set $QMIG_BROKER_URL")
+def workers(broker_url: str) -> None:
+    """List the workers of a fleet, with their number of processes and their version.
+
+    A worker that cannot run tasks of this qmig is marked, with the reason.
+
+    \b
+    Example:
+      qmig workers --broker-url redis://10.0.0.1:6379/0
+    """
     from qmig import __version__
     from qmig.broker.fleet import Fleet
     from qmig.broker.task import TASK_VERSION
@@ -20,15 +25,17 @@ def workers(broker_url: str | None) -> None:
 
     with Fleet(broker_url) as fleet:
         fleet.check()
-        there = fleet.registry.workers()
-        if not there:
-            click.echo(f"no worker is on {fleet.shown_url}; start some with `qmig worker --broker-url …` on any host")
+        online = fleet.registry.workers()
+        if not online:
+            click.echo(
+                f"no worker is online on {fleet.shown_url}; start some with `qmig worker --broker-url …` on any host"
+            )
             return
-        width = max(len(worker.name) for worker in there)
-        for worker in there:
-            remark = "" if worker.version == __version__ else f", other than this one ({__version__})"
+        width = max(len(worker.name) for worker in online)
+        for worker in online:
+            remark = "" if worker.version == __version__ else f", another version than this one ({__version__})"
             if worker.task_version != TASK_VERSION:
-                remark += ", and cannot take its tasks"
+                remark += ", which cannot run its tasks"
             if worker.queue != fleet.queue_name:
                 remark += f"; {fleet.describe_secret_mismatch(worker)}"
             processes = pluralize(worker.processes, "process", "processes")

@@ -1,1 +1,1 @@
-"""What a command does: preflight, plan, start a migration or verification, follow it."""
+"""What a command does: check, plan, begin and follow a migration or a verification."""

@@ -1,4 +1,4 @@
-"""Following a migration to its end, and showing it: what the coordinator does once it has planned, and `attach`."""
+"""Follow a migration or a verification to its end, and report its progress."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,35 +7,39 @@ from threading import Timer
 from typing import NoReturn, Protocol
 
 from qmig.broker.fleet import Fleet
+from qmig.coordinator.results import Result
 from qmig.errors import Interrupted, TerminalError, TransientError
 from qmig.formatting import pluralize
-from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, State
 from qmig.ledger.stalled import WORKERS_LOST, StalledChunks
 from qmig.monitor.progress import Progress
 from qmig.monitor.reader import ProgressReader
 
-# Seconds between two looks at the ledger: often in a short run, and at no cost that counts in a long one.
-LOOK_EVERY = 0.25
-LOOK_EVERY_AT_MOST = 2.0
-LOOKS_SLOW_DOWN_OVER = 300.0
-# Seconds without any chunk at work until the fleet is asked who is there, and until it is asked again.
+#: Seconds between two reads of the ledger at the start: a short migration is followed closely.
+MIN_FOLLOW_INTERVAL = 0.25
+#: Seconds between two reads of the ledger later on, so that following a long migration costs nothing that counts.
+MAX_FOLLOW_INTERVAL = 2.0
+#: Seconds after which the interval has grown from its minimum to its maximum.
+FOLLOW_SLOWS_DOWN_OVER = 300.0
+#: Seconds without a running chunk before the fleet is asked for its workers.
 NO_WORKER_AFTER = 4.0
+#: Seconds before the fleet is asked again.
 NO_WORKER_AGAIN = 15.0
-SHOWN_WORKERS = 5
-# Seconds without an answer of the target until that is said.
+#: Workers with another secret that one warning names.
+MAX_WORKERS_NAMED = 5
+#: Seconds without an answer of the target before a warning says so.
 SILENT_AFTER = 5.0
-# Seconds that workers get to give their chunks back after an interruption.
+#: Seconds that workers have after an interruption to give their chunks back.
 STOP_SECONDS = 30.0
 
-_WAITING = {
-    State.PAUSED: "paused; `qmig resume` goes on",
-    State.CANCELLED: "cancelled; the fleet puts the target's settings back",
+_STATES_THAT_WAIT = {
+    State.PAUSED: "paused; `qmig resume` continues it",
+    State.CANCELLED: "cancelled; the fleet is putting the target's settings into their final state",
 }
 
 
 class View(Protocol):
-    """Where a migration tells what happens."""
+    """Where a command prints messages, warnings and progress."""
 
     def say(self, text: str) -> None: ...
 
@@ -45,62 +49,83 @@ class View(Protocol):
 
 
 class Follower:
-    """Looks at one migration until it ends; `fleet`, if there is one, is asked who is there when nothing moves."""
+    """Follows one migration until it ends. With a `fleet`, it checks for workers when no chunk is running."""
 
-    def __init__(self, watch: ProgressReader, fleet: Fleet | None, view: View) -> None:
-        self._watch = watch
+    def __init__(
+        self,
+        reader: ProgressReader,
+        fleet: Fleet | None,
+        view: View,
+        began: float | None = None,
+        period: str = "in this run",
+    ) -> None:
+        """`began` is when the command began, by the monotonic clock; now by default."""
+        self._reader = reader
         self._fleet = fleet
         self._view = view
-        self._began = self._idle_since = self._asked = time.monotonic()
-        self._said: str | None = None
+        self._began = time.monotonic() if began is None else began
+        self._period = period
+        self._idle_since = self._asked = time.monotonic()
+        self._points_before: int | None = None
+        self._reported: str | None = None
         self._stalled = StalledChunks()
 
-    def follow(self, between: Callable[[float], None]) -> Progress:
-        """Look until the migration ends; `between` gets the seconds until the next look, and may raise.
+    def follow(self, on_wait: Callable[[float], None]) -> Result:
+        """Read the ledger until the migration ends. `on_wait` gets the seconds until the next read, and may raise.
 
-        TerminalError where it failed, was cancelled or was stopped by another.
+        TerminalError where the migration failed, was cancelled, or was stopped by another command.
         """
         while True:
             try:
-                with self._told_of_silence():
-                    progress = self._watch.refresh()
+                with self._warning_of_silence():
+                    progress = self._reader.refresh()
             except TransientError as error:
                 self._view.warn(f"{error}; trying again")
-                between(LOOK_EVERY_AT_MOST)
+                on_wait(MAX_FOLLOW_INTERVAL)
                 continue
+            if self._points_before is None:
+                self._points_before = progress.points
             self._view.show(progress)
-            if self._has_ended():
-                for notice in self._watch.reconciliation.notices:
-                    self._view.warn(notice)
-                return progress
+            if self._is_done():
+                return self._result(progress, progress.points - self._points_before)
             self._raise_ledger_failure()
-            self._tell(progress)
-            slower = (LOOK_EVERY_AT_MOST - LOOK_EVERY) * (time.monotonic() - self._began) / LOOKS_SLOW_DOWN_OVER
-            between(min(LOOK_EVERY_AT_MOST, LOOK_EVERY + slower))
+            self._report_waiting(progress)
+            growth = (time.monotonic() - self._began) / FOLLOW_SLOWS_DOWN_OVER
+            slower = (MAX_FOLLOW_INTERVAL - MIN_FOLLOW_INTERVAL) * growth
+            on_wait(min(MAX_FOLLOW_INTERVAL, MIN_FOLLOW_INTERVAL + slower))
 
-    def stop(self, ledger: Ledger) -> NoReturn:
-        """Let the batches in flight end and every chunk be given back; Interrupted says how far it was."""
-        self._view.say("stopping: the batches in flight may end …")
-        progress, record = self._watch.refresh(), self._watch.record
+    def stop(self) -> NoReturn:
+        """Stop the migration: batches in flight end, workers give their chunks back, then Interrupted is raised."""
+        self._view.say("stopping: waiting for the batches in flight …")
+        ledger = self._reader.ledger
+        progress, record = self._reader.refresh(), self._reader.record
         while record.state in (State.RUNNING, State.PAUSED):
             if ledger.change_migration(record, state=State.STOPPED):
                 break
-            # It was steered, or ended, this moment.
-            progress, record = self._watch.refresh(), self._watch.record
+            # Another command changed its state, or it ended, at this moment.
+            progress, record = self._reader.refresh(), self._reader.record
         deadline = time.monotonic() + STOP_SECONDS
-        while self._at_work(progress) and time.monotonic() < deadline:
-            time.sleep(LOOK_EVERY)
-            progress = self._watch.refresh()
+        while self._has_workers(progress) and time.monotonic() < deadline:
+            time.sleep(MIN_FOLLOW_INTERVAL)
+            progress = self._reader.refresh()
             self._view.show(progress)
         raise Interrupted(
             f"stopped at {progress.points:,} points; everything acknowledged is in the ledger {ledger.name!r}, and "
             "the same command goes on from there"
         )
 
+    def _result(self, progress: Progress, points: int) -> Result:
+        reconciliation = self._reader.reconciliation
+        for notice in reconciliation.notices:
+            self._view.warn(notice)
+        seconds = time.monotonic() - self._began
+        return Result(self._reader.record, progress, reconciliation, points, seconds, self._period)
+
     @contextmanager
-    def _told_of_silence(self) -> Iterator[None]:
-        """Say so where the target takes long to answer: a server that hangs is given up much later."""
-        text = f"target {self._watch.url} has not answered for {SILENT_AFTER:g} s; waiting"
+    def _warning_of_silence(self) -> Iterator[None]:
+        """Warn while the target takes long to answer: a call to a server that hangs fails only much later."""
+        url = self._reader.ledger.server.endpoint.url
+        text = f"target {url} has not answered for {SILENT_AFTER:g} s; waiting"
         timer = Timer(SILENT_AFTER, self._view.warn, [text])
         timer.daemon = True
         timer.start()
@@ -109,76 +134,77 @@ class Follower:
         finally:
             timer.cancel()
 
-    def _at_work(self, progress: Progress) -> bool:
-        """Whether a worker that is there has a chunk."""
+    def _has_workers(self, progress: Progress) -> bool:
+        """Whether a running chunk has a worker that is alive."""
         return len(self._stalled.find(progress.running, time.monotonic())) < len(progress.running)
 
-    def _has_ended(self) -> bool:
-        record = self._watch.record
+    def _is_done(self) -> bool:
+        record = self._reader.record
         if record.state == State.FAILED:
             raise TerminalError(record.error or "the migration failed")
         if record.state == State.CANCELLED and record.finished is not None:
             raise TerminalError("the migration was cancelled; the same command goes on from the ledger")
         if record.state == State.STOPPED:
-            raise TerminalError("the migration was stopped elsewhere; the same command goes on from the ledger")
+            raise TerminalError(
+                "the migration was stopped by another command; the same command goes on from the ledger"
+            )
         return record.state == State.DONE
 
     def _raise_ledger_failure(self) -> None:
-        """TerminalError where workers cannot write the ledger: it will say nothing any more."""
+        """TerminalError where workers cannot write the ledger: then its records no longer change."""
         if self._fleet is None:
             return
         try:
-            trouble = self._fleet.registry.ledger_failure(self._watch.record.run)
+            failure = self._fleet.registry.ledger_failure(self._reader.record.run)
         except TransientError:
-            # The ledger is what counts, and it can be read.
+            # The registry may be away: the ledger can be read, and the ledger is the truth.
             return
-        if trouble is not None:
-            raise TerminalError(f"{trouble}; put it right, and the same command goes on from the ledger")
+        if failure is not None:
+            raise TerminalError(f"{failure}; when this is fixed, the same command goes on from the ledger")
 
-    def _tell(self, progress: Progress) -> None:
-        """Say what it waits for, once, and that nobody is at it."""
-        record = self._watch.record
-        waiting = _WAITING.get(record.state) or record.waiting
-        if waiting is not None and waiting != self._said:
+    def _report_waiting(self, progress: Progress) -> None:
+        """Warn, once, of what the migration waits for, and where no worker copies its chunks."""
+        record = self._reader.record
+        waiting = _STATES_THAT_WAIT.get(record.state) or record.waiting
+        if waiting is not None and waiting != self._reported:
             self._view.warn(f"{waiting}; waiting")
-        self._said = waiting
+        self._reported = waiting
         now = time.monotonic()
-        gone = self._stalled.find(progress.running, now)
-        if len(gone) < len(progress.running) or waiting is not None:
+        stalled = self._stalled.find(progress.running, now)
+        if len(stalled) < len(progress.running) or waiting is not None:
             self._idle_since = now
         elif now - self._idle_since >= NO_WORKER_AFTER and now - self._asked >= NO_WORKER_AFTER:
             self._asked = now + NO_WORKER_AGAIN
-            self._ask_for_workers(gone, record.planned and progress.all_finished)
+            self._report_workers(stalled, record.planned and progress.all_finished)
 
-    def _ask_for_workers(self, gone: Sequence[ChunkRecord], at_the_end: bool) -> None:
+    def _report_workers(self, stalled: Sequence[ChunkRecord], all_finished: bool) -> None:
+        """Say why no chunk is running, as far as the fleet's workers explain it."""
         if self._fleet is None:
-            if gone:
-                self._view.warn(f"{pluralize(len(gone), 'chunk')}: {WORKERS_LOST}; waiting")
+            if stalled:
+                self._view.warn(f"{pluralize(len(stalled), 'chunk')}: {WORKERS_LOST}; waiting")
             return
         try:
-            everybody = self._fleet.registry.workers()
+            online = self._fleet.registry.workers()
         except TransientError as error:
             self._view.warn(f"{error}; trying again")
             return
-        workers = [worker for worker in everybody if worker.queue == self._fleet.queue_name]
-        if everybody and not workers:
-            strangers = "; ".join(
-                self._fleet.describe_secret_mismatch(worker) for worker in everybody[:SHOWN_WORKERS]
-            )
+        url = self._fleet.shown_url
+        workers = [worker for worker in online if worker.queue == self._fleet.queue_name]
+        if online and not workers:
+            mismatches = "; ".join(map(self._fleet.describe_secret_mismatch, online[:MAX_WORKERS_NAMED]))
             self._view.warn(
-                f"no worker on {self._fleet.shown_url} can take part: {strangers}; give them all the same secret and "
-                "start them again; waiting"
+                f"no worker on {url} can take part: {mismatches}; give all of them the same secret and start them "
+                "again; waiting"
             )
         elif not workers:
             self._view.warn(
-                f"no worker answers on {self._fleet.shown_url}; start some with `qmig worker --broker-url …` on any "
-                "host; waiting"
+                f"no worker answers on {url}; start some with `qmig worker --broker-url …` on any host; waiting"
             )
-        elif at_the_end:
-            self._view.say("every chunk is copied; the books are being checked")
+        elif all_finished:
+            self._view.say("every chunk is copied; the counts are being reconciled")
         elif time.monotonic() - self._idle_since >= NO_WORKER_AGAIN:
-            # Until then they may be on the way to their first chunk.
+            # Before that, workers may still be about to claim their first chunk.
             self._view.warn(
-                f"{len(workers)} workers answer on {self._fleet.shown_url} and none is at this migration: they are "
-                "at other chunks, or refuse it, and their logs say why; waiting"
+                f"{pluralize(len(workers), 'worker answers', 'workers answer')} on {url}, but none copies this "
+                "migration's chunks: they are busy with other chunks, or refuse these and log the reason; waiting"
             )

@@ -1,4 +1,4 @@
-"""Both ends looked at before anything is written: what is there, and whether the migration can be done."""
+"""Check source, target and ledger before anything is written."""
 
 from dataclasses import dataclass, field
 
@@ -21,41 +21,55 @@ from qmig.sources.base import Source
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a command asks for beyond the migration itself."""
+    """Options of one run that are not part of the migration's definition."""
 
+    #: Create the target collection if it does not exist.
     create_target: bool = False
+    #: Create payload indexes that an existing target lacks.
     ensure_indexes: bool = False
+    #: Delete the plan and the offsets of the migration, and begin it again.
     restart: bool = False
+    #: Points per chunk to aim at; None chooses it from the size of the collection.
     chunk_size: int | None = None
+    #: The limit in points a second over the whole fleet; None keeps the last one.
     max_rate: int | None = None
+    #: Try the rejects of an earlier run again.
     retry_rejects: bool = False
 
 
 @dataclass
 class PreflightResult:
-    """Both ends as they were found; nothing has been written."""
+    """What was found at both ends and in the ledger."""
 
     source: Source
     target: Server
     ledger: Ledger
+    #: The source collection, or the collection that a source of another kind would become.
     source_info: api.CollectionInfo
+    #: The target collection; None where it does not exist.
     target_info: api.CollectionInfo | None
+    #: The migration in the ledger; None where it has not begun.
     record: MigrationRecord | None
+    #: Product and version of source and target, for people.
     versions: tuple[str, str]
+    #: The shard keys of the source, and where their shards are placed.
     shard_keys: list[ShardKeyPlacement]
+    #: Payload indexes that are to be created, by field.
     missing_indexes: dict[str, api.PayloadSchemaInfo]
+    #: Differences that the user should know of.
     notices: list[str] = field(default_factory=list)
+    #: Settings that may slow the migration down or break it.
     warnings: list[str] = field(default_factory=list)
 
     @property
     def custom_target(self) -> bool:
-        """Whether the target shards, or will shard, by key."""
+        """Whether the target has shard keys, or will have them."""
         info = self.target_info or self.source_info
         return is_custom(info)
 
 
 class Preflight:
-    """Looks at both ends of one migration; TerminalError or UsageError where it cannot be done."""
+    """Checks the source, the target and the ledger of one migration."""
 
     def __init__(self, migration: Migration, run_options: RunOptions, source: Source, target: Server) -> None:
         self.migration = migration
@@ -65,7 +79,7 @@ class Preflight:
         self.ledger = Ledger(target, migration.target.ledger)
 
     def check(self) -> PreflightResult:
-        """Look at both ends; nothing is written."""
+        """TerminalError or UsageError where the migration cannot be done; nothing is written."""
         product, version = self.source.identify()
         target_version = server_version(self.target)
         warning = check_versions(version, target_version) if product == "Qdrant" else None
@@ -79,7 +93,7 @@ class Preflight:
             self._check_resume(record, target_info)
         elif target_info is None and not self.run_options.create_target:
             self._refuse_missing_target()
-        survey = PreflightResult(
+        result = PreflightResult(
             source=self.source,
             target=self.target,
             ledger=self.ledger,
@@ -92,28 +106,28 @@ class Preflight:
             warnings=[warning] if warning else [],
         )
         if target_info is not None:
-            self._compare(survey, target_info)
-        self._check_sharding(survey)
-        return survey
+            self._compare(result, target_info)
+        self._check_sharding(result)
+        return result
 
     def _refuse_missing_target(self) -> None:
         server, name = self.target, self.migration.target.collection
         close = close_names(name, collection_names(server))
         raise TerminalError(
             f"target {server.endpoint.url} has no collection {name!r}{close}; "
-            "give --create-target-collection (-c) to create it as the source is"
+            "give --create-target-collection (-c) to create it with the source's settings"
         )
 
     def _check_ended(self, record: MigrationRecord | None) -> None:
-        """Rejects are tried again only where no worker is at the migration's chunks."""
+        """UsageError unless the migration has ended: no worker may hold a chunk while rejects are tried again."""
         if self.run_options.restart:
-            raise UsageError("--retry-rejects and --restart-migration exclude each other; give one")
+            raise UsageError("--retry-rejects and --restart-migration cannot be given together; give one of them")
         if record is None or record.state not in (State.DONE, State.FAILED):
             state = "has not begun" if record is None else f"is {record.state}"
             raise UsageError(f"--retry-rejects: this migration {state}; leave the option out until it has ended")
 
     def _check_resume(self, record: MigrationRecord, target: api.CollectionInfo | None) -> None:
-        """The plan is frozen: what would change it is refused."""
+        """Refuse what would change the plan of a migration that has begun."""
         out = "or begin again with --restart-migration"
         if record.state == State.PREPARING:
             if target is None and not self.run_options.create_target:
@@ -121,8 +135,8 @@ class Preflight:
             return
         if target is None:
             raise TerminalError(
-                f"migration {record.migration} was begun, but its target collection "
-                f"{self.migration.target.collection!r} is gone; restore it {out}"
+                f"migration {record.migration} has begun, but its target collection "
+                f"{self.migration.target.collection!r} no longer exists; restore it {out}"
             )
         if record.chunk_size and self.run_options.chunk_size not in (None, record.chunk_size):
             raise UsageError(
@@ -144,40 +158,40 @@ class Preflight:
             return {}
         return target_missing_indexes(source, target or api.CollectionInfo())
 
-    def _compare(self, survey: PreflightResult, target: api.CollectionInfo) -> None:
-        differences = target_differences(survey.source_info, target)
+    def _compare(self, result: PreflightResult, target: api.CollectionInfo) -> None:
+        differences = target_differences(result.source_info, target)
         if differences:
             raise TerminalError(
-                f"the target collection {self.migration.target.collection!r} does not fit the source: "
-                f"{'; '.join(differences)}. Give another --target-collection; -c creates one that fits"
+                f"the target collection {self.migration.target.collection!r} does not match the source: "
+                f"{'; '.join(differences)}. Give another --target-collection; with -c it is created"
             )
-        if survey.record is None or not survey.record.created_target:
-            survey.notices += target_notices(survey.source_info, target)
-            survey.notices += index_notices(survey.source_info, target)
-            survey.warnings += target_throttles(target)
+        if result.record is None or not result.record.created_target:
+            result.notices += target_notices(result.source_info, target)
+            result.notices += index_notices(result.source_info, target)
+            result.warnings += target_throttles(target)
 
-    def _check_sharding(self, survey: PreflightResult) -> None:
-        """Every point must have a shard to go to, and repeats of an id a shard key each."""
+    def _check_sharding(self, result: PreflightResult) -> None:
+        """Refuse shard keys that do not match, and a target without them where an id occurs under several."""
         routing = self.migration.routing
-        if routing != Routing() and not survey.custom_target:
+        if routing != Routing() and not result.custom_target:
             raise UsageError(
-                f"the target collection {self.migration.target.collection!r} does not shard by key; leave out "
+                f"the target collection {self.migration.target.collection!r} has no shard keys; leave out "
                 "--target-shard-key and --target-shard-key-field"
             )
-        if survey.custom_target:
-            if survey.target_info is None:
-                check_shard_keys_possible(survey.target, self.migration.target.collection)
-            if routing == Routing() and not is_custom(survey.source_info):
+        if result.custom_target:
+            if result.target_info is None:
+                check_shard_keys_possible(result.target, self.migration.target.collection)
+            if routing == Routing() and not is_custom(result.source_info):
                 raise UsageError(
-                    f"the target collection {self.migration.target.collection!r} shards by key and the source "
-                    "does not; say where its points go with --target-shard-key or --target-shard-key-field"
+                    f"the target collection {self.migration.target.collection!r} has shard keys and the source "
+                    "has none; choose one with --target-shard-key or --target-shard-key-field"
                 )
-        merges = not survey.custom_target or routing.shard_key is not None
-        begins = survey.record is None or self.run_options.restart or survey.record.state == State.PREPARING
-        if begins and merges and (repeats := survey.source.count_duplicate_ids()):
+        merges = not result.custom_target or routing.shard_key is not None
+        begins = result.record is None or self.run_options.restart or result.record.state == State.PREPARING
+        if begins and merges and (repeats := result.source.count_duplicate_ids()):
             raise TerminalError(
-                f"{repeats:,} points of the source repeat an id under another shard key, and the target could hold "
-                "each id once; use a target that shards by the same keys"
+                f"{repeats:,} points of the source have an id that occurs under another shard key too, and the "
+                "target would keep only one of each; use a target with the same shard keys"
             )
 
 

@@ -1,4 +1,4 @@
-"""What a finished migration or verification came to."""
+"""The result of a migration or a verification that was followed to its end."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,27 @@ from qmig.monitor.progress import Progress
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What a finished migration came to: `points` in `seconds` since then, "in this run" for one."""
+class Result:
+    """A migration or a verification at its end, and the points that were processed while it was followed."""
 
+    #: The record of the migration or the verification at its end.
     record: MigrationRecord
+    #: Sums over its chunks.
     progress: Progress
+    #: The counts of both ends, reconciled; all zero for a verification.
     reconciliation: Reconciliation
+    #: Points copied, or compared, in `seconds`.
     points: int
+    #: Seconds from the start of the command to the end.
     seconds: float
-    since: str = "in this run"
+    #: The period that `points` and `seconds` cover, for people.
+    period: str = "in this run"
 
+    @property
+    def findings(self) -> Findings:
+        """The differences that a verification found."""
+        return self.record.findings or Findings()
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a verification found: `points` were compared in `seconds` since then, "in this run" for one."""
-
-    record: MigrationRecord
-    findings: Findings
-    points: int
-    seconds: float
-    since: str = "in this run"
+    @property
+    def points_per_second(self) -> float:
+        return self.points / self.seconds if self.seconds else 0.0

@@ -1,4 +1,4 @@
-"""Reading rejected points from the source again and writing them once more."""
+"""Copy the rejects of a migration again."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,48 +12,48 @@ from qmig.qdrant.writer import Writer
 from qmig.rpc.connection import RETRY_FOR, retrying
 from qmig.sources.base import Source
 
-# Rejects that are tried again before the ledger hears of it.
-PAGE = 100
+#: Rejects that are tried again before the results are written to the ledger.
+REJECTS_PER_WRITE = 100
 
 
 def retry_rejects(
     ledger: Ledger, record: MigrationRecord, source: Source, writer: Writer, interrupted: Callable[[], bool]
 ) -> tuple[int, int]:
-    """Read every reject from the source once more and write it; how many these were, and how many are left.
+    """Copy every reject again; return how many were tried, and how many are left.
 
-    What arrives is no reject any more, nor is what the source has deleted; the others get the reason of today. No
-    worker may have any of the migration's chunks.
+    A point that was copied, or that was deleted from the source, is no longer a reject. The others are kept, with the
+    new reason. No worker may hold a chunk of the migration meanwhile.
     """
     chunks = ledger.chunks(record.migration, range(record.chunks))
     rejects = [one for one in rejects_of(ledger, record.migration) if one.read <= chunks[one.chunk].read]
     try:
-        for first in range(0, len(rejects), PAGE):
+        for first in range(0, len(rejects), REJECTS_PER_WRITE):
             if interrupted():
-                raise Interrupted("interrupted while rejects were tried again; the same command tries the rest")
-            page = rejects[first : first + PAGE]
+                raise Interrupted("interrupted while rejects were tried again; the same command tries the others")
+            page = rejects[first : first + REJECTS_PER_WRITE]
             reasons = {one: _copy(one, chunks[one.chunk], source, writer) for one in page}
-            still = [replace(one, reason=reason) for one, reason in reasons.items() if reason is not None]
-            save_rejects(ledger, still)
+            failed = [replace(one, reason=reason) for one, reason in reasons.items() if reason is not None]
+            save_rejects(ledger, failed)
             forget_rejects(ledger, [one for one, reason in reasons.items() if reason is None])
     finally:
-        left = _settle(ledger, record, chunks)
+        left = _count_again(ledger, record, chunks)
     return len(rejects), left
 
 
 def _copy(reject: RejectRecord, chunk: ChunkRecord, source: Source, writer: Writer) -> str | None:
-    """Copy one point; the reason why it still cannot be."""
+    """Copy one point again; the reason where it still cannot be copied."""
     attempts = retrying(RETRY_FOR)
     batch = attempts(lambda: source.start_read(reject.partition, reject.key, chunk.end, 1).result())
-    for unfit in batch.invalid_rows:
-        if unfit.key == reject.key:
-            return unfit.reason
+    for invalid in batch.invalid_rows:
+        if invalid.key == reject.key:
+            return invalid.reason
     points = [point for point in batch.points if source.key_of(point) == reject.key]
 
     def write() -> str | None:
-        upserts, strays = writer.start(points, reject.partition)
+        upserts, unroutable = writer.start(points, reject.partition)
         for upsert in upserts:
             writer.check(upsert)
-        return next((reason for _, reason in strays), None)
+        return next((reason for _, reason in unroutable), None)
 
     try:
         return attempts(write)
@@ -61,8 +61,8 @@ def _copy(reject: RejectRecord, chunk: ChunkRecord, source: Source, writer: Writ
         return str(error)
 
 
-def _settle(ledger: Ledger, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> int:
-    """Count the rejects that are left, chunk by chunk. From the records, so that a kill in between does no harm."""
+def _count_again(ledger: Ledger, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> int:
+    """Correct the counts of the chunks from the rejects in the ledger; return how many are left."""
     left = Counter(one.chunk for one in rejects_of(ledger, record.migration) if one.read <= chunks[one.chunk].read)
     for chunk in chunks:
         if chunk.rejected != left[chunk.index]:

@@ -1,8 +1,7 @@
-"""What begins a verification: look at both ends, plan it as the migration was planned, and let the fleet compare."""
+"""Verify a migration: check both ends, plan as the migration was planned, and let the fleet compare."""
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -13,13 +12,14 @@ from msgspec import structs
 from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
-from qmig.coordinator.follow import Follower, View
+from qmig.coordinator.follow import View
 from qmig.coordinator.plan import cut, plan_size
-from qmig.coordinator.results import Verdict
+from qmig.coordinator.results import Result
+from qmig.coordinator.run import Run, new_run
 from qmig.errors import TerminalError, UsageError
 from qmig.formatting import pluralize
 from qmig.ledger.collection import PAGE
-from qmig.ledger.findings import Checks, Findings
+from qmig.ledger.findings import Checks
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.migration import Credentials, Migration
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Verification:
-    """Verifies a migration. Whatever it knows is in the ledger: killed, the same command goes on."""
+    """Verifies a migration. Its state is in the ledger: killed, the same command resumes."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Verification:
         credentials: Credentials,
         view: View,
     ) -> None:
-        """`migration` is the one of `record`, with its ends as they are reached now."""
+        """`migration` is the definition in `record`, with the endpoints by which this command reaches both ends."""
         self._ledger = ledger
         self._record = record
         self._checks = checks
@@ -57,7 +57,7 @@ class Verification:
         return self._ledger.server
 
     def preflight(self) -> None:
-        """Look at both ends and refuse what cannot be verified; nothing is written."""
+        """Check both ends and refuse a migration that cannot be verified; nothing is written."""
         record = self._record
         if record.job != JobKind.COPY:
             raise UsageError(f"{record.migration} is a verification itself; name the migration, {record.verifies}")
@@ -71,31 +71,20 @@ class Verification:
         with closing(open_source(self._migration, self._credentials)) as source:
             source.identify()
             source.info()
-            # As the source is now, not as it was when the migration began.
+            # The settings of the source now, not those of the time when the migration began.
             settings = source.freeze_settings(None)
-        read_now = structs.replace(self._migration.source, settings=settings)
-        self._migration = structs.replace(self._migration, source=read_now)
+        source_now = structs.replace(self._migration.source, settings=settings)
+        self._migration = structs.replace(self._migration, source=source_now)
 
-    def run(self, fleet: Fleet, interrupted: Callable[[], bool]) -> Verdict:
-        """Verify and follow it to its end. TerminalError with the list where chunks failed."""
-        began, task = time.monotonic(), self._task
-        for other in fleet.check_workers():
-            self._view.warn(other)
+    def run(self, fleet: Fleet, interrupted: Callable[[], bool]) -> Result:
+        """Verify, and follow the verification to its end.
+
+        TerminalError with the failed chunks, Interrupted where it was interrupted.
+        """
+        run = Run(fleet, self._task, self._view, interrupted)
         record = self._begin()
-        fleet.register(task)
-        watch = ProgressReader(self._ledger, record.migration)
-        before = watch.refresh().points
-        follower = Follower(watch, fleet, self._view)
-
-        def between(seconds: float) -> None:
-            if interrupted():
-                follower.stop(self._ledger)
-            fleet.ensure_registered(task)
-            time.sleep(seconds)
-
-        progress = follower.follow(between)
-        findings = watch.record.findings or Findings()
-        return Verdict(watch.record, findings, progress.points - before, time.monotonic() - began)
+        run.register()
+        return run.follow(ProgressReader(self._ledger, record.migration))
 
     def _check_target(self) -> None:
         target = self._migration.target
@@ -105,37 +94,36 @@ class Verification:
         check_readable(info, "target", target.collection)
 
     def _begin(self) -> MigrationRecord:
-        """The record of this verification, planned, and a new run opened."""
-        seen = self._ledger.migration(self._migration.verification_id)
-        record = seen if seen is not None and self._goes_on(seen) else self._planned()
+        """Plan the verification unless it is resumed, open a new run, and return the record."""
+        found = self._ledger.migration(self._migration.verification_id)
+        record = found if found is not None and self._is_resumed(found) else self._plan()
         self._ledger.reopen(self._failed(record.migration))
-        changes = {"state": State.RUNNING, "run": uuid.uuid4().hex, "finished": None, "waiting": None, "error": None}
-        self._ledger.update_migration(record.migration, definition=self._migration, **changes)
+        self._ledger.update_migration(record.migration, definition=self._migration, **new_run())
         return record
 
-    def _goes_on(self, seen: MigrationRecord) -> bool:
-        """Whether a verification that is in the ledger is gone on with; a finished one begins again."""
-        if seen.state in (State.PREPARING, State.DONE, State.CANCELLED) or seen.started < self._record.started:
+    def _is_resumed(self, found: MigrationRecord) -> bool:
+        """Whether the verification in the ledger is resumed. A finished one begins again, and so do other checks."""
+        if found.state in (State.PREPARING, State.DONE, State.CANCELLED) or found.started < self._record.started:
             return False
-        if seen.checks == self._checks:
+        if found.checks == self._checks:
             return True
-        if seen.state in (State.RUNNING, State.PAUSED):
+        if found.state in (State.RUNNING, State.PAUSED):
             raise UsageError(
-                f"a verification of this migration with other options is {seen.state}; give the same, or end it with "
-                f"`qmig cancel {seen.migration}`"
+                f"a verification of this migration with other options is {found.state}; give the same options, or "
+                f"end it with `qmig cancel {found.migration}`"
             )
         return False
 
-    def _planned(self) -> MigrationRecord:
-        """A new record, and chunks that cover the key space; killed before its end, it is done again."""
-        ledger, of = self._ledger, self._record
+    def _plan(self) -> MigrationRecord:
+        """Write a new record and its chunks to the ledger. Killed before the end, the plan is made again."""
+        ledger, verified = self._ledger, self._record
         record = MigrationRecord(
             migration=self._migration.verification_id,
             definition=self._migration,
             state=State.PREPARING,
             job=JobKind.VERIFY,
-            verifies=of.migration,
-            chunk_size=of.chunk_size,
+            verifies=verified.migration,
+            chunk_size=verified.chunk_size,
             started=time.time(),
             checks=self._checks,
         )
@@ -155,12 +143,12 @@ class Verification:
         return replace(record, chunks=count, expected=expected, planned=True)
 
     def _cut(self, migration: str) -> Iterator[ChunkRecord]:
-        """The migration's chunks, each aiming at what was copied, and with `extra` further ones over the target."""
+        """The chunks of the migration, which expect the points that were copied; with `extra`, the target's too."""
         for first in range(0, self._record.chunks, PAGE):
             indexes = range(first, min(first + PAGE, self._record.chunks))
             for chunk in self._ledger.chunks(self._record.migration, indexes):
-                aim = round(chunk.read * self._checks.share)
-                yield ChunkRecord(migration, chunk.index, chunk.partition, chunk.start, chunk.end, expected=aim)
+                expected = round(chunk.read * self._checks.share)
+                yield ChunkRecord(migration, chunk.index, chunk.partition, chunk.start, chunk.end, expected=expected)
         if self._checks.extra:
             target = QdrantSource(self._server, self._migration.target.collection)
             for chunk in cut(target, plan_size(target, self._record.chunk_size), migration):

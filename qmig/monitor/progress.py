@@ -1,4 +1,4 @@
-"""Where a migration stands, told from its chunks' records."""
+"""The progress of a migration: sums over the records of its chunks."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,32 +6,45 @@ from dataclasses import dataclass, field, replace
 
 from qmig.ledger.records import ChunkRecord, State
 
-# The state of a running chunk whose worker waits to try something again.
+# The state that is shown of a running chunk whose worker waits to try a call again.
 RETRYING = "retrying"
-# A chunk's letter in a map, by its state.
+# A chunk's letter in the map of chunks, by its state.
 LETTERS = {State.PENDING: b"w", State.RUNNING: b"r", RETRYING: b"t", State.DONE: b"d", State.FAILED: b"f"}
-SLOWEST = 5
+#: The slowest chunks that are kept.
+MAX_SLOWEST = 5
 
 
 @dataclass
 class Progress:
-    """Sums over a migration's chunks. `total` is the points that the plan expected, `max_rate` the limit on them a
-    second, `letters` has one of `LETTERS` a chunk, `slowest` are the chunks that took longest.
-    """
+    """Sums over a migration's chunks."""
 
+    #: Chunks in the plan so far.
     chunks: int
+    #: Points that the plan expects.
     total: int
+    #: Points that the target has acknowledged.
     points: int = 0
+    #: Points that could not be copied.
     rejected: int = 0
+    #: Bytes of the upserts.
     bytes: int = 0
+    #: Calls that were tried again.
     retries: int = 0
+    #: The same by the reason of the failure.
     retry_reasons: Counter[str] = field(default_factory=Counter)
+    #: Chunks that were claimed more than once.
     resumed: int = 0
+    #: The limit in points a second over the whole fleet.
     max_rate: int | None = None
+    #: Chunks by their state.
     states: Counter[str] = field(default_factory=Counter)
+    #: Chunks that a worker holds.
     running: list[ChunkRecord] = field(default_factory=list)
+    #: Chunks that failed.
     failed: list[ChunkRecord] = field(default_factory=list)
+    #: The chunks that took longest, the slowest first.
     slowest: list[ChunkRecord] = field(default_factory=list)
+    #: One of `LETTERS` a chunk.
     letters: bytearray = field(default_factory=bytearray)
 
     @classmethod
@@ -56,11 +69,11 @@ class Progress:
         if chunk.state == State.FAILED:
             self.failed.append(chunk)
         self._draw(chunk)
-        if chunk.seconds > (self.slowest[-1].seconds if len(self.slowest) == SLOWEST else 0):
-            self.slowest = sorted([*self.slowest, chunk], key=lambda one: -one.seconds)[:SLOWEST]
+        if chunk.seconds > (self.slowest[-1].seconds if len(self.slowest) == MAX_SLOWEST else 0):
+            self.slowest = sorted([*self.slowest, chunk], key=lambda one: -one.seconds)[:MAX_SLOWEST]
 
     def copy(self) -> "Progress":
-        """Another one to add to."""
+        """A copy to which more chunks can be added."""
         return replace(
             self,
             retry_reasons=self.retry_reasons.copy(),
@@ -82,7 +95,7 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """The part that is done, 0 to 1; the plan's counts are estimates, the states are not."""
+        """The part that is done, 0 to 1. It is 1 only when every chunk is done: the plan's counts are estimates."""
         if self.chunks and self.states[State.DONE] == self.chunks:
             return 1.0
         return min(0.999, self.points / self.total) if self.total else 0.0

@@ -1,4 +1,4 @@
-"""How fast a migration is, from looks at it: nothing in the ledger says when its points were copied."""
+"""How fast a migration is, from repeated reads of the ledger: it does not record when points were copied."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,61 +7,68 @@ from dataclasses import dataclass
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord
 
-# Seconds over which a rate is taken, unless two looks are further apart, and from which on there is one.
-RATE_OVER = 60.0
-RATE_FROM = 1.0
+#: Seconds that a rate covers, unless its last two samples are further apart.
+RATE_WINDOW = 60.0
+#: Seconds that the samples must cover before there is a rate.
+MIN_RATE_WINDOW = 1.0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was copied by `time`, in seconds of any steady clock."""
+    """What had been copied at one time."""
 
+    #: Seconds of any steady clock.
     time: float
     points: int
     bytes: int
 
 
 class Rate:
-    """The rate over the last minute that was watched."""
+    """Points and bytes a second over the last `over` seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, over: float = RATE_WINDOW, skips_idle_start: bool = False) -> None:
+        """`skips_idle_start` leaves out the time before the first points are copied."""
+        self._over = over
+        self._skips_idle_start = skips_idle_start
         self._samples: list[Sample] = []
-        self._progressed = 0.0
+        self._last_progress = 0.0
 
     def add(self, sample: Sample) -> None:
-        """Take a look into account; fewer points than before are a new beginning."""
+        """Add a sample. One with fewer points than the last is the first of a new plan."""
         if self._samples and sample.points < self._samples[-1].points:
             self._samples.clear()
         if not self._samples or sample.points != self._samples[-1].points:
-            self._progressed = sample.time
+            self._last_progress = sample.time
+        if self._skips_idle_start and self._samples and sample.points == self._samples[0].points:
+            self._samples.clear()
         self._samples.append(sample)
-        while len(self._samples) > 2 and sample.time - self._samples[0].time > RATE_OVER:
+        while len(self._samples) > 2 and sample.time - self._samples[0].time > self._over:
             self._samples.pop(0)
 
     @property
     def seconds(self) -> float:
-        """The time that the rate is over."""
+        """Seconds that the rate covers."""
         return self._samples[-1].time - self._samples[0].time if self._samples else 0.0
 
     @property
     def per_second(self) -> tuple[float, float] | tuple[None, None]:
-        """Points and bytes; None before there are two looks with some time between them."""
-        if self.seconds < RATE_FROM:
+        """Points and bytes; None before the samples cover `MIN_RATE_WINDOW`."""
+        if self.seconds < MIN_RATE_WINDOW:
             return None, None
         first, last = self._samples[0], self._samples[-1]
         return (last.points - first.points) / self.seconds, (last.bytes - first.bytes) / self.seconds
 
     @property
     def seconds_since_progress(self) -> float:
-        """Seconds for which no point has come; 0 before the second look."""
-        return self._samples[-1].time - self._progressed if self._samples else 0.0
+        """Seconds since a sample with more points than the one before; 0 before the second sample."""
+        return self._samples[-1].time - self._last_progress if self._samples else 0.0
 
 
 class WorkerRates:
-    """Points a second by worker, over the last minute that was watched.
+    """Points a second of each worker over the last `RATE_WINDOW` seconds.
 
-    The ledger names the worker of a chunk only while it has it: what was taken up and finished between two looks is
-    nobody's.
+    The ledger names a chunk's worker only while the worker holds it: a chunk that was claimed and finished between
+    two reads counts for no worker.
     """
 
     def __init__(self) -> None:
@@ -70,7 +77,7 @@ class WorkerRates:
         self._samples: list[tuple[float, Counter[str]]] = []
 
     def add(self, time: float, chunks: Iterable[ChunkRecord]) -> None:
-        """Take into account what was read of the chunks that may have changed."""
+        """Add a sample: the chunks that may have changed, as they were read at `time`."""
         for chunk in chunks:
             before, points = self._known.pop(chunk.index, ("", chunk.acknowledged))
             if worker := worker_of(chunk) or before:
@@ -78,18 +85,18 @@ class WorkerRates:
             if not chunk.finished:
                 self._known[chunk.index] = (worker_of(chunk), chunk.acknowledged)
         self._samples.append((time, self._points.copy()))
-        while len(self._samples) > 2 and time - self._samples[0][0] > RATE_OVER:
+        while len(self._samples) > 2 and time - self._samples[0][0] > RATE_WINDOW:
             self._samples.pop(0)
 
     @property
     def per_second(self) -> dict[str, float]:
-        """By `host/process`; empty before there are two looks with some time between them."""
+        """By `host/process`; empty before the samples cover `MIN_RATE_WINDOW`."""
         (first, before), (last, after) = self._samples[0], self._samples[-1]
-        if last - first < RATE_FROM:
+        if last - first < MIN_RATE_WINDOW:
             return {}
         return {worker: (points - before[worker]) / (last - first) for worker, points in after.items()}
 
 
 def worker_of(chunk: ChunkRecord) -> str:
-    """`host/process` of the worker that has the chunk, empty without one."""
+    """`host/process` of the worker that holds the chunk; empty where no worker does."""
     return Owner.parse(chunk.owner).worker if chunk.owner else ""

@@ -1,41 +1,41 @@
-"""Watching a migration in the ledger: where it stands, whoever works at it."""
+"""Read the progress of a migration from the ledger, whoever copies it."""
 
 from qmig.errors import TerminalError
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, Reconciliation
 from qmig.monitor.progress import Progress
 
-# Chunks are queued in order, so those at work are among the first that are not finished: only so many more
-# than are running are read at each look.
-LOOK_AHEAD = 32
+#: Unfinished chunks that are read beyond twice the number of running ones. Chunks are enqueued in order, so the ones
+#: that change are among the first.
+READ_AHEAD = 32
 
 
 class ProgressReader:
-    """Reads what may have changed of one migration at each look, and keeps the rest."""
+    """Reads a migration's progress incrementally: only the chunks that may have changed are read again."""
 
     def __init__(self, ledger: Ledger, migration: str) -> None:
         self._record: MigrationRecord | None = None
-        self._ledger = ledger
+        self.ledger = ledger
         self._migration = migration
         self._known = 0
         self._finished = Progress(0, 0)
         self._unfinished: dict[int, ChunkRecord] = {}
         self._running = 0
-        # The chunks that the last look read, all that may have changed since the one before.
+        #: The chunks that the last refresh read: all that may have changed since the one before.
         self.read: list[ChunkRecord] = []
 
     def refresh(self) -> Progress:
-        """The migration as it stands, and `found` its record. TerminalError where it is not in the ledger."""
-        record = self._ledger.migration(self._migration)
+        """Read the migration again. TerminalError where it is not in the ledger any more."""
+        record = self.ledger.migration(self._migration)
         if record is None:
-            raise TerminalError(f"migration {self._migration} is not in the ledger {self._ledger.name!r} any more")
+            raise TerminalError(f"migration {self._migration} is not in the ledger {self.ledger.name!r} any more")
         self._record = record
         window = list(self._unfinished)
         if record.state not in ENDED:
-            window = window[: LOOK_AHEAD + 2 * self._running]
+            window = window[: READ_AHEAD + 2 * self._running]
         window += range(self._known, record.chunks)
         self._known = record.chunks
-        self.read = self._ledger.chunks(self._migration, window)
+        self.read = self.ledger.chunks(self._migration, window)
         for chunk in self.read:
             self._unfinished[chunk.index] = chunk
             if chunk.finished:
@@ -46,19 +46,14 @@ class ProgressReader:
         return progress
 
     @property
-    def url(self) -> str:
-        """Where the ledger is."""
-        return self._ledger.server.endpoint.url
-
-    @property
     def record(self) -> MigrationRecord:
-        """The migration's record at the last look."""
+        """The migration's record at the last refresh."""
         assert self._record is not None
         return self._record
 
     @property
     def reconciliation(self) -> Reconciliation:
-        """What the end's checks found; empty before the end."""
+        """The reconciled counts of both ends; all zero before the end."""
         return self.record.reconciliation or Reconciliation()
 
     def _progress(self, record: MigrationRecord) -> Progress:

@@ -1,4 +1,4 @@
-"""What there is to know of a migration, from the ledger alone. Its JSON is the same wherever it is shown."""
+"""The status of a migration, from the ledger alone. Its JSON is the same in every command and in Flower."""
 
 import json
 from collections import Counter
@@ -13,8 +13,8 @@ from qmig.ledger.stalled import WORKERS_LOST
 from qmig.monitor.progress import RETRYING, Progress
 from qmig.monitor.rates import Rate, worker_of
 
-# Why chunks that no worker has stay where they are, by the migration's state.
-WHY_PENDING = {
+# Why pending chunks are not copied, by the state of the migration.
+REASONS_PENDING = {
     State.RUNNING: "until a worker is free",
     State.PAUSED: "the migration is paused",
     State.STOPPED: "the migration is stopped",
@@ -25,7 +25,7 @@ WHY_PENDING = {
 
 @dataclass(frozen=True)
 class EndpointStatus:
-    """One end of a migration."""
+    """The source or the target of a migration."""
 
     url: str
     collection: str
@@ -33,36 +33,50 @@ class EndpointStatus:
 
 @dataclass(frozen=True)
 class ChunkStatus:
-    """One chunk. `chunk` counts from 0; `points_per_second` is over its whole time at work, None before there is one.
+    """One chunk."""
 
-    `host` and `process` name the worker that has it, `partition` is the shard key or partition, `start` and `end` the
-    range of keys, None an open end.
-    """
-
-    chunk: int
+    #: Its place in the plan, from 0.
+    index: int
+    #: As in the ledger, or "retrying" while its worker waits to try a call again.
     state: str
+    #: The shard key or partition that its keys are in; None where the source has none.
     partition: str | None
+    #: The first key of its range; None is an open end.
     start: str | None
+    #: The key after its range; None is an open end.
     end: str | None
+    #: Points that the target has acknowledged.
     points: int
+    #: Points that the plan expects in its range.
     expected_points: int
+    #: Points that could not be copied.
     rejected_points: int
+    #: Bytes of its upserts.
     bytes: int
+    #: Seconds for which workers have held it.
     seconds: float
+    #: Its average rate over these seconds; None before there are any.
     points_per_second: float | None
+    #: How many times a worker has claimed it.
     claims: int
+    #: Calls that were tried again.
     retries: int
+    #: The same by the reason of the failure.
     retry_reasons: dict[str, int]
+    #: The host of the worker that holds it.
     host: str | None
+    #: The process of that worker.
     process: int | None
+    #: What its worker waits for.
     waiting: str | None
+    #: Why it failed.
     error: str | None
 
     @classmethod
     def of(cls, chunk: ChunkRecord) -> "ChunkStatus":
         owner = Owner.parse(chunk.owner) if chunk.owner else None
         return cls(
-            chunk=chunk.index,
+            index=chunk.index,
             state=RETRYING if chunk.waiting and chunk.state == State.RUNNING else chunk.state,
             partition=chunk.partition,
             start=chunk.start,
@@ -85,71 +99,91 @@ class ChunkStatus:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """A worker at this migration, the chunk that it has, its rate, and its part of the workers' rates, 0 to 1."""
+    """A worker that holds a chunk of the migration."""
 
     host: str
     process: int
+    #: Its rate over the last minute; None before there is one.
     points_per_second: float | None
+    #: Its part of the rates of all these workers, 0 to 1.
     share: float | None
+    #: The chunk that it holds.
     chunk: ChunkStatus
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """So many chunks wait, and why."""
+    """Chunks that wait for the same reason."""
 
+    #: The number of them.
     chunks: int
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class MigrationStatus:
-    """One migration, or one verification of the migration `of`.
-
-    Times are seconds since 1970. Rates are over the last `rate_seconds`, a minute at most, that whoever tells this
-    has watched; they are None unless it runs, and `eta_seconds` is None before there is one. `waiting` is what the
-    migration as a whole waits for, `findings` what a verification found. `chunk_map` has a letter a chunk, see
-    `qmig.monitor.progress.LETTERS`. `problem` says why the chunks could not be read.
-    """
+    """One migration, or one verification. Times are seconds since 1970."""
 
     id: str
     title: str
+    #: "copy" or "verify".
     job: str
+    #: The id of the migration that a verification compares.
     verifies: str | None
     source: EndpointStatus
     target: EndpointStatus
     state: State
+    #: Points that the target has acknowledged, or that a verification has compared.
     points: int
+    #: Points that the plan expects.
     expected_points: int
+    #: Points that could not be copied.
     rejected_points: int
+    #: The part that is done, 0 to 1.
     share: float
+    #: Bytes of the upserts.
     bytes: int
+    #: The rate, as far as it was watched; None unless the migration is running.
     points_per_second: float | None
     bytes_per_second: float | None
+    #: Seconds that the rate covers, 60 at most.
     rate_seconds: float
+    #: Seconds that are left at this rate; None before there is one.
     eta_seconds: float | None
+    #: Seconds for which a running migration has copied no point, as far as it was watched.
     seconds_since_progress: float
+    #: The limit in points a second over the whole fleet.
     max_rate: int | None
     started: float
     finished: float | None
+    #: What the whole migration waits for.
     waiting: str | None
+    #: Why it failed.
     error: str | None
+    #: The differences that a verification has found.
     findings: Findings | None
+    #: Whether the plan is complete: until then `chunks` and `expected_points` grow.
     planned: bool
+    #: Chunks in the plan.
     chunks: int
+    #: The same by their state.
     chunk_states: dict[str, int]
     workers: list[WorkerStatus]
     waiting_chunks: list[Waiting]
     slowest_chunks: list[ChunkStatus]
     failed_chunks: list[ChunkStatus]
+    #: Calls that were tried again.
     retries: int
+    #: The same by the reason of the failure.
     retry_reasons: dict[str, int]
+    #: One letter a chunk, see `qmig.monitor.progress.LETTERS`.
     chunk_map: str
+    #: Why the chunks could not be read from the ledger.
     problem: str | None = None
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more happens by itself; a cancelled one ends once its target's settings are back."""
+        """Whether nothing more happens by itself; a cancelled migration still gets the target's final settings."""
         return self.state in ENDED and (self.state != State.CANCELLED or self.finished is not None)
 
     @classmethod
@@ -160,15 +194,12 @@ class MigrationStatus:
         rate: Rate,
         worker_rates: Mapping[str, float],
         problem: str | None = None,
-        gone: Sequence[ChunkRecord] = (),
+        stalled: Sequence[ChunkRecord] = (),
     ) -> "MigrationStatus":
-        """`rate` is what was seen of the migration's points, `worker_rates` what of that its workers copied.
-
-        `gone` are the running chunks whose workers are gone.
-        """
+        """`worker_rates` is points a second by `host/process`; `stalled` are the running chunks without a worker."""
         migration = record.definition
         running = record.state == State.RUNNING
-        # While the books are checked at the end no point is to come.
+        # While the counts are reconciled at the end, no more points are copied.
         copying = running and not progress.all_finished
         points, size = rate.per_second if running else (None, None)
         left = record.expected - progress.points
@@ -199,8 +230,8 @@ class MigrationStatus:
             planned=record.planned,
             chunks=record.chunks,
             chunk_states={state: count for state, count in sorted(progress.states.items()) if count},
-            workers=_workers([chunk for chunk in progress.running if chunk not in gone], worker_rates),
-            waiting_chunks=_waiting(record, progress, gone),
+            workers=_workers([chunk for chunk in progress.running if chunk not in stalled], worker_rates),
+            waiting_chunks=_waiting(record, progress, stalled),
             slowest_chunks=[ChunkStatus.of(chunk) for chunk in progress.slowest],
             failed_chunks=[ChunkStatus.of(chunk) for chunk in progress.failed],
             retries=progress.retries,
@@ -211,14 +242,14 @@ class MigrationStatus:
 
 
 def to_json(statuses: MigrationStatus | Sequence[MigrationStatus], indent: int | None = 2) -> str:
-    """One migration as a JSON object, several as an array of them; without `indent` in one line."""
+    """One migration as a JSON object, several as an array; without `indent` on one line."""
     plain: Any = asdict(statuses) if isinstance(statuses, MigrationStatus) else [asdict(one) for one in statuses]
     return json.dumps(plain, indent=indent, ensure_ascii=False)
 
 
 def _workers(running: list[ChunkRecord], rates: Mapping[str, float]) -> list[WorkerStatus]:
-    at_work = {worker_of(chunk): ChunkStatus.of(chunk) for chunk in running}
-    together = sum(rates.get(worker, 0.0) for worker in at_work)
+    holders = {worker_of(chunk): ChunkStatus.of(chunk) for chunk in running}
+    together = sum(rates.get(worker, 0.0) for worker in holders)
     workers = [
         WorkerStatus(
             host=chunk.host or "",
@@ -227,17 +258,18 @@ def _workers(running: list[ChunkRecord], rates: Mapping[str, float]) -> list[Wor
             share=rates[worker] / together if worker in rates and together else None,
             chunk=chunk,
         )
-        for worker, chunk in at_work.items()
+        for worker, chunk in holders.items()
     ]
     return sorted(workers, key=lambda worker: (worker.host, worker.process))
 
 
-def _waiting(record: MigrationRecord, progress: Progress, gone: Sequence[ChunkRecord]) -> list[Waiting]:
-    """Chunks that somebody tries again, by what went wrong, and those whose worker is gone or that nobody has."""
-    reasons = Counter(chunk.waiting for chunk in progress.running if chunk.waiting and chunk not in gone)
-    waiting = [Waiting(count, why) for why, count in reasons.most_common()]
-    if gone:
-        waiting.append(Waiting(len(gone), WORKERS_LOST))
+def _waiting(record: MigrationRecord, progress: Progress, stalled: Sequence[ChunkRecord]) -> list[Waiting]:
+    """Chunks whose worker tries a call again, by the reason; stalled chunks; chunks that no worker has claimed."""
+    reasons = Counter(chunk.waiting for chunk in progress.running if chunk.waiting and chunk not in stalled)
+    waiting = [Waiting(count, reason) for reason, count in reasons.most_common()]
+    if stalled:
+        waiting.append(Waiting(len(stalled), WORKERS_LOST))
     if pending := progress.states[State.PENDING]:
-        waiting.append(Waiting(pending, WHY_PENDING.get(record.state, f"the migration is {record.state}")))
+        reason = REASONS_PENDING.get(record.state, f"the migration is {record.state}")
+        waiting.append(Waiting(pending, reason))
     return waiting

@@ -115,7 +115,7 @@ def act(page: Page, action: str, confirm: str) -> None:
 
 def test_started_watched_paused_resumed_and_finished(open_page: Open, ends: Ends, broker: str, keep: Keep) -> None:
     page = open_page()
-    expect(page.get_by_text("No migration is in this ledger yet.")).to_be_visible()
+    expect(page.get_by_text("There are no migrations in this ledger yet.")).to_be_visible()
 
     running = start(ends, *SLOWLY, "--max-rate", "300", broker=broker)
     expect(card(page).get_by_role("heading", level=2)).to_have_text(f"{ends.source_name} → {ends.target_name}")
@@ -156,7 +156,7 @@ def test_nothing_is_cancelled_unless_it_is_meant(open_page: Open, ends: Ends, br
     until_share(page, 1)
 
     card(page).get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Leave it").click()
+    page.get_by_role("button", name="Go back").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert state_of(ends) == State.RUNNING
 

@@ -321,7 +321,7 @@ def test_a_wrong_password_for_the_broker(there: Ends, qmig: Run, fleet: str) -> 
 
 @pytest.mark.parametrize("command", ["worker", "flower"])
 def test_no_broker_where_one_is_needed(qmig: Run, command: str) -> None:
-    assert_refused(qmig(command), 2, "--broker-url", "$QMIG_BROKER_URL")
+    assert_refused(qmig(command), 2, "--broker-url", "QMIG_BROKER_URL")
 
 
 def test_no_worker_on_the_fleet_is_said_and_said_again_until_one_comes(there: Ends, idle_broker: str) -> None:

@@ -113,7 +113,7 @@ def test_the_same_command_twice_at_once_is_done_by_one(filled: Ends, qmig: Run, 
 
     assert 0 in codes, codes
     assert set(codes) <= {0, 1}
-    assert "another command began migration" in codes.get(1, "another command began migration")
+    assert "another command is beginning migration" in codes.get(1, "another command is beginning migration")
     assert arrived(filled)
     assert indexing_threshold(filled) > 0
     again = qmig("qdrant", *filled.arguments, broker=fleet)
@@ -128,7 +128,7 @@ def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> Non
         until(lambda: not any(chunk.owner for chunk in chunks_of(filled)), "every chunk being given back")
         at_rest = copied(filled)
         assert 0 < at_rest < POINTS
-        until_logged(running, "paused; `qmig resume` goes on")
+        until_logged(running, "paused; `qmig resume` continues it")
         # Tasks that are delivered meanwhile find it paused.
         until(lambda: redis.Redis.from_url(broker.url).llen("qmig\x06\x169") == 0, "the queue being empty")
         assert copied(filled) == at_rest
@@ -207,7 +207,7 @@ def test_the_fleet_is_listed_with_its_versions(qmig: Run) -> None:
         assert f"qmig-{workers.pid}@" in listed.stdout
         assert "3 processes" in listed.stdout
         workers.stop()
-        assert "no worker is on" in qmig("workers", broker=broker.url).stdout
+        assert "no worker is online on" in qmig("workers", broker=broker.url).stdout
 
 
 def send_heartbeat(broker: EmbeddedRedis, version: str, tasks: int) -> None:

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from qmig.embedded.ports import free_port
 from qmig.embedded.processes import ChildProcess
 from qmig.ledger.records import State
-from qmig.monitor.flower.metrics import GAUGES, WORKERS
+from qmig.monitor.flower.metrics import MIGRATION_METRICS, WORKERS
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.flower import flower_process, until_it_hears
@@ -193,7 +193,9 @@ def test_without_authentication_it_can_be_looked_at_only(ends: Ends, fleet: str,
     plan_only("-c")
     with flower_process(*ledger_of(ends), env=env(fleet, ends)) as url:
         client = Client(url, credentials=None)
-        assert "Look only: without authentication" in client.get("/migrations")
+        assert "Read-only: to pause, resume, throttle or cancel here, Flower needs authentication" in client.get(
+            "/migrations"
+        )
         action = f"/migrations/{seen(client, State.STOPPED)['id']}/throttle"
         assert client.refusal(action, max_rate="5")[0] == 401
     record = record_of(ends)
@@ -223,22 +225,29 @@ def test_metrics_carry_qmigs_figures_beside_flowers(client: Client, ends: Ends, 
     migration = seen(client, State.DONE)
     until_it_hears(client.url, USER)
 
-    families = {one.name: one for one in text_string_to_metric_families(client.get("/metrics"))}
+    families = {
+        sample.name: family
+        for family in text_string_to_metric_families(client.get("/metrics"))
+        for sample in family.samples
+    }
 
     of_migration = {"migration": migration["id"], "title": f"{ends.source_name} → {ends.target_name}"}
-    for gauge in GAUGES:
-        assert families[gauge.name].type == "gauge"
-        for sample in families[gauge.name].samples:
-            assert sample.name == gauge.name
+    for metric in MIGRATION_METRICS:
+        if metric.name == "qmig_retries_total" and metric.name not in families:
+            # Nothing was tried again.
+            continue
+        assert families[metric.name].type == ("counter" if metric.name.endswith("_total") else "gauge")
+        for sample in families[metric.name].samples:
+            assert sample.name == metric.name
             assert {**sample.labels, **of_migration} == sample.labels
-            assert set(sample.labels) - set(of_migration) == ({gauge.label} if gauge.label else set())
+            assert set(sample.labels) - set(of_migration) == ({metric.label} if metric.label else set())
 
     def figure(name: str, **labels: str) -> float:
         (value,) = (one.value for one in families[name].samples if {**one.labels, **labels} == one.labels)
         return float(value)
 
-    assert figure("qmig_points_total") == figure("qmig_points_copied") == POINTS
-    assert figure("qmig_bytes_copied") == sum(chunk.bytes for chunk in chunks_of(ends))
+    assert figure("qmig_points_expected") == figure("qmig_points_copied_total") == POINTS
+    assert figure("qmig_bytes_copied_total") == sum(chunk.bytes for chunk in chunks_of(ends))
     assert (figure("qmig_chunks", state="done"), figure("qmig_chunks", state="pending")) == (4, 0)
     assert figure("qmig_migration_state", state="done") == 1
     assert figure("qmig_migration_state", state="running") == 0

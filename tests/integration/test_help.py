@@ -2,6 +2,7 @@
 
 import platform
 import re
+import shlex
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -87,6 +88,22 @@ def test_every_command_and_option_has_help(name: str) -> None:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{name} {parameter.opts}"
             assert parameter.help.endswith((".", "…")), f"{name} {parameter.opts}: {parameter.help}"
+
+
+@pytest.mark.parametrize(
+    "name", [*(name for name in COMMANDS if name not in ("demo", "embedded")), "embedded qdrant"]
+)
+def test_every_command_has_an_example_that_it_understands(name: str) -> None:
+    command = commands()[name]
+    text = f"{command.help}\n{command.epilog or ''}"
+    examples = re.findall(r"\bqmig [^\n)]*", text.partition("Example:")[2])
+
+    assert examples, text
+    for example in examples:
+        program, *arguments = shlex.split(example)
+        assert arguments[: len(name.split())] == name.split(), program
+        with command.make_context(name, arguments[len(name.split()) :]):
+            pass
 
 
 def test_every_command_is_looked_at() -> None:

@@ -315,4 +315,4 @@ def test_rejects_are_tried_again_only_at_the_end(ends: Ends, plan_only: Callable
     assert "is stopped" in result.stderr
     result = migrate("--retry-rejects", "--restart-migration")
     assert result.returncode == 2
-    assert "exclude each other" in result.stderr
+    assert "cannot be given together" in result.stderr

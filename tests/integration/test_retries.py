@@ -89,7 +89,7 @@ def test_after_the_time_that_was_asked_for_the_chunk_fails_and_says_why(
 def test_what_is_no_duration_is_refused(ends: Ends, qmig: Run, duration: str) -> None:
     result = qmig("qdrant", *ends.arguments, f"--retry-for={duration}")
     assert result.returncode == 2
-    assert "give seconds, or 90s, 10m, 2h" in result.stderr
+    assert "give seconds, or a value such as 90s, 10m, 2h" in result.stderr
 
 
 def test_a_chunk_whose_end_could_not_be_recorded_counts_no_point_twice(

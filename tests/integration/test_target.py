@@ -295,10 +295,10 @@ def test_a_dry_run_shows_the_plan_that_the_ledger_has(ends: Ends, migrate: Run) 
     again = migrate("--dry-run").stdout
     anew = migrate("--dry-run", "--restart-migration").stdout
 
-    assert "has this migration, done; its books would be checked once more, and nothing copied" in again
+    assert "has this migration, done; its counts would be reconciled again, and nothing copied" in again
     assert "chunks  2 of about 100 points, planned already" in again
     assert f"1  […, {first.end})  ~100 points  done" in again
-    assert "it would be forgotten, and begin again" in anew
+    assert "its plan and offsets would be deleted, and it would begin again" in anew
     assert "chunks  about 1 of about 5,000 points" in anew
 
 

@@ -133,7 +133,7 @@ def test_restart_heals_a_target_that_lost_its_points(two: tuple[Ends, Ends], cal
 
     gone = call(ends, "-c")
     assert gone.returncode == 1
-    assert "is gone" in gone.stderr
+    assert "no longer exists" in gone.stderr
     assert "--restart-migration" in gone.stderr
     assert not exists(ends.target, ends.target_name)
 

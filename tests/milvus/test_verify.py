@@ -162,7 +162,7 @@ def test_rows_that_are_new_in_the_source_are_told_from_lost_ones(migration: Migr
     result = verify(migration)
     assert result.returncode == 4
     assert "missing 11: 5, 100, " in result.stdout
-    assert "up to 10 of the missing may be new since" in result.stdout
+    assert "up to 10 of the missing points may be new" in result.stdout
 
 
 def test_rows_that_cannot_become_points_are_told_apart(migration: Migration) -> None:

@@ -1,4 +1,4 @@
-"""What `--dry-run` prints: both ends, the differences, the indexes and the chunks."""
+"""What `--dry-run` prints: source, target, differences, payload indexes and chunks."""
 
 from collections.abc import Iterable
 
@@ -11,43 +11,46 @@ from qmig.qdrant import messages as api
 from qmig.qdrant.schema_diff import Vectors
 from qmig.sources.registry import partition_title
 
-SHOWN_CHUNKS = 10
+#: Chunks that are listed.
+MAX_DRY_RUN_CHUNKS = 10
 
 
-def describe_dry_run(migration: Migration, survey: PreflightResult, run_options: RunOptions) -> str:
-    """What would be done; nothing has been written."""
+def describe_dry_run(migration: Migration, preflight: PreflightResult, run_options: RunOptions) -> str:
+    """The lines that a dry run prints."""
     source, target = migration.source, migration.target
-    if survey.target_info is None:
-        fate = "would be created"
+    if preflight.target_info is None:
+        target_state = "would be created"
     else:
-        fate = f"exists with {survey.target_info.points_count:,} points"
+        target_state = f"exists with {preflight.target_info.points_count:,} points"
     lines = [
-        f"source  {source.endpoint.url}  {source.collection!r}  {survey.versions[0]}",
-        f"        {survey.source_info.points_count:,} points; {_vectors(survey.source_info)}",
-        f"target  {target.endpoint.url}  {target.collection!r}  {survey.versions[1]}; {fate}",
+        f"source  {source.endpoint.url}  {source.collection!r}  {preflight.versions[0]}",
+        f"        {preflight.source_info.points_count:,} points; {_vectors(preflight.source_info)}",
+        f"target  {target.endpoint.url}  {target.collection!r}  {preflight.versions[1]}; {target_state}",
     ]
-    lines += survey.source.describe_mapping()
-    if survey.shard_keys:
-        lines.append(f"shard keys  {', '.join(repr(placement.key) for placement in survey.shard_keys)}")
+    lines += preflight.source.describe_mapping()
+    if preflight.shard_keys:
+        lines.append(f"shard keys  {', '.join(repr(placement.key) for placement in preflight.shard_keys)}")
     indexes = ", ".join(
         f"{name} ({api.PayloadSchemaType.Name(info.data_type).lower()})"
-        for name, info in survey.missing_indexes.items()
+        for name, info in preflight.missing_indexes.items()
     )
     lines.append(f"payload indexes to create  {indexes or 'none'}")
-    record = survey.record
+    record = preflight.record
     if record is not None:
-        lines.append(f"ledger  {target.ledger!r} has this migration, {record.state}; {_fate(record, run_options)}")
+        lines.append(
+            f"ledger  {target.ledger!r} has this migration, {record.state}; {_consequence(record, run_options)}"
+        )
     chunks: Iterable[ChunkRecord]
     if record is not None and record.planned and not run_options.restart:
         lines.append(f"chunks  {record.chunks:,} of about {record.chunk_size:,} points, planned already")
-        chunks = survey.ledger.chunks(record.migration, range(min(record.chunks, SHOWN_CHUNKS + 1)))
+        chunks = preflight.ledger.chunks(record.migration, range(min(record.chunks, MAX_DRY_RUN_CHUNKS + 1)))
     else:
-        plan = plan_size(survey.source, run_options.chunk_size)
-        lines.append(f"chunks  about {sum(map(plan.pieces, plan.counts)):,} of about {plan.chunk_size:,} points")
-        chunks = cut(survey.source, plan, migration.id)
-    # No more is cut than is shown: of string keys all would have to be read.
+        size = plan_size(preflight.source, run_options.chunk_size)
+        lines.append(f"chunks  about {sum(map(size.chunks, size.counts)):,} of about {size.chunk_size:,} points")
+        chunks = cut(preflight.source, size, migration.id)
+    # Only the chunks that are listed are cut: with string keys, the whole plan would need all keys to be read.
     for number, chunk in enumerate(chunks):
-        if number == SHOWN_CHUNKS:
+        if number == MAX_DRY_RUN_CHUNKS:
             lines.append("  …")
             break
         partition = f"{partition_title(migration, chunk.partition)}  " if chunk.partition is not None else ""
@@ -60,13 +63,13 @@ def describe_dry_run(migration: Migration, survey: PreflightResult, run_options:
     return "\n".join(lines)
 
 
-def _fate(record: MigrationRecord, run_options: RunOptions) -> str:
-    """What the command would do with a migration that the ledger has."""
+def _consequence(record: MigrationRecord, run_options: RunOptions) -> str:
+    """What the command would do with a migration that is in the ledger."""
     if run_options.restart:
-        return "it would be forgotten, and begin again"
+        return "its plan and offsets would be deleted, and it would begin again"
     if record.state == State.DONE:
-        return "its books would be checked once more, and nothing copied"
-    return "it would go on from there"
+        return "its counts would be reconciled again, and nothing copied"
+    return "it would resume from there"
 
 
 def _vectors(info: api.CollectionInfo) -> str:

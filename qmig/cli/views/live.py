@@ -1,4 +1,4 @@
-"""The view of a running migration: a bar where there is a terminal, plain lines every few seconds where not."""
+"""The live view of a migration: a progress bar in a terminal, a plain line every few seconds elsewhere."""
 
 import os
 import time
@@ -11,30 +11,33 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from qmig.formatting import duration, percent, pluralize
+from qmig.formatting import duration, megabytes, percent, pluralize
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import State
 from qmig.monitor.progress import Progress
+from qmig.monitor.rates import Rate, Sample
 
-# Seconds between two plain lines, and over which a rate is taken.
-PLAIN_EVERY = 5.0
-RATE_OVER = 10.0
-SHOWN_WORKERS = 16
+#: Seconds between two plain lines.
+PLAIN_LINE_INTERVAL = 5.0
+#: Seconds that the rate covers.
+LIVE_RATE_WINDOW = 10.0
+#: Workers that fit below the bar; the others are only counted.
+MAX_LIVE_WORKERS = 16
 
 
 class LiveView:
-    """Shows one migration on stderr, so that stdout carries the result alone; a quiet one shows warnings alone."""
+    """Shows one migration on stderr, so that stdout has only the result. A quiet view shows only warnings."""
 
     def __init__(self, title: str, quiet: bool = False) -> None:
         self._title = title
         self._quiet = quiet
         self._console = Console(stderr=True, highlight=False)
-        # A log that only looks like a terminal is not redrawn.
+        # The log of a CI job may look like a terminal, but it cannot be redrawn.
         self._redraws = self._console.is_terminal and not self._console.is_dumb_terminal and "CI" not in os.environ
         self._live: Live | None = None
         self._began = time.monotonic()
         self._last_line = 0.0
-        self._samples: list[tuple[float, int, int]] = []
+        self._rate = Rate(over=LIVE_RATE_WINDOW, skips_idle_start=True)
 
     def __enter__(self) -> "LiveView":
         return self
@@ -55,18 +58,13 @@ class LiveView:
         if self._quiet:
             return
         now = time.monotonic()
-        if self._samples and progress.points == self._samples[0][1]:
-            # Nothing has moved yet: the rate begins when the first points arrive.
-            self._samples.clear()
-        self._samples.append((now, progress.points, progress.bytes))
-        while len(self._samples) > 2 and now - self._samples[0][0] > RATE_OVER:
-            self._samples.pop(0)
+        self._rate.add(Sample(now, progress.points, progress.bytes))
         if self._redraws:
             if self._live is None:
                 self._live = Live(console=self._console, auto_refresh=False, transient=True)
                 self._live.start()
-            self._live.update(self._picture(progress), refresh=True)
-        elif progress.chunks and now - self._last_line >= PLAIN_EVERY:
+            self._live.update(self._render(progress), refresh=True)
+        elif progress.chunks and now - self._last_line >= PLAIN_LINE_INTERVAL:
             self._last_line = now
             self._console.print(self._line(progress), markup=False, soft_wrap=True)
 
@@ -75,30 +73,30 @@ class LiveView:
             self._live.stop()
             self._live = None
 
-    def _rates(self) -> tuple[float, float]:
-        """Points and bytes a second over the last seconds."""
-        (first, points, size), (last, points_now, size_now) = self._samples[0], self._samples[-1]
-        span = last - first
-        return ((points_now - points) / span, (size_now - size) / span) if span > 0 else (0.0, 0.0)
-
     def _line(self, progress: Progress) -> str:
-        points, size = self._rates()
+        points, size = self._speed()
         states = ", ".join(f"{count:,} {state}" for state, count in sorted(progress.states.items()) if count)
-        waiting = next((f" · waiting: {c.waiting}" for c in progress.running if c.waiting), "")
-        left = self._left(progress, points)
+        waiting = next((f" · waiting: {chunk.waiting}" for chunk in progress.running if chunk.waiting), "")
+        left = self._left(progress)
         return (
             f"{self._title}  {percent(progress.share)}  {progress.points:,}/{progress.total:,} points  "
-            f"{points:,.0f} points/s  {size / 1e6:,.1f} MB/s{left}  chunks: {states}{waiting}"
+            f"{points:,.0f} points/s  {megabytes(size)}/s{left}  chunks: {states}{waiting}"
         )
 
-    def _left(self, progress: Progress, rate: float) -> str:
-        """The time that is left; nothing before there is a rate to tell it from, or while nobody is at work."""
-        if not progress.running or rate <= 0 or len(self._samples) < 4 or progress.points >= progress.total:
+    def _left(self, progress: Progress) -> str:
+        """The time that is left; empty before there is a rate, and while no worker holds a chunk."""
+        rate, _ = self._rate.per_second
+        if not rate or not progress.running or progress.points >= progress.total:
             return ""
         return f"  {duration((progress.total - progress.points) / rate)} left"
 
-    def _picture(self, progress: Progress) -> Group:
-        points, size = self._rates()
+    def _speed(self) -> tuple[float, float]:
+        """Points and bytes a second; 0 before there is a rate."""
+        points, size = self._rate.per_second
+        return points or 0.0, size or 0.0
+
+    def _render(self, progress: Progress) -> Group:
+        points, size = self._speed()
         head = Table.grid(padding=(0, 1))
         head.add_row(
             Text(self._title, style="bold", overflow="ellipsis", no_wrap=True),
@@ -114,8 +112,8 @@ class LiveView:
         lines: list[Table | Text] = [
             head,
             Text(
-                f"{progress.points:,}/{progress.total:,} points · {points:,.0f}/s · {size / 1e6:,.1f} MB/s"
-                f"{self._left(progress, points).replace('  ', ' · ', 1)}"
+                f"{progress.points:,}/{progress.total:,} points · {points:,.0f}/s · {megabytes(size)}/s"
+                f"{self._left(progress).replace('  ', ' · ', 1)}"
                 f"{f' · limit {progress.max_rate:,}/s' if progress.max_rate else ''}",
                 no_wrap=True,
                 overflow="ellipsis",
@@ -126,7 +124,7 @@ class LiveView:
                 overflow="ellipsis",
             ),
         ]
-        for chunk in progress.running[:SHOWN_WORKERS]:
+        for chunk in progress.running[:MAX_LIVE_WORKERS]:
             worker = Owner.parse(chunk.owner).worker
             waiting = f" · waiting: {chunk.waiting}" if chunk.waiting else ""
             lines.append(
@@ -138,8 +136,8 @@ class LiveView:
                     overflow="ellipsis",
                 )
             )
-        if len(progress.running) > SHOWN_WORKERS:
+        if len(progress.running) > MAX_LIVE_WORKERS:
             lines.append(
-                Text(f"  and {pluralize(len(progress.running) - SHOWN_WORKERS, 'more worker')}", style="dim")
+                Text(f"  and {pluralize(len(progress.running) - MAX_LIVE_WORKERS, 'more worker')}", style="dim")
             )
         return Group(*lines)

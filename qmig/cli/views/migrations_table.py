@@ -1,4 +1,4 @@
-"""What `qmig list` prints: a few lines a migration, in a table where there is room for one."""
+"""What `qmig list` prints: a table, or a few lines per migration where the terminal is narrow."""
 
 from collections.abc import Sequence
 
@@ -10,35 +10,33 @@ from qmig.formatting import SHOWN_ID, format_datetime, percent
 from qmig.ledger.records import JobKind, State
 from qmig.monitor.status import EndpointStatus, MigrationStatus
 
-# Columns of the terminal.
-ROOM_FOR_A_TABLE = 80
+#: Columns that a terminal must have for the table.
+MIN_TABLE_WIDTH = 80
 STYLES = {State.RUNNING: "blue", State.DONE: "green", State.FAILED: "red", State.PAUSED: "yellow"}
 
 
 class MigrationsTable:
-    """Every migration: its ends, where it stands, how fast it is, when it was; lines where a table has no room."""
+    """The migrations with their source, target, state, points, rate and times."""
 
     def __init__(self, statuses: Sequence[MigrationStatus]) -> None:
-        self._overviews = statuses
+        self._statuses = statuses
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        if options.max_width >= ROOM_FOR_A_TABLE:
-            yield _table(self._overviews)
+        if options.max_width >= MIN_TABLE_WIDTH:
+            yield _table(self._statuses)
         else:
-            yield from map(_lines, self._overviews)
+            yield from map(_lines, self._statuses)
 
 
-def _lines(one: MigrationStatus) -> Text:
-    verifies = "  verifies" if one.job == JobKind.VERIFY else ""
-    rate = f"  {one.points_per_second:,.0f}/s" if one.points_per_second is not None else ""
-    times = [format_datetime(one.started)] + ([format_datetime(one.finished)] if one.finished is not None else [])
+def _lines(status: MigrationStatus) -> Text:
+    verifies = "  verifies" if status.job == JobKind.VERIFY else ""
     return Text.assemble(
-        f"{one.id[:SHOWN_ID]}{verifies}  ",
-        (one.state, STYLES.get(one.state, "")),
-        f"  {percent(one.share)}{rate}\n",
-        f"  {_end(one.source)}\n  → {_end(one.target)}\n",
-        f"  {one.points:,} of {one.expected_points:,}\n",
-        f"  {' – '.join(times)}",
+        f"{status.id[:SHOWN_ID]}{verifies}  ",
+        (status.state, STYLES.get(status.state, "")),
+        f"  {'  '.join(_share_and_rate(status))}\n",
+        f"  {_endpoint(status.source)}\n  → {_endpoint(status.target)}\n",
+        f"  {status.points:,} of {status.expected_points:,}\n",
+        f"  {' – '.join(_times(status))}",
     )
 
 
@@ -46,22 +44,31 @@ def _table(statuses: Sequence[MigrationStatus]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("MIGRATION", no_wrap=True)
     table.add_column("STATE", no_wrap=True)
-    # The one column that gives way where the terminal is narrow: not one that may not wrap.
+    # The only column that is shortened where the terminal is narrow.
     table.add_column("SOURCE → TARGET")
     table.add_column("POINTS", no_wrap=True, justify="right")
     table.add_column("%, RATE", no_wrap=True, justify="right")
     table.add_column("STARTED, FINISHED", no_wrap=True)
-    for one in statuses:
+    for status in statuses:
         table.add_row(
-            one.id[:SHOWN_ID] + ("\nverifies" if one.job == JobKind.VERIFY else ""),
-            Text(one.state, style=STYLES.get(one.state, "")),
-            Text(f"{_end(one.source)}\n→ {_end(one.target)}", no_wrap=True, overflow="ellipsis"),
-            f"{one.points:,}\nof {one.expected_points:,}",
-            percent(one.share) + (f"\n{one.points_per_second:,.0f}/s" if one.points_per_second is not None else ""),
-            format_datetime(one.started) + (f"\n{format_datetime(one.finished)}" if one.finished is not None else ""),
+            status.id[:SHOWN_ID] + ("\nverifies" if status.job == JobKind.VERIFY else ""),
+            Text(status.state, style=STYLES.get(status.state, "")),
+            Text(f"{_endpoint(status.source)}\n→ {_endpoint(status.target)}", no_wrap=True, overflow="ellipsis"),
+            f"{status.points:,}\nof {status.expected_points:,}",
+            "\n".join(_share_and_rate(status)),
+            "\n".join(_times(status)),
         )
     return table
 
 
-def _end(end: EndpointStatus) -> str:
-    return f"{end.collection} at {end.url}"
+def _share_and_rate(status: MigrationStatus) -> list[str]:
+    rate = status.points_per_second
+    return [percent(status.share), *([] if rate is None else [f"{rate:,.0f}/s"])]
+
+
+def _times(status: MigrationStatus) -> list[str]:
+    return [format_datetime(time) for time in (status.started, status.finished) if time is not None]
+
+
+def _endpoint(endpoint: EndpointStatus) -> str:
+    return f"{endpoint.collection} at {endpoint.url}"

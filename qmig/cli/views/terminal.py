@@ -1,16 +1,16 @@
-"""Pictures on stdout: as wide as the terminal and replaced in place, plain and one after the other elsewhere."""
+"""Output on stdout: as wide as the terminal and redrawn in place there, plain text elsewhere."""
 
 from types import TracebackType
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-# Wide enough for whatever a pipe is to take.
-NO_LIMIT = 10_000
+#: Columns of the output where it does not go to a terminal: wide enough that no line wraps.
+PLAIN_TEXT_WIDTH = 10_000
 
 
 class TerminalOutput:
-    """What a command shows, once or, `changing`, again and again; in a terminal the last picture stays."""
+    """Prints what a command shows. With `changing`, a terminal redraws it in place, and the last one stays."""
 
     def __init__(self, changing: bool = False) -> None:
         self._changing = changing
@@ -26,21 +26,21 @@ class TerminalOutput:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, picture: RenderableType) -> None:
-        """Show a picture made with rich, in place of the one before."""
+    def show(self, shown: RenderableType) -> None:
+        """Print it, or redraw it in place of the last one."""
         if not self._console.is_terminal or self._console.is_dumb_terminal:
-            print(_plain(picture), flush=True)
+            print(_plain(shown), flush=True)
         elif not self._changing:
-            self._console.print(picture)
+            self._console.print(shown)
         elif self._live is None:
-            self._live = Live(picture, console=self._console, auto_refresh=False)
+            self._live = Live(shown, console=self._console, auto_refresh=False)
             self._live.start(refresh=True)
         else:
-            self._live.update(picture, refresh=True)
+            self._live.update(shown, refresh=True)
 
 
-def _plain(picture: RenderableType) -> str:
-    console = Console(highlight=False, width=NO_LIMIT, no_color=True)
+def _plain(shown: RenderableType) -> str:
+    console = Console(highlight=False, width=PLAIN_TEXT_WIDTH, no_color=True)
     with console.capture() as captured:
-        console.print(picture)
+        console.print(shown)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -1,7 +1,7 @@
-"""How qmig joins Flower: a page among its handlers, an entry in its navigation, gauges in its registry.
+"""Install qmig's page, its navigation entry and its metrics in Flower.
 
-Flower has no way in for pages of others. What is relied on here is Flower's list of handlers and its settings in
-`flower.urls`, which it hands to Tornado when it starts, and one `</ul>` in its navigation bar.
+Flower has no interface for further pages. This module relies on the list of handlers and the settings in
+`flower.urls`, which Flower passes to Tornado when it starts, and on one `</ul>` in its navigation bar.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ TEMPLATES, STATIC = HERE / "templates", HERE / "static"
 FLOWERS_TEMPLATES = Path(flower.__file__).parent / "templates"
 
 NAVIGATION = "navbar.html"
-# Flower's first list in the bar is that of its pages; the entry goes to its end.
+# The first list in Flower's navigation bar holds its pages; qmig's entry is the last of them.
 END_OF_PAGES = "</ul>"
 ENTRY = """
         <li class="nav-item">
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Templates(Loader):
-    """Flower's templates and qmig's, and the entry in Flower's navigation."""
+    """Loads Flower's templates and qmig's, and adds qmig's entry to Flower's navigation."""
 
     def __init__(self) -> None:
         super().__init__(str(FLOWERS_TEMPLATES))
@@ -48,15 +48,18 @@ class Templates(Loader):
             if end:
                 text = f"{before}{ENTRY}{end}{after}"
             else:
-                log.warning("this Flower's navigation is not as expected: the page is at /migrations all the same")
+                log.warning("this version of Flower has another navigation bar: open the page at /migrations")
         return Template(text, name=name, loader=self)
 
 
 def install(feed: Feed | None) -> None:
-    """Add page and gauges to the Flower that this process is going to start; no `feed` is no ledger to show."""
-    gauges = metrics.register(feed)
+    """Add a page, a navigation entry and metrics to the Flower that this process will start.
+
+    Without a `feed` there is no ledger, and the page says how to give one.
+    """
+    collector = metrics.register(feed)
     handlers = [
-        url(r"/metrics", metrics.Metrics, {"gauges": gauges}),
+        url(r"/metrics", metrics.MetricsHandler, {"collector": collector}),
         url(r"/migrations", page.MigrationsHandler, {"feed": feed}, name="migrations"),
         url(r"/migrations/static/(.*)", StaticFileHandler, {"path": str(STATIC)}, name="migrations-static"),
     ]
@@ -67,12 +70,12 @@ def install(feed: Feed | None) -> None:
             url(r"/migrations/([0-9a-f-]{36})/chunks/([0-9]+)", page.ChunkHandler, {"feed": feed}),
             url(r"/migrations/([0-9a-f-]{36})/(pause|resume|throttle|cancel)", page.ControlHandler, {"feed": feed}),
         ]
-    # Before Flower's own: the first that fits is taken.
+    # Before Flower's own handlers: Tornado takes the first that matches.
     urls.handlers[:0] = handlers
     urls.settings["template_loader"] = Templates()
     urls.settings["migrations_version"] = _version()
 
 
 def _version() -> str:
-    """Changes with the page's script and style, so that no browser keeps old ones."""
+    """A hash of the page's script and style, so that no browser uses cached ones of another version."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()))).hexdigest()[:12]

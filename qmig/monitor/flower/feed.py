@@ -1,4 +1,4 @@
-"""What the page and the metrics show: one thread reads the ledger, however many browsers look."""
+"""The data of the page and of the metrics: one thread reads the ledger, however many browsers are open."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Endpoint
 from qmig.monitor.flower.history import History
-from qmig.monitor.poller import LOOK_EVERY, LedgerPoller
+from qmig.monitor.poller import POLL_INTERVAL, LedgerPoller
 from qmig.monitor.status import MigrationStatus
 from qmig.qdrant.server import Server
 
@@ -21,29 +21,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The migrations as they were last read, at `time` in seconds since 1970, and why they cannot be read now.
+    """The migrations as they were last read."""
 
-    `json` is all of it, with each migration's `history`, for the page.
-    """
-
+    #: When they were read, in seconds since 1970.
     time: float
     statuses: Sequence[MigrationStatus]
+    #: Why they cannot be read now.
     problem: str | None
+    #: The same as JSON for the page, with the `history` of each migration.
     json: bytes
 
     def as_of_now(self) -> list[MigrationStatus]:
-        """The migrations: while they cannot be read nothing has come, as far as anybody here can know."""
+        """The migrations now: while they cannot be read, none of them is known to make progress."""
         unread = time.time() - self.time if self.problem else 0.0
         return [
-            replace(one, seconds_since_progress=one.seconds_since_progress + unread)
-            if one.state == State.RUNNING
-            else one
-            for one in self.statuses
+            replace(status, seconds_since_progress=status.seconds_since_progress + unread)
+            if status.state == State.RUNNING
+            else status
+            for status in self.statuses
         ]
 
 
 class Feed:
-    """The ledger at the target, looked at every other second from `start` on."""
+    """Polls the ledger in the target from `start` on, and keeps the last snapshot."""
 
     def __init__(self, endpoint: Endpoint, api_key: str | None, ledger: str, skip_tls_verification: bool) -> None:
         self._endpoint = endpoint
@@ -51,64 +51,64 @@ class Feed:
         self._ledger_name = ledger
         self._skip_tls_verification = skip_tls_verification
         self._ledger: Ledger | None = None
-        self._observer: LedgerPoller | None = None
+        self._poller: LedgerPoller | None = None
         self._opening = threading.Lock()
         self._histories: dict[str, History] = {}
-        self.last = self._look_of(0.0, [], "the ledger has not been read yet")
+        self.last = self._snapshot(0.0, [], "the ledger has not been read yet")
 
     @property
-    def place(self) -> str:
-        """Where the ledger is, for people."""
+    def ledger_title(self) -> str:
+        """The ledger and the URL of its target, for people."""
         return f"{self._ledger_name} at {self._endpoint.url}"
 
     def start(self) -> None:
-        """Look until the process ends."""
+        """Start to poll; the thread ends with the process."""
         threading.Thread(target=self._run, name="qmig-feed", daemon=True).start()
 
     def chunk(self, migration: str, index: int) -> tuple[ChunkRecord, MigrationRecord]:
-        """A chunk as it stands now, and its migration. Asks the target: not for an event loop."""
+        """Read a chunk and its migration from the ledger. Blocks: call it in a thread."""
         chunk, record = self._open().chunk_and_migration(migration, index)
         if record is None or chunk is None:
-            raise UsageError(f"there is no chunk {index} of migration {migration} in the ledger {self.place}")
+            raise UsageError(f"there is no chunk {index} of migration {migration} in the ledger {self.ledger_title}")
         return chunk, record
 
-    def steer(self, migration: str, steer: Callable[[Ledger, MigrationRecord], None]) -> None:
-        """Do something to a migration as it stands now. Asks the target: not for an event loop."""
+    def control(self, migration: str, command: Callable[[Ledger, MigrationRecord], None]) -> None:
+        """Apply one of `qmig.ledger.control` to a migration. Blocks: call it in a thread."""
         ledger = self._open()
         record = ledger.migration(migration)
         if record is None:
-            raise UsageError(f"there is no migration {migration} in the ledger {self.place}")
-        steer(ledger, record)
+            raise UsageError(f"there is no migration {migration} in the ledger {self.ledger_title}")
+        command(ledger, record)
 
     def _run(self) -> None:
         while True:
             began = time.monotonic()
-            self.last = self._look()
-            time.sleep(max(0.0, LOOK_EVERY - (time.monotonic() - began)))
+            self.last = self._poll()
+            time.sleep(max(0.0, POLL_INTERVAL - (time.monotonic() - began)))
 
-    def _look(self) -> Snapshot:
+    def _poll(self) -> Snapshot:
         try:
-            if self._observer is None:
-                self._observer = LedgerPoller(self._open())
-            statuses = self._observer.poll()
+            if self._poller is None:
+                self._poller = LedgerPoller(self._open())
+            statuses = self._poller.poll()
         except QmigError as error:
             if self.last.problem is None:
                 log.warning("the migrations cannot be read: %s; trying again", error)
-            return self._look_of(self.last.time, self.last.statuses, str(error))
+            return self._snapshot(self.last.time, self.last.statuses, str(error))
         now = time.time()
         before = self._histories
-        self._histories = {one.id: before.get(one.id) or History() for one in statuses}
-        for one in statuses:
-            self._histories[one.id].add(now, one)
-        return self._look_of(now, statuses, None)
+        self._histories = {status.id: before.get(status.id) or History() for status in statuses}
+        for status in statuses:
+            self._histories[status.id].add(now, status)
+        return self._snapshot(now, statuses, None)
 
-    def _look_of(self, read: float, statuses: Sequence[MigrationStatus], problem: str | None) -> Snapshot:
-        migrations = [{**asdict(one), "history": self._histories[one.id].samples} for one in statuses]
+    def _snapshot(self, read: float, statuses: Sequence[MigrationStatus], problem: str | None) -> Snapshot:
+        migrations = [{**asdict(status), "history": self._histories[status.id].samples} for status in statuses]
         text = json.dumps({"time": read, "problem": problem, "migrations": migrations}, ensure_ascii=False)
         return Snapshot(read, statuses, problem, text.encode())
 
     def _open(self) -> Ledger:
-        """The ledger. What fails is told at once and tried again at the next look, not here."""
+        """The ledger. A failure is raised at once; the next poll tries again."""
         with self._opening:
             if self._ledger is None:
                 server = Server(self._endpoint, "target", self._api_key, self._skip_tls_verification, retry_for=0.0)

@@ -1,5 +1,7 @@
-"""The page Migrations: its handlers. They follow Flower's rules: pages for whoever may see Flower's, actions only
-where its API is open."""
+"""The handlers of the page Migrations.
+
+They follow Flower's rules: whoever may see Flower's pages may see this one, and actions are allowed where its API is.
+"""
 
 import json
 from collections.abc import Callable
@@ -21,25 +23,25 @@ from qmig.monitor.flower.feed import Feed
 from qmig.monitor.status import ChunkStatus
 
 WITHOUT_AUTHENTICATION = (
-    "without authentication nobody can pause, resume, throttle or cancel here: start `qmig flower` with --basic-auth "
+    "to pause, resume, throttle or cancel here, Flower needs authentication: start `qmig flower` with --basic-auth "
     "or $FLOWER_BASIC_AUTH"
 )
-READ_ONLY = "Flower is in its read-only mode"
+READ_ONLY = "Flower runs in its read-only mode"
 
 
 class MigrationsHandler(BaseHandler):  # type: ignore[misc]
-    """The page; its script fetches the rest."""
+    """The page. Its script fetches the data."""
 
     def initialize(self, feed: Feed | None) -> None:
         self._feed = feed
 
     @tornado.web.authenticated
     def get(self) -> None:
-        """Render it."""
-        self.render("migrations.html", ledger=self._feed and self._feed.place, locked=self._locked())
+        """Render the page."""
+        self.render("migrations.html", ledger=self._feed and self._feed.ledger_title, locked=self._locked())
 
     def _locked(self) -> str | None:
-        """Why there are no actions, if so."""
+        """Why actions are not allowed; None where they are."""
         options = self.application.options
         if options.read_only:
             return READ_ONLY
@@ -48,28 +50,28 @@ class MigrationsHandler(BaseHandler):  # type: ignore[misc]
 
 
 class DataHandler(BaseHandler):  # type: ignore[misc]
-    """Every migration as it stands, as JSON."""
+    """The status of every migration, as JSON."""
 
     def initialize(self, feed: Feed) -> None:
         self._feed = feed
 
     @tornado.web.authenticated
     def get(self) -> None:
-        """The feed's last look; costs the same for one browser and for many."""
+        """Answer with the feed's last snapshot: many browsers cost no more reads of the ledger than one."""
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
         self.write(self._feed.last.json)
 
 
 class ChunkHandler(BaseHandler):  # type: ignore[misc]
-    """One chunk as it stands, and its last task that Flower knows, as JSON."""
+    """The status of one chunk, and the last task of it that Flower knows, as JSON."""
 
     def initialize(self, feed: Feed) -> None:
         self._feed = feed
 
     @tornado.web.authenticated
     async def get(self, migration: str, index: str) -> None:
-        """Read it from the ledger."""
+        """Read the chunk from the ledger."""
         chunk, record = await run_in_thread(self, partial(self._feed.chunk, migration, int(index)))
         shown = {
             **asdict(ChunkStatus.of(chunk)),
@@ -80,9 +82,9 @@ class ChunkHandler(BaseHandler):  # type: ignore[misc]
         self.write(json.dumps(shown, ensure_ascii=False))
 
     def _task(self, migration: str, beginning: str, end: str) -> str | None:
-        """The task with these arguments that was heard of last: what `qmig.broker.task.task_repr` makes of a chunk.
+        """The newest task with these arguments, as `qmig.broker.task.task_repr` writes them.
 
-        The plan may have grown since the task was queued, so that the number of chunks tells nothing.
+        The number of chunks between `beginning` and `end` is not compared: the plan may have grown since.
         """
         found = [
             (task.timestamp, task.uuid)
@@ -99,32 +101,33 @@ class ControlHandler(BaseApiHandler):  # type: ignore[misc]
         self._feed = feed
 
     def check_xsrf_cookie(self) -> None:
-        """Always with the token, also where Flower itself would do without."""
+        """Require the token always, also where Flower would not."""
         super().check_xsrf_cookie()
         tornado.web.RequestHandler.check_xsrf_cookie(self)
 
     @tornado.web.authenticated
     async def post(self, migration: str, action: str) -> None:
-        """Write the order into the ledger; workers see it with their next beat."""
+        """Change the migration in the ledger; workers read it with their next heartbeat."""
         if self.application.options.read_only:
             raise tornado.web.HTTPError(HTTPStatus.FORBIDDEN, READ_ONLY)
-        await run_in_thread(self, partial(self._feed.steer, migration, self._order(action)))
+        await run_in_thread(self, partial(self._feed.control, migration, self._command(action)))
         self.set_status(HTTPStatus.NO_CONTENT)
 
-    def _order(self, action: str) -> Callable[[Ledger, MigrationRecord], None]:
+    def _command(self, action: str) -> Callable[[Ledger, MigrationRecord], None]:
         if action != "throttle":
-            orders = {"pause": control.pause, "resume": control.resume, "cancel": control.cancel}
-            return orders[action]
+            commands = {"pause": control.pause, "resume": control.resume, "cancel": control.cancel}
+            return commands[action]
         given = self.get_body_argument("max_rate", "")
         if not given.isascii() or not given.isdigit():
             raise tornado.web.HTTPError(
-                HTTPStatus.BAD_REQUEST, f"a limit is a whole number of points a second, 0 for none, not {given!r}"
+                HTTPStatus.BAD_REQUEST,
+                f"max_rate is {given!r}; give a whole number of points a second, or 0 for no limit",
             )
         return partial(control.throttle, max_rate=int(given) or None)
 
 
 async def run_in_thread(handler: BaseHandler, call: Callable[[], Any]) -> Any:
-    """Run what asks a server in a thread; an error of qmig's is the answer, in its one line."""
+    """Run a blocking call in a thread. Status 409 with the message where it raises a QmigError."""
     try:
         return await handler.application.io_loop.run_in_executor(None, call)
     except QmigError as error:

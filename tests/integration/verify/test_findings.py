@@ -46,7 +46,7 @@ def test_a_missing_point_is_named_with_status_4(migrated: Ends, verify: Run) -> 
     assert result.returncode == 4
     assert "missing 2: 7, 1200" in result.stdout
     assert "the source has no more points in these chunks than were copied" in result.stdout
-    assert "Error: the target is not as the source is: 2 missing" in result.stderr
+    assert "Error: the target differs from the source: 2 missing" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_points_that_are_new_in_the_source_are_told_from_lost_ones(migrated: End
     assert result.returncode == 4
     assert "missing 16: 3, 5000, " in result.stdout
     assert (
-        "the source has 15 more points in these chunks than were copied: up to 15 of the missing may be new since"
+        "the source has 15 more points in these chunks than were copied: up to 15 of the missing points may be new"
         in result.stdout
     )
     assert verify("--repair").returncode == 0

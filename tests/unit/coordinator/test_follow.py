@@ -31,11 +31,11 @@ class View:
         self.warned.set()
 
 
-def watch(look: Any) -> Any:
-    """A migration that is done at the first look."""
+def reader(refresh: Any) -> Any:
+    """A reader of a migration that is done when it is first read."""
     return SimpleNamespace(
-        refresh=look,
-        url="http://b:6334",
+        refresh=refresh,
+        ledger=SimpleNamespace(server=SimpleNamespace(endpoint=SimpleNamespace(url="http://b:6334"))),
         record=SimpleNamespace(state=State.DONE),
         reconciliation=SimpleNamespace(notices=[]),
     )
@@ -49,7 +49,7 @@ def test_a_target_that_hangs_is_said_while_it_does(monkeypatch: pytest.MonkeyPat
         assert view.warned.wait(PATIENCE), "nothing was said while the target did not answer"
         return Progress(1, 1)
 
-    Follower(watch(look), None, view).follow(cast(Any, None))
+    Follower(reader(look), None, view).follow(cast(Any, None))
 
     assert view.warnings == ["target http://b:6334 has not answered for 0.05 s; waiting"]
 
@@ -57,6 +57,28 @@ def test_a_target_that_hangs_is_said_while_it_does(monkeypatch: pytest.MonkeyPat
 def test_one_that_answers_is_no_reason_to_warn() -> None:
     view = View()
 
-    Follower(watch(lambda: Progress(1, 1)), None, view).follow(cast(Any, None))
+    Follower(reader(lambda: Progress(1, 1)), None, view).follow(cast(Any, None))
 
     assert view.warnings == []
+
+
+def test_the_result_counts_from_the_first_look_and_names_the_notices() -> None:
+    view = View()
+    seen = iter([(State.RUNNING, 100), (State.RUNNING, 250), (State.DONE, 300)])
+    following_reader = reader(cast(Any, None))
+
+    def refresh() -> Progress:
+        state, points = next(seen)
+        following_reader.record = SimpleNamespace(state=state, waiting=None, planned=True)
+        return Progress(1, 300, points=points)
+
+    following_reader.refresh = refresh
+    following_reader.reconciliation = SimpleNamespace(notices=["7 points were there before"])
+    waits: list[float] = []
+
+    result = Follower(following_reader, None, view, period="since attached").follow(waits.append)
+
+    assert (result.points, result.progress.points, result.period) == (200, 300, "since attached")
+    assert result.record.state == State.DONE
+    assert len(waits) == 2
+    assert view.warnings == ["7 points were there before"]

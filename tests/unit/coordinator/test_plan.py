@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from qmig.coordinator.plan import CHUNKS_OF_A_LARGE_PLAN, SMALLEST_CHUNK, cut, default_chunk_size, plan_size
+from qmig.coordinator.plan import LARGE_PLAN_CHUNKS, MIN_CHUNK_SIZE, cut, default_chunk_size, plan_size
 from qmig.jobs.reconciliation import holes
 from qmig.ledger.records import ChunkRecord
 from qmig.qdrant.keys import PointKey
@@ -137,9 +137,9 @@ def test_a_hole_in_a_plan_is_found() -> None:
 @pytest.mark.parametrize("points", [0, 1, 4999, 5000, 5001, 10**5, 10**6, 10**7, 10**8, 10**9, 10**10])
 def test_the_default_makes_neither_tiny_chunks_nor_a_flood_of_them(points: int) -> None:
     size = default_chunk_size(points)
-    assert size >= SMALLEST_CHUNK
-    assert points / size <= CHUNKS_OF_A_LARGE_PLAN
-    if points >= 20 * SMALLEST_CHUNK:
+    assert size >= MIN_CHUNK_SIZE
+    assert points / size <= LARGE_PLAN_CHUNKS
+    if points >= 20 * MIN_CHUNK_SIZE:
         assert points / size >= 19, "too few chunks to spread over a fleet"
 
 

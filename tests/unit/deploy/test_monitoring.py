@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from qmig.monitor.flower.metrics import GAUGES, WORKERS
+from qmig.monitor.flower.metrics import MIGRATION_METRICS, WORKERS
 
 ROOT = Path(__file__).parents[3]
 DASHBOARD = ROOT / "deploy" / "grafana.json"
 ALERTS = ROOT / "deploy" / "alerts.yml"
-METRICS = {WORKERS[0], *(gauge.name for gauge in GAUGES)}
+METRICS = {WORKERS[0], *(metric.name for metric in MIGRATION_METRICS)}
 
 
 @pytest.fixture(scope="module")

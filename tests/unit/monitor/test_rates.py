@@ -37,6 +37,26 @@ def test_what_is_more_than_a_minute_ago_does_not_count() -> None:
     assert 59 <= rate.seconds <= 60
 
 
+def test_a_rate_covers_the_seconds_that_were_asked_for() -> None:
+    rate = Rate(over=10.0)
+    for second in range(21):
+        rate.add(Sample(float(second), 1000 * min(second, 15), 0))
+
+    assert rate.seconds == 10.0
+    assert rate.per_second == (500.0, 0.0)
+
+
+def test_an_idle_start_can_be_left_out() -> None:
+    samples = [Sample(0.0, 5, 0), Sample(4.0, 5, 0), Sample(6.0, 25, 0)]
+    every_second, from_the_first_points = Rate(), Rate(skips_idle_start=True)
+    for sample in samples:
+        every_second.add(sample)
+        from_the_first_points.add(sample)
+
+    assert every_second.per_second == (20 / 6, 0.0)
+    assert from_the_first_points.per_second == (10.0, 0.0)
+
+
 def test_looks_far_apart_still_give_a_rate() -> None:
     assert rate_of((0.0, 0), (200.0, 1000), (400.0, 4000)).per_second[0] == 15.0
 

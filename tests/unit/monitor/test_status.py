@@ -57,27 +57,27 @@ def test_the_map_has_a_letter_a_chunk() -> None:
 def test_workers_are_named_with_what_each_is_at_and_its_share() -> None:
     first, second = status().workers
 
-    assert (first.host, first.process, first.chunk.chunk, first.chunk.state) == ("host-a", 9, 2, "retrying")
-    assert (second.host, second.process, second.chunk.chunk, second.chunk.state) == ("host-b", 7, 1, "running")
+    assert (first.host, first.process, first.chunk.index, first.chunk.state) == ("host-a", 9, 2, "retrying")
+    assert (second.host, second.process, second.chunk.index, second.chunk.state) == ("host-b", 7, 1, "running")
     assert (first.share, second.share) == (0.25, 0.75)
     assert (first.points_per_second, second.points_per_second) == (10.0, 30.0)
 
 
 def test_chunks_that_wait_are_counted_by_why() -> None:
-    assert [(one.chunks, one.why) for one in status().waiting_chunks] == [
+    assert [(one.chunks, one.reason) for one in status().waiting_chunks] == [
         (1, WAITING),
         (1, "until a worker is free"),
     ]
     paused = status(replace(RECORD, state=State.PAUSED))
-    assert paused.waiting_chunks[-1].why == "the migration is paused"
+    assert paused.waiting_chunks[-1].reason == "the migration is paused"
 
 
 def test_slowest_and_failed_chunks_are_named() -> None:
     slow = [chunk(index, state=State.DONE, seconds=float(index)) for index in range(9)]
 
-    assert [one.chunk for one in status(RECORD, slow).slowest_chunks] == [8, 7, 6, 5, 4]
+    assert [one.index for one in status(RECORD, slow).slowest_chunks] == [8, 7, 6, 5, 4]
     (failed,) = status().failed_chunks
-    assert (failed.chunk, failed.error) == (3, "the point 7 has a wrong dimension")
+    assert (failed.index, failed.error) == (3, "the point 7 has a wrong dimension")
 
 
 def test_the_time_left_comes_with_a_rate_and_not_before() -> None:

@@ -1,30 +1,32 @@
-/* The page Migrations: fetches every other second what the feed has read, and draws it. */
+/* The page Migrations: polls the feed every two seconds and draws its data. */
 
 (function () {
     "use strict";
 
-    const LOOK_EVERY = 2000, STALE_AFTER = 15000;
+    // Milliseconds between two polls, and without new data before the page says so.
+    const POLL_INTERVAL = 2000, STALE_AFTER = 15000;
     const page = document.getElementById("migrations-page");
     const list = document.getElementById("migrations");
     const template = document.getElementById("migration-template");
     const locked = page.dataset.locked;
 
-    // A chunk's letter in the map: its state here, and in words.
+    // The state of a chunk by its letter in the map.
     const STATES = {w: "waiting", r: "running", t: "retrying", d: "done", f: "failed"};
-    const STEERED = {
+    // The actions that each state allows.
+    const ACTIONS = {
         preparing: ["throttle"],
         running: ["pause", "throttle", "cancel"],
         paused: ["resume", "throttle", "cancel"],
         stopped: ["throttle"]
     };
-    // Those that go on stand first, open; those that have ended follow, the newest first, folded.
+    // Migrations that go on come first, unfolded; those that have ended follow, the newest first, folded.
     const ORDER = ["running", "preparing", "paused", "failed", "stopped", "cancelled", "done"];
-    const OPEN = ["running", "preparing", "paused", "failed"];
+    const UNFOLDED = ["running", "preparing", "paused", "failed"];
 
-    // What a verification may have found.
+    // What a verification may find.
     const FINDINGS = ["missing", "different", "extra", "rejected", "repaired"];
 
-    // Figures
+    // Formatting
 
     function number(value) {
         return Math.round(value).toLocaleString("en-US");
@@ -55,7 +57,7 @@
         return Math.floor(100 * share) + " %";
     }
 
-    // Elements
+    // HTML elements
 
     function element(name, className, ...content) {
         const made = document.createElement(name);
@@ -64,24 +66,24 @@
         return made;
     }
 
-    function partBar(share, className) {
+    function shareBar(share, className) {
         const fill = element("span", "");
         fill.style.width = Math.min(100, 100 * share) + "%";
-        return element("span", "part-bar " + className, fill);
+        return element("span", "share-bar " + className, fill);
     }
 
     // Actions
 
-    const WORDS = {
+    const TEXTS = {
         pause: {
             button: "Pause", style: "btn-primary",
-            text: "Batches in flight end, and every worker gives its chunk back. “Resume” goes on from there."
+            text: "Workers finish the batches in flight and give their chunks back. “Resume” continues from there."
         },
-        resume: {button: "Resume", style: "btn-primary", text: "Workers take its chunks up again within seconds."},
-        throttle: {button: "Set limit", style: "btn-primary", text: "The limit holds from the next batch on."},
+        resume: {button: "Resume", style: "btn-primary", text: "Workers claim its chunks again within a few seconds."},
+        throttle: {button: "Set limit", style: "btn-primary", text: "The limit applies from the next batch on."},
         cancel: {
             button: "Cancel the migration", style: "btn-danger",
-            text: "It ends here: the target keeps what it has, and its settings are put into their final state."
+            text: "The migration ends now. The points that were copied stay in the target, and the target gets its final settings."
         }
     };
 
@@ -89,17 +91,17 @@
         element: document.getElementById("migration-dialog"),
 
         open(action, migration) {
-            const words = WORDS[action], form = this.element.querySelector("form");
+            const texts = TEXTS[action], form = this.element.querySelector("form");
             const submit = form.querySelector("[type=submit]");
             this.url = page.dataset.base + "/" + migration.id + "/" + action;
-            form.querySelector(".modal-title").textContent = words.button + ": " + migration.title;
-            form.querySelector("[data-field=text]").textContent = words.text;
+            form.querySelector(".modal-title").textContent = texts.button + ": " + migration.title;
+            form.querySelector("[data-field=text]").textContent = texts.text;
             form.querySelector("[data-field=error]").textContent = "";
             form.querySelector("[data-field=rate]").hidden = action !== "throttle";
             form.elements.max_rate.disabled = action !== "throttle";
             form.elements.max_rate.value = migration.max_rate || "";
-            submit.textContent = words.button;
-            submit.className = "btn btn-sm " + words.style;
+            submit.textContent = texts.button;
+            submit.className = "btn btn-sm " + texts.style;
             form.onsubmit = (event) => {
                 event.preventDefault();
                 this.send(form);
@@ -124,14 +126,15 @@
             form.querySelector("[data-field=error]").textContent = problem || "";
             if (!problem) {
                 bootstrap.Modal.getOrCreateInstance(this.element).hide();
-                look();
+                poll();
             }
         }
     };
 
-    // The map: a cell a chunk, as large as fits
+    // The map of chunks: one cell a chunk, as large as fits
 
-    const CELLS = [18, 14, 12, 10, 8, 6, 5, 4, 3];
+    // Sizes of a cell, in pixels.
+    const CELL_SIZES = [18, 14, 12, 10, 8, 6, 5, 4, 3];
     const MAP_HEIGHT = 144;
 
     class ChunkMap {
@@ -154,7 +157,7 @@
                 return;
             }
             const fits = (cell) => Math.ceil(count / Math.floor(width / cell)) * cell <= MAP_HEIGHT;
-            const cell = CELLS.find(fits) || CELLS[CELLS.length - 1];
+            const cell = CELL_SIZES.find(fits) || CELL_SIZES[CELL_SIZES.length - 1];
             const columns = Math.floor(width / cell), rows = Math.max(1, Math.ceil(count / columns));
             const scale = window.devicePixelRatio || 1, gap = cell > 4 ? 1 : 0;
             const style = getComputedStyle(page), colours = {};
@@ -217,7 +220,7 @@
         return made;
     }
 
-    /* Each sample against one some seconds before it: workers tell the ledger once a second, not when a point comes. */
+    /* Rates between samples some seconds apart: workers write the ledger once a second, not with every point. */
     function rates(history) {
         const span = history.length ? history[history.length - 1][0] - history[0][0] : 0;
         const over = Math.max(8, span / 90), found = [];
@@ -284,7 +287,7 @@
             this.point(this.pointed);
         }
 
-        /* The figure under the pointer, `left` pixels from the edge. */
+        /* Show the rate under the pointer, `left` pixels from the edge. */
         point(left) {
             const cursor = this.svg.querySelector(".cursor");
             this.pointed = left;
@@ -323,13 +326,13 @@
             return this.root.querySelector("[data-field=" + name + "]");
         }
 
-        say(name, ...content) {
+        set(name, ...content) {
             this.field(name).replaceChildren(...content);
         }
 
         update(migration) {
             if (!this.migration) {
-                this.more.open = OPEN.includes(migration.state);
+                this.more.open = UNFOLDED.includes(migration.state);
             }
             this.migration = migration;
             this.root.dataset.state = migration.state;
@@ -346,44 +349,44 @@
         }
 
         updateHead(migration) {
-            const end = (one) => one.collection + " at " + one.url;
-            const steered = STEERED[migration.state] || [];
-            this.say("title", migration.title);
-            this.say("state", migration.state);
-            this.say("limit", migration.max_rate && !migration.finished ? "limited to " + number(migration.max_rate) + " points/s" : "");
-            this.say("ends", end(migration.source) + " → " + end(migration.target) + " · " + migration.id);
+            const endpoint = (one) => one.collection + " at " + one.url;
+            const actions = ACTIONS[migration.state] || [];
+            this.set("title", migration.title);
+            this.set("state", migration.state);
+            this.set("limit", migration.max_rate && !migration.finished ? "limited to " + number(migration.max_rate) + " points/s" : "");
+            this.set("endpoints", endpoint(migration.source) + " → " + endpoint(migration.target) + " · " + migration.id);
             this.root.querySelectorAll("[data-action]").forEach((button) => {
-                button.hidden = !steered.includes(button.dataset.action);
+                button.hidden = !actions.includes(button.dataset.action);
             });
             this.root.querySelector(".progress").setAttribute("aria-valuenow", Math.floor(100 * migration.share));
             this.root.querySelector(".progress-bar").style.width = 100 * migration.share + "%";
-            this.say("percent", percent(migration.share));
+            this.set("percent", percent(migration.share));
         }
 
         updateFigures(migration) {
             const small = (text) => element("small", "", text);
             const rate = migration.points_per_second, ended = migration.finished !== null;
-            this.say("points", number(migration.points) + " ", small("of " + number(migration.expected_points)));
+            this.set("points", number(migration.points) + " ", small("of " + number(migration.expected_points)));
             if (rate === null) {
-                this.say("rate", "–");
+                this.set("rate", "–");
             } else {
-                this.say("rate", number(rate) + "/s ", small(megabytes(migration.bytes_per_second) + "/s"));
+                this.set("rate", number(rate) + "/s ", small(megabytes(migration.bytes_per_second) + "/s"));
             }
-            this.say("left-name", ended ? "Took" : "Left");
+            this.set("left-name", ended ? "Took" : "Left");
             if (ended) {
-                this.say("left", duration(migration.finished - migration.started));
+                this.set("left", duration(migration.finished - migration.started));
             } else {
-                this.say("left", migration.eta_seconds === null ? "–" : duration(migration.eta_seconds));
+                this.set("left", migration.eta_seconds === null ? "–" : duration(migration.eta_seconds));
             }
-            this.say("bytes", megabytes(migration.bytes));
-            this.say("retries", number(migration.retries));
-            this.say("started", clock(migration.started, true));
+            this.set("bytes", megabytes(migration.bytes));
+            this.set("retries", number(migration.retries));
+            this.set("started", clock(migration.started, true));
         }
 
         updateProblems(migration) {
             const failed = [migration.error, migration.problem].filter(Boolean).map((text) => element("li", "", text));
             if (migration.rejected_points) {
-                const text = number(migration.rejected_points) + " points were skipped: qmig rejects " + migration.id;
+                const text = number(migration.rejected_points) + " points could not be copied; list them with: qmig rejects " + migration.id;
                 failed.push(element("li", "is-waiting", text));
             }
             if (migration.findings) {
@@ -392,7 +395,7 @@
                 failed.push(element("li", found ? "" : "is-good", "found: " + (found || "all of them equal")));
             }
             const waiting = migration.waiting ? [element("li", "is-waiting", "waiting: " + migration.waiting)] : [];
-            this.say("problems", ...failed, ...waiting);
+            this.set("problems", ...failed, ...waiting);
         }
 
         updateWorkers(migration) {
@@ -400,22 +403,22 @@
                 const done = chunk.expected_points ? chunk.points / chunk.expected_points : 0;
                 const row = element("tr", "",
                     element("td", "", host + "/" + process),
-                    element("td", "number", this.chunkLink(chunk.chunk)),
-                    element("td", "wide-only", partBar(done, "is-" + chunk.state), number(chunk.points)),
+                    element("td", "number", this.chunkLink(chunk.index)),
+                    element("td", "wide-only", shareBar(done, "is-" + chunk.state), number(chunk.points)),
                     element("td", "number", rate === null ? "–" : number(rate)),
-                    element("td", "", ...(share === null ? ["–"] : [partBar(share, ""), percent(share)])));
+                    element("td", "", ...(share === null ? ["–"] : [shareBar(share, ""), percent(share)])));
                 row.title = chunk.waiting || "";
                 return row;
             });
             this.root.querySelector("tbody").replaceChildren(...rows);
             this.root.querySelector(".migration-workers").hidden = !rows.length;
-            this.say("workers", rows.length ? number(rows.length) : "");
+            this.set("workers", rows.length ? number(rows.length) : "");
         }
 
         updateLists(migration) {
-            const linked = (chunk, text) => [this.chunkLink(chunk.chunk), " " + text];
+            const linked = (chunk, text) => [this.chunkLink(chunk.index), " " + text];
             const slow = (chunk) => linked(chunk, duration(chunk.seconds) + ", " + number(chunk.points) + " points");
-            this.fill("waiting", migration.waiting_chunks.map((one) => [number(one.chunks) + " chunks: " + one.why]));
+            this.fill("waiting", migration.waiting_chunks.map((one) => [number(one.chunks) + " chunks: " + one.reason]));
             this.fill("reasons", Object.entries(migration.retry_reasons).map(([why, count]) => [number(count) + " " + why]));
             this.fill("slowest", migration.slowest_chunks.map(slow));
             this.fill("failed", migration.failed_chunks.slice(0, 50).map((chunk) => linked(chunk, chunk.error)));
@@ -447,14 +450,14 @@
                 mark.style.background = "var(--chunk-" + STATES[letter] + ")";
                 return element("span", "", mark, number(counts[letter]) + " " + STATES[letter]);
             });
-            this.say("legend", ...(legend.length ? legend : ["not planned yet"]));
+            this.set("legend", ...(legend.length ? legend : ["not planned yet"]));
             this.map.canvas.setAttribute("aria-label", this.field("legend").textContent);
             this.map.draw(letters);
             const ended = this.migration.finished !== null;
-            this.plot.draw(this.migration.history, ended ? "not seen by this Flower" : "no rate yet");
+            this.plot.draw(this.migration.history, ended ? "not recorded by this Flower" : "no rate yet");
         }
 
-        /* Shows a chunk below the map, and again with each look until it is closed or another is chosen. */
+        /* Show a chunk below the map, again with each poll, until it is closed or another one is chosen. */
         async openChunk(chunk) {
             let text;
             try {
@@ -463,7 +466,7 @@
             } catch (error) {
                 text = JSON.stringify({title: "Flower does not answer: " + error.message});
             }
-            // Left as it is where it is the same, so that nobody's click goes astray.
+            // Drawn again only where it has changed: a link that is replaced in the middle of a click does nothing.
             if (this.map.chosen === chunk && this.shown !== text) {
                 this.shown = text;
                 this.showChunk(this.field("chunk"), JSON.parse(text));
@@ -476,7 +479,7 @@
                 const worker = chunk.host ? " · " + chunk.host + "/" + chunk.process : "";
                 lines.push(chunk.state + " · " + number(chunk.points) + " of ~" + number(chunk.expected_points) +
                     " points · " + megabytes(chunk.bytes) + " · " + chunk.seconds.toFixed(1) + " s" + worker);
-                lines.push("taken up by a worker: " + number(chunk.claims) + " · retries: " + number(chunk.retries));
+                lines.push("claimed by workers: " + number(chunk.claims) + " · retries: " + number(chunk.retries));
             }
             lines.push(...[chunk.waiting, chunk.error].filter(Boolean));
             if (chunk.task) {
@@ -484,7 +487,7 @@
                 link.href = page.dataset.task + chunk.task;
                 lines.push(link);
             } else if (chunk.state) {
-                lines.push("No task of it is known to this Flower.");
+                lines.push("Flower knows no task of this chunk.");
             }
             close.type = "button";
             close.setAttribute("aria-label", "Close");
@@ -501,24 +504,24 @@
     // The page
 
     const cards = new Map();
-    // What the feed read last, and when it was first seen here: its clock need not be this one.
-    const news = {time: null, since: 0};
+    // When the feed last read the ledger, by its clock, and when that was noticed here, by this clock.
+    const lastRead = {time: null, noticed: 0};
 
     function update(data) {
         const rank = (one) => ORDER.indexOf(one.state);
         const sorted = data.migrations.slice().sort((a, b) => rank(a) - rank(b) || b.started - a.started);
-        const gone = new Set(cards.keys());
+        const removed = new Set(cards.keys());
         sorted.forEach((migration) => {
-            gone.delete(migration.id);
+            removed.delete(migration.id);
             if (!cards.has(migration.id)) {
                 cards.set(migration.id, new Card());
             }
         });
-        gone.forEach((id) => {
+        removed.forEach((id) => {
             cards.get(id).root.remove();
             cards.delete(id);
         });
-        // Moved only where the order is another: a card that is moved loses the pointer and the focus.
+        // Moved only where the order has changed: a card that is moved loses the pointer and the focus.
         sorted.forEach((migration, place) => {
             const root = cards.get(migration.id).root;
             if (list.children[place] !== root) {
@@ -529,12 +532,12 @@
         document.getElementById("migrations-empty").hidden = Boolean(sorted.length || data.problem);
     }
 
-    function tell(text, good) {
+    function showStatus(text, good) {
         document.getElementById("migrations-status").textContent = text;
         document.getElementById("migrations-dot").className = "status-dot status-dot-" + (good ? "live" : "error");
     }
 
-    async function look() {
+    async function poll() {
         try {
             const answer = await fetch(page.dataset.base + "/data");
             if (!answer.ok) {
@@ -542,21 +545,21 @@
             }
             const data = await answer.json();
             update(data);
-            if (data.time !== news.time) {
-                Object.assign(news, {time: data.time, since: performance.now()});
+            if (data.time !== lastRead.time) {
+                Object.assign(lastRead, {time: data.time, noticed: performance.now()});
             }
-            const stale = performance.now() - news.since > STALE_AFTER ? "no news since " + clock(data.time) : null;
-            tell(data.problem || stale || "Live", !data.problem && !stale);
+            const stale = performance.now() - lastRead.noticed > STALE_AFTER ? "no new data since " + clock(data.time) : null;
+            showStatus(data.problem || stale || "Live", !data.problem && !stale);
         } catch (error) {
-            tell("Flower does not answer: " + error.message, false);
+            showStatus("Flower does not answer: " + error.message, false);
         }
     }
 
-    async function follow() {
+    async function pollRepeatedly() {
         if (!document.hidden) {
-            await look();
+            await poll();
         }
-        window.setTimeout(follow, LOOK_EVERY);
+        window.setTimeout(pollRepeatedly, POLL_INTERVAL);
     }
 
     function redraw() {
@@ -564,7 +567,7 @@
     }
 
     window.addEventListener("resize", redraw);
-    document.addEventListener("visibilitychange", () => !document.hidden && look());
+    document.addEventListener("visibilitychange", () => !document.hidden && poll());
     new MutationObserver(redraw).observe(document.documentElement, {attributeFilter: ["data-bs-theme"]});
-    follow();
+    pollRepeatedly();
 }());

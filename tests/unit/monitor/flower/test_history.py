@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from qmig.ledger.records import State
-from qmig.monitor.flower.history import MAX_SAMPLES_KEPT, History
+from qmig.monitor.flower.history import MAX_SAMPLES, History
 from tests.unit.monitor.test_status import CHUNKS, RECORD, status
 
 
@@ -13,7 +13,7 @@ def test_a_long_run_keeps_its_beginning_and_its_end_in_few_samples() -> None:
     for look in range(5000):
         history.add(2.0 * look, replace(one, points=100 * look))
 
-    assert MAX_SAMPLES_KEPT / 2 <= len(history.samples) <= MAX_SAMPLES_KEPT
+    assert MAX_SAMPLES / 2 <= len(history.samples) <= MAX_SAMPLES
     assert history.samples[0][:2] == (0.0, 0)
     assert history.samples[-1][0] > 2.0 * 5000 - 60
     assert all(points == 50 * time for time, points, _ in history.samples)

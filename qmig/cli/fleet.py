@@ -1,0 +1,31 @@
+"""Opens the fleet that a command uses: the broker's, or one of this machine's own."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from qmig.broker.fleet import Fleet
+
+
+@contextmanager
+def open_fleet(broker_url: str | None, workers: int | None) -> Iterator[Fleet]:
+    """The fleet of the broker, or else Redis and `workers` processes on this machine for this command alone.
+
+    UsageError where the broker cannot be used.
+    """
+    if not broker_url:
+        from qmig.embedded.fleet import LocalFleet
+
+        with LocalFleet(workers or os.cpu_count() or 1) as fleet:
+            yield fleet
+        return
+    if workers:
+        click.echo(
+            f"warning: --workers {workers} has no effect with a broker: its workers are started with `qmig worker`",
+            err=True,
+        )
+    with Fleet(broker_url) as fleet:
+        fleet.check()
+        yield fleet

@@ -1,0 +1,60 @@
+"""A run: one going of a migration or a verification over a fleet, from the command that begins it to its end."""
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from qmig.broker.fleet import Fleet
+from qmig.broker.task import MigrationTask
+from qmig.coordinator.follow import Follower, View
+from qmig.coordinator.results import Result
+from qmig.ledger.records import State
+from qmig.monitor.reader import ProgressReader
+
+
+def new_run() -> dict[str, Any]:
+    """Changes to a record that begin a new run. Tasks of an earlier run may still be queued; they then do nothing."""
+    return {"state": State.RUNNING, "run": uuid.uuid4().hex, "finished": None, "waiting": None, "error": None}
+
+
+class Run:
+    """Registers a migration with the fleet, keeps it registered, and follows it to its end."""
+
+    def __init__(self, fleet: Fleet, task: MigrationTask, view: View, interrupted: Callable[[], bool]) -> None:
+        """Warn of workers that take no part. UsageError where a worker would fail on the tasks of this qmig."""
+        self._fleet = fleet
+        self.interrupted = interrupted
+        self._task = task
+        self._view = view
+        self._began = time.monotonic()
+        for warning in fleet.check_workers():
+            view.warn(warning)
+
+    def register(self) -> None:
+        """Have the fleet drive the migration from now on, until it ends."""
+        self._fleet.register(self._task)
+
+    def enqueue_supervision(self) -> None:
+        """Have the supervisor enqueue chunks that were planned just now."""
+        self._fleet.enqueue_supervision(self._task)
+
+    def follow(self, reader: ProgressReader, on_wait: Callable[[float], None] = time.sleep) -> Result:
+        """Follow the run to its end; `on_wait` gets the seconds until the ledger is read again.
+
+        Interrupted where it was interrupted; TerminalError with the failed chunks or the missing points.
+        """
+        follower = Follower(reader, self._fleet, self._view, self._began)
+
+        def wait(seconds: float) -> None:
+            if self.interrupted():
+                follower.stop()
+            self._fleet.ensure_registered(self._task)
+            on_wait(seconds)
+
+        return follower.follow(wait)
+
+    def stop_if_interrupted(self, reader: ProgressReader) -> None:
+        """Stop a run that nobody follows yet."""
+        if self.interrupted():
+            Follower(reader, self._fleet, self._view, self._began).stop()
