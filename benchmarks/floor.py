@@ -28,9 +28,10 @@ from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import upsert_request
 from qmig.qdrant.payload_indexes import create_index
 from qmig.qdrant.payload_indexes import missing_indexes as target_missing_indexes
+from qmig.qdrant.reader import SCROLL
 from qmig.qdrant.server import Server
 from qmig.qdrant.writer import UPSERT
-from qmig.sources.qdrant import SCROLL, QdrantSource
+from qmig.sources.qdrant import QdrantSource
 
 PROCESSES = 2
 

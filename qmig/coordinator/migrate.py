@@ -27,13 +27,13 @@ from qmig.monitor.reader import ProgressReader
 from qmig.qdrant.collection import collection_info
 from qmig.qdrant.create import after_creation_request, create_request, finish_request, loading_request
 from qmig.qdrant.payload_indexes import create_index
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.routing import Router
 from qmig.qdrant.schema_diff import differences as target_differences
 from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement, create_shard_key, placement_notices
 from qmig.qdrant.shard_keys import shard_keys as target_shard_keys
 from qmig.qdrant.writer import Writer
-from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import open_source
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class Coordinator:
         """`kept` is the record of a migration that begins again: what it owes the target is still owed."""
         before: dict[str, int] = {}
         if survey.target_info is not None:
-            target = QdrantSource(survey.target, self.migration.target.collection)
+            target = CollectionReader(survey.target, self.migration.target.collection)
             before = {partition or "": target.count(partition, exact=True) for partition in target.partitions()}
         owed = kept if kept is not None and kept.state != State.DONE and survey.target_info is not None else None
         return MigrationRecord(

@@ -6,7 +6,7 @@ from math import ceil
 
 from qmig.errors import TerminalError
 from qmig.ledger.records import ChunkRecord
-from qmig.sources.base import Source
+from qmig.sources.base import KeySpace
 
 # A chunk costs some 15 ms of its own; below this size that would show.
 SMALLEST_CHUNK = 5_000
@@ -38,13 +38,15 @@ def default_chunk_size(points: int) -> int:
     return max(SMALLEST_CHUNK, small, ceil(points / CHUNKS_OF_A_LARGE_PLAN))
 
 
-def plan_size(source: Source, chunk_size: int | None) -> PlanSize:
+def plan_size(source: KeySpace, chunk_size: int | None) -> PlanSize:
     """Count the source's parts and choose the size of a chunk where none is given."""
     counts = {partition: source.count(partition, exact=False) for partition in source.partitions()}
     return PlanSize(counts, chunk_size or default_chunk_size(sum(counts.values())))
 
 
-def cut(source: Source, outline: PlanSize, migration: str, last: ChunkRecord | None = None) -> Iterator[ChunkRecord]:
+def cut(
+    source: KeySpace, outline: PlanSize, migration: str, last: ChunkRecord | None = None
+) -> Iterator[ChunkRecord]:
     """The chunks in the order of their keys, each as soon as its end is found.
 
     `last` is the last chunk of a plan that was begun: it goes on behind that one. In every part the first chunk

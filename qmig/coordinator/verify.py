@@ -23,8 +23,8 @@ from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, 
 from qmig.migration import Credentials, Migration
 from qmig.monitor.reader import ProgressReader
 from qmig.qdrant.collection import check_readable, collection_info
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server
-from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import open_source
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class Verification:
                 aim = round(chunk.read * self._checks.share)
                 yield ChunkRecord(migration, chunk.index, chunk.partition, chunk.start, chunk.end, expected=aim)
         if self._checks.extra:
-            target = QdrantSource(self._server, self._migration.target.collection)
+            target = CollectionReader(self._server, self._migration.target.collection)
             for chunk in cut(target, plan_size(target, self._record.chunk_size), migration):
                 yield replace(chunk, range_of=RangeOf.TARGET)
 

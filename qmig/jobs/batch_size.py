@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from qmig.migration import MAX_BATCH_BYTES, Options
-from qmig.sources.base import Batch
+from qmig.qdrant.batch import Batch
 
 FIRST_BATCH = 50
 # Points in one scroll, however small they are.

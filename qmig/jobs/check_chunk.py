@@ -14,7 +14,7 @@ from qmig.jobs.session import Session
 from qmig.ledger.findings import REJECTED, Checks, Findings
 from qmig.ledger.lease import Lease
 from qmig.ledger.records import MigrationRecord
-from qmig.sources.base import Batch
+from qmig.qdrant.batch import Batch
 
 Question = TypeVar("Question")
 

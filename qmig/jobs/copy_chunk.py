@@ -13,10 +13,10 @@ from qmig.ledger.lease import Lease
 from qmig.ledger.records import ChunkRecord
 from qmig.ledger.rejects import RejectRecord, forget_rejects_ahead, save_rejects
 from qmig.migration import FAIL
+from qmig.qdrant.batch import InvalidRow
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id
 from qmig.qdrant.writer import Upsert
-from qmig.sources.base import InvalidRow
 
 
 @dataclass(frozen=True)

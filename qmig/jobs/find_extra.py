@@ -7,9 +7,10 @@ from qmig.errors import NotFoundError
 from qmig.jobs.check_chunk import ChunkCheck
 from qmig.jobs.sampling import is_sampled
 from qmig.ledger.findings import EXTRA
+from qmig.qdrant.batch import Batch
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
-from qmig.sources.base import Batch, Pending
+from qmig.sources.base import Pending
 
 # Points that the source is asked about at once.
 AT_ONCE = 5_000

@@ -6,9 +6,8 @@ from itertools import pairwise
 
 from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation
 from qmig.migration import Migration, Routing
-from qmig.qdrant.collection import present_ids
+from qmig.qdrant.reader import CollectionReader
 from qmig.sources.base import Source
-from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import partition_title
 
 # Ranges that a message names; the rest is counted.
@@ -19,14 +18,14 @@ def reconcile(
     record: MigrationRecord,
     chunks: Sequence[ChunkRecord],
     source: Source,
-    target: QdrantSource,
+    target: CollectionReader,
     routing: Routing,
     rejected_ids: Callable[[ChunkRecord], set[str]],
 ) -> Reconciliation:
     """Compare counts chunk by chunk and end by end; where the target falls short, compare the ids.
 
-    `target` reads the target collection the way a source is read. Its parts are the shard keys that points
-    were routed to. `rejected_ids` are those of a chunk's points that are known not to have arrived.
+    The target's partitions are the shard keys that points were routed to. `rejected_ids` are those of a chunk's
+    points that are known not to have arrived.
     """
     definition = Migration.from_json(record.definition)
     books = Reconciliation(errors=holes(chunks))
@@ -126,7 +125,7 @@ def _compare_ids(
     books: Reconciliation,
     chunks: Sequence[ChunkRecord],
     source: Source,
-    target: QdrantSource,
+    target: CollectionReader,
     definition: Migration,
     rejected_ids: Callable[[ChunkRecord], set[str]],
 ) -> None:
@@ -137,7 +136,7 @@ def _compare_ids(
     for chunk in chunks:
         partition = chunk.partition if chunk.partition in target_partitions else None
         ids = source.point_ids(chunk.partition, chunk.start, chunk.end)
-        lacking = ids - present_ids(target.server, target.collection, ids, partition)
+        lacking = ids - target.present_ids(ids, partition)
         if chunk.rejected:
             lacking -= rejected_ids(chunk)
         if lacking:

@@ -26,11 +26,11 @@ from qmig.migration import Migration
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import is_custom
 from qmig.qdrant.point_diff import PointComparison
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.routing import Router
 from qmig.qdrant.server import Server
 from qmig.qdrant.writer import Writer
 from qmig.rpc.connection import RETRY_FOR
-from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import open_source
 
 # Workers that may die of one chunk until it fails: one that runs out of memory would do so for ever.
@@ -186,7 +186,7 @@ class Worker:
             router = Router(migration.routing, is_custom(info))
             opened.session = Session(
                 source,
-                QdrantSource(server, collection),
+                CollectionReader(server, collection),
                 opened.ledger,
                 router,
                 Writer(server, collection, router),

@@ -6,21 +6,18 @@ from qmig.jobs.batch_size import BatchSize
 from qmig.ledger.ledger import Ledger
 from qmig.migration import Options
 from qmig.qdrant.point_diff import PointComparison
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.routing import Router
 from qmig.qdrant.writer import Writer
 from qmig.sources.base import Source
-from qmig.sources.qdrant import QdrantSource
 
 
 @dataclass
 class Session:
-    """Source, target and ledger of one migration, and what is known of its points from chunks before.
-
-    `target` reads the target collection the way a source is read.
-    """
+    """Source, target and ledger of one migration, and what is known of its points from chunks before."""
 
     source: Source
-    target: QdrantSource
+    target: CollectionReader
     ledger: Ledger
     router: Router
     writer: Writer

@@ -28,8 +28,8 @@ from qmig.ledger.rejects import rejects_of
 from qmig.ledger.stalled import LastChange
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
+from qmig.qdrant.reader import CollectionReader
 from qmig.rpc.connection import RETRY_FOR
-from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import open_source
 
 SHOWN_FAILURES = 5
@@ -150,7 +150,7 @@ class Supervisor:
         if record.job == JobKind.VERIFY:
             return self._conclude(record, chunks)
         migration = Migration.from_json(record.definition)
-        target = QdrantSource(self._ledger.server, migration.target.collection)
+        target = CollectionReader(self._ledger.server, migration.target.collection)
         with closing(open_source(migration, self._access.credentials)) as source:
             books = reconcile(
                 record,

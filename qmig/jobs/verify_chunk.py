@@ -8,9 +8,10 @@ from qmig.jobs.check_chunk import ChunkCheck
 from qmig.jobs.sampling import SampleRead
 from qmig.ledger.findings import DIFFERENT, MISSING, REJECTED
 from qmig.ledger.rejects import rejects_of
+from qmig.qdrant.batch import Batch
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
-from qmig.sources.base import Batch, Pending
+from qmig.sources.base import Pending
 
 # A request to the target under way: the shard key, the ids, the answer.
 Request = tuple[str | None, list[bytes], Pending[Batch]]

@@ -1,12 +1,10 @@
-"""Exact counts, for the verification of a copy."""
+"""Look up collections of a server: settings, names, exact counts."""
 
 import difflib
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 from qmig.errors import NotFoundError, TerminalError
 from qmig.qdrant import messages as api
-from qmig.qdrant.keys import PointKey, shard_key_selector
 from qmig.qdrant.server import Server
 from qmig.rpc.connection import COUNT_TIMEOUT
 
@@ -34,10 +32,6 @@ def exact_count(server: Server, collection: str, shard_key: api.ShardKey | None)
             request.timeout = min(COUNT_TIMEOUT, strict.max_timeout)
     count: int = server.call(server.points.Count, request, timeout=COUNT_TIMEOUT).result.count
     return count
-
-
-# Ids in one look-up.
-IDS_AT_ONCE = 5_000
 
 
 def collection_info(server: Server, name: str) -> api.CollectionInfo | None:
@@ -68,22 +62,6 @@ def collection_names(server: Server) -> list[str]:
     """All collections of a server."""
     request = api.ListCollectionsRequest()
     return [collection.name for collection in server.call(server.collections.List, request).collections]
-
-
-def present_ids(server: Server, name: str, ids: Iterable[str], partition: str | None) -> set[str]:
-    """Those of `ids` that a collection has, or one of its shard keys, given as text."""
-    found: set[str] = set()
-    wanted = iter(ids)
-    while page := list(islice(wanted, IDS_AT_ONCE)):
-        request = api.GetPoints(
-            collection_name=name,
-            ids=[PointKey(one).to_message() for one in page],
-            with_payload=api.WithPayloadSelector(enable=False),
-            with_vectors=api.WithVectorsSelector(enable=False),
-            shard_key_selector=shard_key_selector(partition),
-        )
-        found.update(PointKey.of(point.id).text for point in server.call(server.points.Get, request).result)
-    return found
 
 
 def close_names(name: str, names: Sequence[str]) -> str:

@@ -6,37 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from qmig.qdrant import messages as api
+from qmig.qdrant.batch import Batch, Boundary, KeyPage
 from qmig.qdrant.shard_keys import ShardKeyPlacement
 from qmig.rpc.connection import Connection
-
-
-@dataclass(frozen=True)
-class InvalidRow:
-    """What the source has and the target cannot have: its key, the id that the point has or would have, and why."""
-
-    key: str
-    point: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Points as serialized `PointStruct`s in key order, and the key after them; None is the range's end.
-
-    `unfit` are rows of the same range.
-    """
-
-    points: list[bytes]
-    next_key: str | None
-    invalid_rows: tuple[InvalidRow, ...] = ()
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """A key at which a part is cut, and about how many points lie before it, from the boundary before."""
-
-    key: str
-    points: int
 
 
 @dataclass(frozen=True)
@@ -45,14 +17,6 @@ class RangeCount:
 
     readable: int
     unreadable: int = 0
-
-
-@dataclass(frozen=True)
-class KeyPage:
-    """Keys in their order, and the key after them; None is the range's end."""
-
-    keys: list[str]
-    next_key: str | None
 
 
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -68,8 +32,27 @@ class Pending(Protocol[Answer_co]):
         """Wait for the answer; TransientError or TerminalError where it failed."""
 
 
-class Source(Protocol):
-    """One source collection. A part, planned and read by itself, is a shard key as text, a partition or None."""
+class KeySpace(Protocol):
+    """The keys of a collection, as a plan cuts them into chunks.
+
+    A partition, planned and read by itself, is a shard key as text, a partition's name or None.
+    """
+
+    def partitions(self) -> Sequence[str | None]:
+        """List the partitions, empty ones too."""
+
+    def count(self, partition: str | None, exact: bool) -> int:
+        """Count the points of a partition; an estimate unless `exact`."""
+
+    def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
+        """Yield ascending keys above `start` that cut the partition into about `pieces` ranges of equal size.
+
+        Each is yielded as soon as it is found.
+        """
+
+
+class Source(KeySpace, Protocol):
+    """One source collection."""
 
     @property
     def server(self) -> Connection:
@@ -101,18 +84,6 @@ class Source(Protocol):
 
     def count_duplicate_ids(self) -> int:
         """Points whose id another part has as well: a target that merges the parts cannot hold them."""
-
-    def partitions(self) -> Sequence[str | None]:
-        """The parts, empty ones too."""
-
-    def count(self, partition: str | None, exact: bool) -> int:
-        """Points in the part."""
-
-    def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
-        """Ascending keys above `start` that cut the part into about `pieces` of about the same size.
-
-        Each is given as soon as it is found.
-        """
 
     def start_read(self, partition: str | None, start: str | None, end: str | None, limit: int) -> Pending[Batch]:
         """Begin to read at most `limit` points of `[start, end)` from `start` on, in key order."""

@@ -15,8 +15,9 @@ from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Endpoint
+from qmig.qdrant.batch import Boundary
 from qmig.qdrant.server import Server
-from qmig.sources.base import Boundary, Source
+from qmig.sources.base import Source
 from tests.support.ends import Ends
 from tests.support.waiting import PATIENCE
 

@@ -9,9 +9,9 @@ from qmig.embedded.demo.texts import DIMENSIONS, embed, standard_library
 from qmig.errors import Interrupted
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server
 from qmig.sources.milvus.keys import hashed
-from qmig.sources.qdrant import QdrantSource
 
 BATCH = 5000
 PAGE = 2000
@@ -66,10 +66,10 @@ def _row(number: int, text: str, payload: dict[str, Any]) -> Row:
 def differing_rows(rows: list[Row], target: Server, collection: str) -> int:
     """How many points of the target differ from their rows, are missing, or come from none."""
     expected = {hashed(row[KEY].encode()): row for row in rows}
-    source = QdrantSource(target, collection)
+    reader = CollectionReader(target, collection)
     differing, start = 0, None
     while True:
-        batch = source.start_read(None, start, None, PAGE).result()
+        batch = reader.start_read(None, start, None, PAGE).result()
         for raw in batch.points:
             point = api.PointStruct.FromString(raw)
             vector = point.vectors.vectors.vectors[VECTOR]

@@ -7,8 +7,8 @@ from qmig.embedded.demo.texts import DIMENSIONS, embed, standard_library
 from qmig.errors import Interrupted
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import to_payload
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server
-from qmig.sources.qdrant import QdrantSource
 
 BATCH = 500
 PAGE = 2000
@@ -59,13 +59,13 @@ def differing_points(source: Server, target: Server, collection: str) -> tuple[i
 
 
 def _contents(server: Server, collection: str) -> dict[str, bytes]:
-    source = QdrantSource(server, collection)
+    reader = CollectionReader(server, collection)
     found: dict[str, bytes] = {}
-    batch = source.start_read(None, None, None, PAGE).result()
+    batch = reader.start_read(None, None, None, PAGE).result()
     while True:
         for raw in batch.points:
             canonical = api.PointStruct.FromString(raw).SerializeToString(deterministic=True)
-            found[source.key_of(raw)] = canonical
+            found[reader.key_of(raw)] = canonical
         if batch.next_key is None:
             return found
-        batch = source.start_read(None, batch.next_key, None, PAGE).result()
+        batch = reader.start_read(None, batch.next_key, None, PAGE).result()

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from qmig.errors import TerminalError
+from qmig.qdrant.batch import InvalidRow
 from qmig.qdrant.passthrough import varint
-from qmig.sources.base import InvalidRow
 from qmig.sources.milvus.columns import DynamicColumn, Prefixes, Rows, ScalarColumn, StructColumn
 from qmig.sources.milvus.keys import Key, Keys, keys_of
 from qmig.sources.milvus.mapping import FieldMapping, multi_name

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from qmig.sources.base import Batch, InvalidRow
+from qmig.qdrant.batch import Batch, InvalidRow
 from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key

@@ -9,11 +9,12 @@ from qmig import migration as definition
 from qmig.errors import AccessError, QmigError, TerminalError, TransientError, UsageError
 from qmig.migration import MILVUS_PORT, Credentials, Migration
 from qmig.qdrant import messages as api
+from qmig.qdrant.batch import Batch, Boundary, KeyPage
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import payload_value, raw_id
 from qmig.qdrant.shard_keys import ShardKeyPlacement
 from qmig.rpc.diagnosis import explain
-from qmig.sources.base import Batch, Boundary, KeyPage, RangeCount
+from qmig.sources.base import RangeCount
 from qmig.sources.milvus.connection import MilvusConnection, UnsupportedCallError, server_version
 from qmig.sources.milvus.consistency import choose_guarantee_timestamp
 from qmig.sources.milvus.conversion import Converter
