@@ -1,14 +1,18 @@
 """Options that commands share, as decorators, and the Go tool's dotted spellings as further names."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from qmig.cli.certificates import read_certificates
+from qmig.errors import UsageError
 from qmig.migration import DEFAULT_LEDGER
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+#: Characters in a file of trusted certificates: about twenty certificates.
+MAX_CA_CERT_CHARACTERS = 32_768
 
 
 class Option(click.Option):
@@ -46,13 +50,39 @@ def api_key_option(role: str, *names: str, help: str) -> Callable[[Function], Fu
     )
 
 
+def _read_certificates(_: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+    """The certificates in the PEM file at `path`, as text, and nothing else that is in it, such as a key.
+
+    UsageError where there are none.
+    """
+    if path is None:
+        return None
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    name = parameter.opts[0]
+    try:
+        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except OSError as error:
+        raise UsageError(f"{name} {path}: {error.strerror}; name a PEM file of certificates") from None
+    except ValueError:
+        raise UsageError(f"{name} {path}: no PEM certificate in it; name a PEM file of certificates") from None
+    text = "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in found)
+    if len(text) > MAX_CA_CERT_CHARACTERS:
+        raise UsageError(
+            f"{name} {path}: {len(text):,} characters, and it travels with every task; name a file with the "
+            f"certificate of the server's authority alone, {MAX_CA_CERT_CHARACTERS:,} characters at most"
+        )
+    return text
+
+
 def ca_cert_option(role: str) -> Callable[[Function], Function]:
     """The option that names the certificates to trust at one end; its value is their text."""
     return option(
         f"--{role}-ca-cert",
         f"{role}_ca_cert",
         metavar="FILE",
-        callback=read_certificates,
+        callback=_read_certificates,
         help=f"PEM certificates to trust at the {role}, instead of the machine's; workers get them with their tasks.",
     )
 

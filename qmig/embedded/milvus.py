@@ -12,8 +12,7 @@ from typing import Any, ClassVar
 
 import grpc
 
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.server_process import ServerProcess
 from qmig.errors import TerminalError
 from qmig.sources.milvus.connection import SERVICE

@@ -5,8 +5,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.server_process import ServerProcess
 from qmig.errors import TerminalError, UsageError
 

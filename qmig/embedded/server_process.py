@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import ClassVar, Self
 
-from qmig.embedded.processes import STOP_SECONDS, ChildProcess
+from qmig.embedded.child_process import STOP_SECONDS, ChildProcess
 
 
 class ServerProcess(ABC):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from qmig.errors import TerminalError
 from qmig.qdrant import messages as api
+from qmig.qdrant.encoding import varint
 
 # Tags on the wire: field number << 3 | wire type 2 (length-delimited).
 _ID = 1 << 3 | 2
@@ -203,12 +204,3 @@ def _read_varint(message: bytes, position: int) -> tuple[int, int]:
         if byte < 128:
             return value, position
         shift += 7
-
-
-def varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

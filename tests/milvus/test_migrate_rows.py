@@ -12,7 +12,7 @@ import pytest
 from pymilvus import DataType, MilvusException
 
 from qmig import migration as migrations
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.ledger.ledger import Ledger
 from qmig.migration import Credentials, Endpoint
 from qmig.qdrant.collection import collection_names

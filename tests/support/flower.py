@@ -4,8 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from tests.support.connections import until_listening
 
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.server_process import ServerProcess
 
 

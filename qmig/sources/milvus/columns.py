@@ -10,24 +10,24 @@ from math import isfinite
 from typing import Any
 
 from qmig.errors import TerminalError
-from qmig.qdrant.passthrough import varint
-from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Field
-from qmig.sources.milvus.values import (
+from qmig.qdrant.encoding import (
     BOOLS,
     DOUBLE,
-    FIRST,
+    FIELD_1,
+    FIELD_2,
     INTEGER,
     NULL,
     PAYLOAD,
-    SECOND,
     STRING,
-    encode,
-    entry,
-    holding,
+    json_value,
+    length_delimited,
     list_value,
     parse_json,
+    payload_entry,
     struct_value,
+    varint,
 )
+from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Field
 
 # A base-128 number ends at its first byte below 128.
 VARINT = re.compile(rb"[\x80-\xff]*[\x00-\x7f]", re.DOTALL)
@@ -54,7 +54,7 @@ class Prefixes(dict[int, bytes]):
     """What stands before a value of so many bytes under one payload key; `tag` begins the value, if anything."""
 
     def __init__(self, name: str, tag: bytes = b"") -> None:
-        self._name = holding(FIRST, name.encode())
+        self._name = length_delimited(FIELD_1, name.encode())
         self._tag = tag
 
     def __missing__(self, length: int) -> bytes:
@@ -62,7 +62,7 @@ class Prefixes(dict[int, bytes]):
         if self._tag == STRING:
             before += varint(length)
         value = len(before) + length
-        head = self._name + SECOND + varint(value)
+        head = self._name + FIELD_2 + varint(value)
         self[length] = found = PAYLOAD + varint(len(head) + value) + head + before
         return found
 
@@ -112,7 +112,7 @@ class DynamicColumn:
         if clash := self._taken & value.keys():
             name = min(clash)
             raise ValueError(f"a dynamic field {name!r} beside the field {name!r} of the schema")
-        return b"".join(holding(PAYLOAD, entry(name.encode(), encode(member))) for name, member in value.items())
+        return b"".join(payload_entry(name, json_value(member)) for name, member in value.items())
 
 
 class StructColumn:
@@ -213,7 +213,7 @@ def _json(field: Field, data: Any, rows: Rows) -> list[bytes]:
     found = []
     for row, text in enumerate(data.scalars.json_data.data):
         try:
-            found.append(encode(parse_json(text)))
+            found.append(json_value(parse_json(text)))
         except ValueError as error:
             rows.refuse(row, field.name, str(error))
             found.append(NULL)
@@ -228,7 +228,7 @@ def _items(field: Field, cell: Any, rows: Rows, row: int) -> list[bytes]:
     """The values in one cell of an array's column."""
     kind = field.element_type
     if kind in TEXTS:
-        return [holding(STRING, text) for text in cell.string_data.data]
+        return [length_delimited(STRING, text) for text in cell.string_data.data]
     if kind in INTEGERS:
         column = cell.long_data if kind == TYPES.Int64 else cell.int_data
         return [INTEGER + value for value in VARINT.findall(b"".join(column.data))]
@@ -246,13 +246,13 @@ def _texts(field: Field, data: Any, _: Rows) -> list[bytes]:
     scalars = data.scalars
     which = scalars.WhichOneof("data")
     if which == "geometry_wkt_data":
-        return [holding(STRING, text) for text in scalars.geometry_wkt_data.data]
+        return [length_delimited(STRING, text) for text in scalars.geometry_wkt_data.data]
     if which == "timestamptz_data":
         # Microseconds since the epoch; the encoding of a signed 64-bit number.
         packed = b"".join(scalars.timestamptz_data.data)
-        return [holding(STRING, _timestamp(int_of(value))) for value in VARINT.findall(packed)]
+        return [length_delimited(STRING, _timestamp(int_of(value))) for value in VARINT.findall(packed)]
     if which == "string_data":
-        return [holding(STRING, text) for text in scalars.string_data.data]
+        return [length_delimited(STRING, text) for text in scalars.string_data.data]
     raise TerminalError(
         f"the source gives the field {field.name!r} of type {field.type_name} as {which}, which qmig cannot read; "
         f"leave it out with --skip-field {field.name}"

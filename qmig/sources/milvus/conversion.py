@@ -5,11 +5,10 @@ from typing import Any
 
 from qmig.errors import TerminalError
 from qmig.qdrant.batch import InvalidRow
-from qmig.qdrant.passthrough import varint
+from qmig.qdrant.encoding import string_value, varint
 from qmig.sources.milvus.columns import DynamicColumn, Prefixes, Rows, ScalarColumn, StructColumn
 from qmig.sources.milvus.keys import Key, Keys, keys_of
 from qmig.sources.milvus.mapping import FieldMapping, multi_name
-from qmig.sources.milvus.values import string_value
 from qmig.sources.milvus.vectors import DenseColumn, MultiColumn, SparseColumn, with_headers
 
 # `id` of a PointStruct with a number (field 1 of a PointId) and with a UUID (field 2).

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from qmig.errors import TerminalError
-from qmig.qdrant.passthrough import varint
+from qmig.qdrant.encoding import varint
 from qmig.sources.milvus.messages import schema
 from qmig.sources.milvus.schema import TEXTS, TYPES, Field
 

@@ -22,7 +22,7 @@ from qmig.sources.milvus.cutting import cut_numbers, cut_strings
 from qmig.sources.milvus.keys import Int64Keys, Key
 from qmig.sources.milvus.lookups import present, rows
 from qmig.sources.milvus.mapping import FieldMapping, map_collection
-from qmig.sources.milvus.outline import outline
+from qmig.sources.milvus.mapping_table import describe_mapping
 from qmig.sources.milvus.ranges import RangeRead, RangeReader
 from qmig.sources.milvus.requests import Requests, counted
 from qmig.sources.milvus.schema import check_loaded, describe, partition_names
@@ -113,7 +113,7 @@ class MilvusSource:
         _, points = self._converter.points(
             self.server.query(self._requests.rows(partition, None, None, 1)), partition
         )
-        return outline(self.mapping, next((point for point in points if isinstance(point, bytes)), None))
+        return describe_mapping(self.mapping, next((point for point in points if isinstance(point, bytes)), None))
 
     def shard_keys(self) -> list[ShardKeyPlacement]:
         return []

@@ -7,10 +7,9 @@ from struct import unpack
 from typing import Any
 
 from qmig.errors import TerminalError
-from qmig.qdrant.passthrough import varint
+from qmig.qdrant.encoding import FIELD_1, FIELD_2, length_delimited, varint
 from qmig.sources.milvus.columns import Rows, member_name, spread
 from qmig.sources.milvus.schema import TYPES, Field
-from qmig.sources.milvus.values import FIRST, SECOND, holding
 
 # Fields of a `Vector`, length-delimited.
 DENSE, SPARSE, MULTI = (varint(number << 3 | 2) for number in (101, 102, 103))
@@ -28,9 +27,9 @@ class DenseColumn:
     def __init__(self, field: Field, name: str) -> None:
         self.field = field
         size = 4 * field.dim
-        vector = DENSE + varint(_length_with_head(size)) + FIRST + varint(size)
-        head = holding(FIRST, name.encode()) + SECOND + varint(len(vector) + size)
-        self._prefix = FIRST + varint(len(head) + len(vector) + size) + head + vector
+        vector = DENSE + varint(_length_with_head(size)) + FIELD_1 + varint(size)
+        head = length_delimited(FIELD_1, name.encode()) + FIELD_2 + varint(len(vector) + size)
+        self._prefix = FIELD_1 + varint(len(head) + len(vector) + size) + head + vector
         self._size = size
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
@@ -55,7 +54,7 @@ class SparseColumn:
 
     def __init__(self, field: Field, name: str) -> None:
         self.field = field
-        self._name = holding(FIRST, name.encode())
+        self._name = length_delimited(FIELD_1, name.encode())
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
         """The entry of each row among its named vectors; nothing for a null."""
@@ -72,8 +71,8 @@ class SparseColumn:
     def _entry(self, pairs: bytes) -> bytes:
         indices, values = _halves(pairs)
         packed = b"".join(map(varint, array("I", indices)))
-        vector = holding(SPARSE, holding(FIRST, values) + holding(SECOND, packed))
-        return holding(FIRST, self._name + holding(SECOND, vector))
+        vector = length_delimited(SPARSE, length_delimited(FIELD_1, values) + length_delimited(FIELD_2, packed))
+        return length_delimited(FIELD_1, self._name + length_delimited(FIELD_2, vector))
 
 
 class MultiColumn:
@@ -82,7 +81,7 @@ class MultiColumn:
     def __init__(self, struct: Field, member: Field, name: str) -> None:
         self.field = struct
         self._member = member
-        self._name = holding(FIRST, name.encode())
+        self._name = length_delimited(FIELD_1, name.encode())
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
         """The entry of each row among its named vectors; nothing for a null or an empty list."""
@@ -101,8 +100,8 @@ class MultiColumn:
             return b""
         size = 4 * self._member.dim
         vectors = (floats[start : start + size] for start in range(0, len(floats), size))
-        multi = b"".join(holding(FIRST, holding(FIRST, vector)) for vector in vectors)
-        return holding(FIRST, self._name + holding(SECOND, holding(MULTI, multi)))
+        multi = b"".join(length_delimited(FIELD_1, length_delimited(FIELD_1, vector)) for vector in vectors)
+        return length_delimited(FIELD_1, self._name + length_delimited(FIELD_2, length_delimited(MULTI, multi)))
 
 
 class Headers(dict[int, bytes]):
@@ -176,7 +175,7 @@ def _from_bits(data: bytes) -> bytes:
 
 
 def _length_with_head(size: int) -> int:
-    return len(FIRST) + len(varint(size)) + size
+    return len(FIELD_1) + len(varint(size)) + size
 
 
 DECODERS = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,8 @@ READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 STDERR_LINES = 5
+# Below the ports that systems lend to outgoing connections: none of those takes it before the server does.
+PORTS = range(15_000, 32_000)
 
 
 class ChildProcess:
@@ -148,3 +152,15 @@ def _launcher(parent: int) -> list[str]:
 def _contents(descriptor: int) -> str:
     size = os.fstat(descriptor).st_size
     return os.pread(descriptor, size, 0).decode(errors="replace")
+
+
+def free_port() -> int:
+    """A port of loopback at which nothing listens."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
