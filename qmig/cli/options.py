@@ -8,11 +8,19 @@ import click
 
 from qmig.errors import UsageError
 from qmig.migration import DEFAULT_LEDGER
+from qmig.sources.kind import SourceKind
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: Characters in a file of trusted certificates: about twenty certificates.
 MAX_CA_CERT_CHARACTERS = 32_768
+
+
+def apply(command: Callable[..., None], *decorators: Callable[[Any], Any]) -> Callable[..., None]:
+    """Decorate a command with options, in the order of the help."""
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
 
 
 class Option(click.Option):
@@ -85,6 +93,39 @@ def ca_cert_option(role: str) -> Callable[[Function], Function]:
         callback=_read_certificates,
         help=f"PEM certificates to trust at the {role}, instead of the machine's; workers get them with their tasks.",
     )
+
+
+def user_options(*, dotted: str | None = None) -> list[Callable[[Function], Function]]:
+    """The options for a user of the source, in the order of the help."""
+    password = _names("password", dotted)
+    return [
+        option(*_names("username", dotted), metavar="NAME", help="User of the source."),
+        option(
+            *password, envvar="SOURCE_PASSWORD", show_envvar=True, metavar="PASSWORD", help="That user's password."
+        ),
+    ]
+
+
+def _names(name: str, dotted: str | None) -> list[str]:
+    """The spellings of an option of the source, and the name of its value."""
+    return [f"--source-{name}", *([f"--{dotted}.{name}"] if dotted else []), f"source_{name.replace('-', '_')}"]
+
+
+def source_options(kind: SourceKind) -> list[Callable[[Function], Function]]:
+    """The options by which a source of this kind is reached, in the order of the help."""
+    form, dotted = kind.url, kind.dotted
+    url_help = f"{form.name} of the source, {' or '.join(form.examples)}."
+    found = [
+        option(*_names("url", dotted), required=True, metavar="URL", help=url_help),
+        option(*_names("collection", dotted), required=True, metavar="NAME", help="Collection to read."),
+    ]
+    if kind.api_key_help is not None:
+        found.append(api_key_option("source", *_names("api-key", dotted)[1:-1], help=kind.api_key_help))
+    if kind.has_users:
+        found += user_options(dotted=dotted)
+    if any(form.schemes.values()):
+        found.append(ca_cert_option("source"))
+    return found
 
 
 def _target_options(required: bool) -> Callable[[Function], Function]:

@@ -6,7 +6,17 @@ import click
 
 from qmig.cli.global_options import skips_tls_verification
 from qmig.cli.ledger import migration_argument, open_ledger
-from qmig.cli.options import api_key_option, broker_option, ca_cert_option, option, quiet_option, workers_option
+from qmig.cli.options import (
+    api_key_option,
+    broker_option,
+    ca_cert_option,
+    option,
+    quiet_option,
+    user_options,
+    workers_option,
+)
+
+username_option, password_option = user_options()
 
 
 def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> float:
@@ -35,15 +45,8 @@ def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> 
     help="The migration's target collection, where no MIGRATION is given.",
 )
 @api_key_option("source", help="API key or token of the source.")
-@option("--source-username", "source_username", metavar="NAME", help="User of the source.")
-@option(
-    "--source-password",
-    "source_password",
-    envvar="SOURCE_PASSWORD",
-    show_envvar=True,
-    metavar="PASSWORD",
-    help="That user's password.",
-)
+@username_option
+@password_option
 @ca_cert_option("source")
 @option("--extra", is_flag=True, help="Look for points in the target that the source has not, too.")
 @option("--repair", is_flag=True, help="Copy points that are missing or different again.")
@@ -85,6 +88,7 @@ def verify(
     command goes on where it was; called again after that it begins anew.
     """
     from dataclasses import replace
+    from functools import partial
 
     from qmig.cli.run import compare, interruption, open_fleet
     from qmig.cli.views.live import LiveView
@@ -92,10 +96,12 @@ def verify(
     from qmig.ledger.find import EndpointFilter, find_migration
     from qmig.ledger.findings import Checks
     from qmig.migration import Credentials, Migration
+    from qmig.sources.registry import is_at
 
     credentials = Credentials(source_api_key, where["target_api_key"], source_username, source_password)
     with open_ledger(**where) as ledger, interruption() as interrupted, open_fleet(broker_url, workers) as fleet:
-        record = find_migration(ledger, migration, EndpointFilter(source_url, source_collection, target_collection))
+        is_source = None if source_url is None else partial(is_at, url=source_url)
+        record = find_migration(ledger, migration, EndpointFilter(is_source, source_collection, target_collection))
         recorded = Migration.from_json(record.definition)
         endpoint = recorded.source.endpoint
         if source_ca_cert is not None:

@@ -34,6 +34,7 @@ from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement, create_shard_key, placement_notices
 from qmig.qdrant.shard_keys import shard_keys as target_shard_keys
 from qmig.qdrant.writer import Writer
+from qmig.rpc.connection import RETRY_FOR
 from qmig.sources.registry import open_source
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Coordinator:
 
     def preflight(self) -> PreflightResult:
         """Look at both ends and refuse what cannot be done; nothing is written."""
-        source = open_source(self.migration, self.credentials)
+        source = open_source(self.migration, self.credentials, RETRY_FOR)
         self._stack.callback(source.close)
         skip = self.migration.options.skip_tls_verification
         target = self._stack.enter_context(

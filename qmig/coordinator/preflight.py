@@ -66,10 +66,9 @@ class Preflight:
 
     def check(self) -> PreflightResult:
         """Look at both ends; nothing is written."""
-        product, version = self.source.identify()
+        source = self.source.describe()
         target_version = server_version(self.target)
-        warning = check_versions(version, target_version) if product == "Qdrant" else None
-        source_info = self.source.info()
+        warning = check_versions(source.version, target_version) if source.product == "Qdrant" else None
         self.ledger.check()
         record = self.ledger.migration(self.migration.id)
         if self.run_options.retry_rejects:
@@ -83,12 +82,12 @@ class Preflight:
             source=self.source,
             target=self.target,
             ledger=self.ledger,
-            source_info=source_info,
+            source_info=source.info,
             target_info=target_info,
             record=record,
-            versions=(f"{product} {version}", f"Qdrant {target_version}"),
-            shard_keys=self.source.shard_keys(),
-            missing_indexes=self._wanted_indexes(source_info, target_info, record),
+            versions=(f"{source.product} {source.version}", f"Qdrant {target_version}"),
+            shard_keys=list(source.shard_keys),
+            missing_indexes=self._wanted_indexes(source.info, target_info, record),
             warnings=[warning] if warning else [],
         )
         if target_info is not None:

@@ -25,6 +25,7 @@ from qmig.monitor.reader import ProgressReader
 from qmig.qdrant.collection import check_readable, collection_info
 from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server
+from qmig.rpc.connection import RETRY_FOR
 from qmig.sources.registry import open_source
 
 log = logging.getLogger(__name__)
@@ -66,9 +67,8 @@ class Verification:
                 f"not all chunks of migration {record.migration} are done; finish it with the command that began it"
             )
         self._check_target()
-        with closing(open_source(self._migration, self._credentials)) as source:
-            source.identify()
-            source.info()
+        with closing(open_source(self._migration, self._credentials, RETRY_FOR)) as source:
+            source.describe()
             # As the source is now, not as it was when the migration began.
             settings = source.freeze_settings(None)
         self._migration = replace(self._migration, source=replace(self._migration.source, settings=settings))

@@ -176,11 +176,10 @@ class Worker:
             migration = Migration.from_json(record.definition)
             if opened.session is not None:
                 opened.session.source.close()
-            source = open_source(migration, opened.access.credentials)
+            # What a chunk asks of its source is tried again by its work, which says so.
+            source = open_source(migration, opened.access.credentials, retry_for=0.0)
             server, collection = opened.ledger.server, migration.target.collection
             server.retry_for = migration.options.retry_for
-            # What a chunk asks of its source is tried again by its work, which says so.
-            source.server.retry_for = 0.0
             request = api.GetCollectionInfoRequest(collection_name=collection)
             info = server.call(server.collections.Get, request, retry_for=0).result
             router = Router(migration.routing, is_custom(info))

@@ -151,7 +151,7 @@ class Supervisor:
             return self._conclude(record, chunks)
         migration = Migration.from_json(record.definition)
         target = CollectionReader(self._ledger.server, migration.target.collection)
-        with closing(open_source(migration, self._access.credentials)) as source:
+        with closing(open_source(migration, self._access.credentials, RETRY_FOR)) as source:
             books = reconcile(
                 record,
                 chunks,

@@ -24,7 +24,8 @@ from qmig.errors import (
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import owner_is_dead
 from qmig.ledger.records import NOBODY, ChunkRecord, State
-from qmig.rpc.connection import Call, retrying
+from qmig.rpc.call import Call
+from qmig.rpc.connection import retrying
 
 # Seconds between two beats: what a kill -9 repeats at most, with the batch in flight.
 HEARTBEAT_SECONDS = 1.0

@@ -14,7 +14,7 @@ from qmig.ledger.collection import PAGE, LedgerCollection, is_value
 from qmig.ledger.records import LEDGER_VERSION, NOBODY, PLAN, ChunkRecord, MigrationRecord, State, chunk_id
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload
-from qmig.rpc.connection import Call
+from qmig.rpc.call import Call
 
 Record = TypeVar("Record", MigrationRecord, ChunkRecord)
 

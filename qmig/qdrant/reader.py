@@ -8,12 +8,12 @@ from typing import Generic, TypeVar
 
 from qmig.qdrant import messages as api
 from qmig.qdrant.batch import Batch, Boundary, KeyPage
-from qmig.qdrant.collection import collection_info, exact_count, is_custom
+from qmig.qdrant.collection import collection_info, exact_count, is_custom, strict_mode
 from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
 from qmig.qdrant.passthrough import get_request, point_id, raw_id, read_get, read_scroll
 from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement, shard_keys
-from qmig.rpc.connection import Call
+from qmig.rpc.call import Call
 
 #: Sampled ids for each chunk. The size of a chunk then varies by 1/sqrt(50), about a seventh.
 SAMPLES_PER_CHUNK = 50
@@ -52,8 +52,7 @@ class CollectionReader:
 
         A scroll without a shard key drops ids that repeat across keys, so each key is read by itself.
         """
-        info = collection_info(self.server, self.collection)
-        if info is None or not is_custom(info):
+        if not is_custom(collection_info(self.server, self.collection)):
             return [None]
         return [shard_key_text(placement.shard_key) for placement in self.shard_keys()]
 
@@ -191,9 +190,7 @@ class CollectionReader:
     def _allowed(self, limit: int) -> int:
         """Reduce the limit of a query or scroll to what the collection's strict mode allows."""
         if self._query_limit is None:
-            info = collection_info(self.server, self.collection)
-            strict = info.config.strict_mode_config if info is not None else api.StrictModeConfig()
-            self._query_limit = strict.max_query_limit if strict.enabled else 0
+            self._query_limit = strict_mode(collection_info(self.server, self.collection)).max_query_limit
         return min(limit, self._query_limit or NO_QUERY_LIMIT)
 
     def _get_request(self, partition: str | None, ids: Sequence[bytes], whole: bool) -> bytes:

@@ -1,7 +1,7 @@
 """One Qdrant server: its stubs, its version, and when an update counts as done."""
 
 from qmig.errors import QmigError, TerminalError
-from qmig.migration import Endpoint
+from qmig.migration import GRPC_URL, Endpoint
 from qmig.qdrant import messages as api
 from qmig.rpc.connection import RETRY_FOR, Connection
 from qmig.rpc.diagnosis import TIMEOUT, explain
@@ -35,5 +35,5 @@ def server_version(server: Server) -> str:
     try:
         answer = server.call(server.health.HealthCheck, api.HealthCheckRequest(), timeout=TIMEOUT, retry_for=0)
     except QmigError as error:
-        raise TerminalError(explain(server.endpoint, server.role, error)) from None
+        raise TerminalError(explain(server.endpoint, server.role, error, "Qdrant", GRPC_URL.default_port)) from None
     return answer.version

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qmig.errors import NotFoundError, TerminalError
 from qmig.qdrant import messages as api
-from qmig.qdrant.collection import is_custom
+from qmig.qdrant.collection import collection_info, is_custom
 from qmig.qdrant.create import CHANGE_TIMEOUT
 from qmig.qdrant.server import Server
 
@@ -41,7 +41,7 @@ def shard_keys(server: Server, collection: str) -> list[ShardKeyPlacement]:
 
     Every key has a shard, so the cluster info (Qdrant 1.7 and later) names all of them with their numbers.
     """
-    if not is_custom(_info(server, collection)):
+    if not is_custom(collection_info(server, collection)):
         return []
     try:
         shards = _settled_replicas(server, collection)
@@ -103,7 +103,9 @@ def create_shard_key(server: Server, collection: str, placement: ShardKeyPlaceme
 
 def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKeyPlacement]) -> list[str]:
     """Where the shards of a target are fewer, or have fewer replicas, than asked for; one line each."""
-    info = _info(server, collection)
+    info = collection_info(server, collection)
+    if info is None:
+        return []
     if is_custom(info):
         placed = {placement.key: placement for placement in shard_keys(server, collection)}
         return [
@@ -116,12 +118,6 @@ def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKey
     if 0 < fewest < asked:
         return [f"replication_factor {asked}: the target has peers for {fewest} only; add peers and replicate"]
     return []
-
-
-def _info(server: Server, collection: str) -> api.CollectionInfo:
-    request = api.GetCollectionInfoRequest(collection_name=collection)
-    info: api.CollectionInfo = server.call(server.collections.Get, request).result
-    return info
 
 
 def _settled_replicas(server: Server, collection: str) -> list[tuple[str | int | None, int]]:

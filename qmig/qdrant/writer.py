@@ -11,7 +11,7 @@ from qmig.qdrant.passthrough import read_upsert, upsert_request
 from qmig.qdrant.routing import Router
 from qmig.qdrant.server import Server, completed
 from qmig.qdrant.shard_keys import ShardKeyPlacement, create_shard_key
-from qmig.rpc.connection import Call
+from qmig.rpc.call import Call
 
 UPSERT = "/qdrant.Points/Upsert"
 

@@ -5,15 +5,15 @@ import socket
 import ssl
 
 from qmig.errors import QmigError
-from qmig.migration import GRPC_PORT, Endpoint
+from qmig.migration import Endpoint
 from qmig.rpc.tls import no_tls
 
 # Seconds for each question that is put to a server.
 TIMEOUT = 5.0
 
 
-def explain(endpoint: Endpoint, role: str, error: QmigError, product: str = "Qdrant", port: int = GRPC_PORT) -> str:
-    """One line on why `endpoint` does not answer, and what to do about it. `port` is the product's usual one."""
+def explain(endpoint: Endpoint, role: str, error: QmigError, product: str, default_port: int | None) -> str:
+    """One line on why `endpoint` does not answer, and what to do about it."""
     option, where = f"--{role}-url", f"{role} {endpoint.url}"
     try:
         socket.create_connection((endpoint.host, endpoint.port), TIMEOUT).close()
@@ -27,7 +27,8 @@ def explain(endpoint: Endpoint, role: str, error: QmigError, product: str = "Qdr
         # What is wrong with a certificate stands in the error itself.
         return str(error) if _speaks_tls(endpoint) else no_tls(endpoint, role)
     if _speaks_http1(endpoint):
-        return f"{where}: this is an HTTP port, not gRPC; give {product}'s gRPC port ({port} by default) in {option}"
+        port = f"{product}'s gRPC port ({default_port} by default)"
+        return f"{where}: this is an HTTP port, not gRPC; give {port} in {option}"
     if _speaks_tls(endpoint):
         return f"{where}: the server speaks TLS; give {option} as https://{endpoint.address}"
     return f"{where}: does not answer gRPC: {error}; check that it is {product}'s gRPC port"

@@ -7,7 +7,8 @@ import grpc
 
 from qmig.errors import NotFoundError, QmigError, TerminalError, TransientError, UsageError
 from qmig.migration import Credentials, Migration
-from qmig.rpc.connection import RETRY_FOR, Call, Connection
+from qmig.rpc.call import Call
+from qmig.rpc.connection import RETRY_FOR, Connection
 from qmig.sources.milvus.messages import RawQueryResults, milvus
 
 # For the first question that is put to a server.

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from qmig.errors import QmigError, TerminalError
 from qmig.qdrant.batch import Batch, InvalidRow, KeyPage
-from qmig.rpc.connection import Call
+from qmig.rpc.call import Call
 from qmig.sources.milvus.connection import MAX_ROWS, MilvusConnection, ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key

@@ -5,16 +5,13 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from qmig import migration as definition
 from qmig.errors import AccessError, QmigError, TerminalError, TransientError, UsageError
-from qmig.migration import MILVUS_PORT, Credentials, Migration
-from qmig.qdrant import messages as api
+from qmig.migration import SourceSpec
 from qmig.qdrant.batch import Batch, Boundary, KeyPage
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import payload_value, raw_id
-from qmig.qdrant.shard_keys import ShardKeyPlacement
 from qmig.rpc.diagnosis import explain
-from qmig.sources.base import RangeCount
+from qmig.sources.base import Description, RangeCount, Source
 from qmig.sources.milvus.connection import MilvusConnection, UnsupportedCallError, server_version
 from qmig.sources.milvus.consistency import choose_guarantee_timestamp
 from qmig.sources.milvus.conversion import Converter
@@ -27,6 +24,9 @@ from qmig.sources.milvus.ranges import RangeRead, RangeReader
 from qmig.sources.milvus.requests import Requests, counted
 from qmig.sources.milvus.schema import check_loaded, describe, partition_names
 from qmig.sources.milvus.settings import Settings
+from qmig.sources.registry import KINDS
+
+MILVUS = KINDS["milvus"]
 
 # Keys from which the extent of all of them is found.
 SAMPLE = 1_000
@@ -34,15 +34,10 @@ SAMPLE = 1_000
 COUNTS_AT_ONCE = 8
 
 
-def open_source(migration: Migration, credentials: Credentials) -> "MilvusSource":
-    """Connect to the migration's source."""
-    return MilvusSource(MilvusConnection(migration, credentials), migration.source)
-
-
-class MilvusSource:
+class MilvusSource(Source):
     """Reads the collection that `source` names on `server`."""
 
-    def __init__(self, server: MilvusConnection, source: definition.SourceSpec) -> None:
+    def __init__(self, server: MilvusConnection, source: SourceSpec) -> None:
         self.server = server
         self._source = source
         self._settings = Settings.from_dict(source.settings)
@@ -67,22 +62,25 @@ class MilvusSource:
     def _reader(self) -> RangeReader:
         return RangeReader(self.server, self._requests, self._converter)
 
-    def identify(self) -> tuple[str, str]:
-        try:
-            return "Milvus", server_version(self.server)
-        except AccessError:
-            raise
-        except QmigError as error:
-            raise TerminalError(explain(self.server.endpoint, "source", error, "Milvus", MILVUS_PORT)) from None
-
-    def info(self) -> api.CollectionInfo:
+    def describe(self) -> Description:
+        version = self._version()
         collection = self.mapping.collection
         if self._source.partitions:
             self._check_partitions()
         check_loaded(self.server, collection.name, self._source.partitions)
         info = self.mapping.info
         info.points_count = sum(self.count(partition, exact=True) for partition in self.partitions())
-        return info
+        return Description(MILVUS.product, version, info)
+
+    def _version(self) -> str:
+        """The server's version; TerminalError with the likely mistake where no Milvus answers."""
+        try:
+            return server_version(self.server)
+        except AccessError:
+            raise
+        except QmigError as error:
+            reason = explain(self.server.endpoint, "source", error, MILVUS.product, MILVUS.url.default_port)
+            raise TerminalError(reason) from None
 
     def notices(self) -> list[str]:
         notices = list(self.mapping.notices)
@@ -114,12 +112,6 @@ class MilvusSource:
             self.server.query(self._requests.rows(partition, None, None, 1)), partition
         )
         return describe_mapping(self.mapping, next((point for point in points if isinstance(point, bytes)), None))
-
-    def shard_keys(self) -> list[ShardKeyPlacement]:
-        return []
-
-    def count_duplicate_ids(self) -> int:
-        return 0
 
     def partitions(self) -> Sequence[str | None]:
         """The chosen partitions, or all of them where their names are kept, or [None]."""
