@@ -1,7 +1,7 @@
 """A migration under way, slow enough to be steered, stopped or killed, and what the ledger says of it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -84,12 +84,12 @@ def finish(process: ChildProcess, status: int = 0) -> None:
 
 @contextmanager
 def own_fleet(
-    concurrency: int = 2, redis_directory: Path | None = None
+    concurrency: int = 2, redis_directory: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[EmbeddedRedis, ChildProcess]]:
     """A broker and workers that a test may kill; with a directory the broker keeps its data."""
     with ExitStack() as stack:
         redis = stack.enter_context(EmbeddedRedis(redis_directory))
-        yield redis, stack.enter_context(workers_on(redis.url, concurrency))
+        yield redis, stack.enter_context(workers_on(redis.url, concurrency, **(env or {})))
 
 
 @contextmanager

@@ -1,0 +1,26 @@
+"""docs/contributing/new-source.md walks a module that works: the one that is tested."""
+
+import re
+from pathlib import Path
+
+from tests.support import jsonl_source
+
+PAGE = Path(__file__).parents[3] / "docs" / "contributing" / "new-source.md"
+
+
+def lines(text: str) -> list[str]:
+    """The lines that say something."""
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def test_the_code_of_the_page_is_the_whole_module_that_is_tested() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+
+    assert lines("\n".join(blocks)) == lines(Path(jsonl_source.__file__).read_text())
+
+
+def test_its_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", PAGE.read_text())
+
+    assert links
+    assert [link for link in links if not (PAGE.parent / link).is_file()] == []
