@@ -8,7 +8,7 @@ from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Migration, Routing
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import close_names, collection_info, collection_names, is_custom
-from qmig.qdrant.payload_indexes import index_notices
+from qmig.qdrant.payload_indexes import check_index_types, index_notices
 from qmig.qdrant.payload_indexes import missing_indexes as target_missing_indexes
 from qmig.qdrant.schema_diff import differences as target_differences
 from qmig.qdrant.schema_diff import notices as target_notices
@@ -90,6 +90,7 @@ class Preflight:
             missing_indexes=self._wanted_indexes(source.info, target_info, record),
             warnings=[warning] if warning else [],
         )
+        check_index_types(survey.missing_indexes)
         if target_info is not None:
             self._compare(survey, target_info)
         self._check_sharding(survey)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import cast
 
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from qmig.qdrant import messages as api
+from qmig.qdrant.enum_names import enum_name
 
 # A vector read as the first and stored as the second is the same vector again. Everything is read as float32.
 LOSSLESS = {
@@ -73,7 +74,7 @@ def differences(source: api.CollectionInfo, target: api.CollectionInfo) -> list[
                 lines.append(
                     _line(
                         _vector(name),
-                        *(f"modifier {_name(api.Modifier.DESCRIPTOR, value)}" for value in modifiers),
+                        *(f"modifier {enum_name(api.Modifier.DESCRIPTOR, value)}" for value in modifiers),
                     )
                 )
     return lines
@@ -118,7 +119,7 @@ def _dense_differences(name: str, ours: api.VectorParams, theirs: api.VectorPara
         lines.append(
             _line(
                 _vector(name),
-                *(f"distance {_name(api.Distance.DESCRIPTOR, side.distance)}" for side in (ours, theirs)),
+                *(f"distance {enum_name(api.Distance.DESCRIPTOR, side.distance)}" for side in (ours, theirs)),
             )
         )
     comparators = [_comparator(side) for side in (ours, theirs)]
@@ -183,7 +184,7 @@ def _scalar(message: Message, field: FieldDescriptor) -> object:
     if field.has_presence and not message.HasField(field.name):
         return None
     if field.enum_type is not None:
-        return _name(field.enum_type, value) if value else None
+        return enum_name(field.enum_type, value) if value else None
     if field.type == FieldDescriptor.TYPE_BOOL:
         return "true" if value else None if field.name in FALSE_BY_DEFAULT else "false"
     return value
@@ -210,18 +211,12 @@ def _vector(name: str) -> str:
 
 
 def _datatype(value: int) -> str:
-    name = _name(api.Datatype.DESCRIPTOR, value)
+    name = enum_name(api.Datatype.DESCRIPTOR, value)
     return "float32" if name == "Default" else name.lower()
-
-
-def _name(enum: EnumDescriptor, value: int) -> str:
-    """The name of an enum's value; a value that only a newer server knows stays a number."""
-    known = enum.values_by_number.get(value)
-    return known.name if known else str(value)
 
 
 def _comparator(params: api.VectorParams) -> str:
     if not params.HasField("multivector_config"):
         return "a single vector"
-    comparator = _name(api.MultiVectorComparator.DESCRIPTOR, params.multivector_config.comparator)
+    comparator = enum_name(api.MultiVectorComparator.DESCRIPTOR, params.multivector_config.comparator)
     return f"a multivector with {comparator}"

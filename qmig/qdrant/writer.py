@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from qmig.errors import ContentsRefusedError, TransientError
 from qmig.qdrant import messages as api
+from qmig.qdrant.enum_names import enum_name
 from qmig.qdrant.keys import shard_key_selector
 from qmig.qdrant.passthrough import read_upsert, upsert_request
 from qmig.qdrant.routing import Router
@@ -78,7 +79,7 @@ class Writer:
         """
         response = api.PointsOperationResponse.FromString(upsert.call.result())
         if not completed(response):
-            status = api.UpdateStatus.Name(response.result.status)
+            status = enum_name(api.UpdateStatus.DESCRIPTOR, response.result.status)
             message = f"target {self._server.endpoint.url}: an upsert ended as {status}"
             raise TransientError(message, reason="target upsert not completed")
 

@@ -7,6 +7,8 @@ from qmig.coordinator.preflight import PreflightResult, RunOptions
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
+from qmig.qdrant.enum_names import enum_name
+from qmig.qdrant.payload_indexes import index_type_name
 from qmig.qdrant.schema_diff import Vectors
 from qmig.sources.registry import partition_title
 
@@ -22,15 +24,14 @@ def describe_dry_run(migration: Migration, survey: PreflightResult, run_options:
         fate = f"exists with {survey.target_info.points_count:,} points"
     lines = [
         f"source  {source.endpoint.url}  {source.collection!r}  {survey.versions[0]}",
-        f"        {survey.source_info.points_count:,} points; {_vectors(survey.source_info)}",
+        f"        {survey.source_info.points_count:,} points; {describe_vectors(survey.source_info)}",
         f"target  {target.endpoint.url}  {target.collection!r}  {survey.versions[1]}; {fate}",
     ]
     lines += survey.source.describe_mapping()
     if survey.shard_keys:
         lines.append(f"shard keys  {', '.join(repr(placement.key) for placement in survey.shard_keys)}")
     indexes = ", ".join(
-        f"{name} ({api.PayloadSchemaType.Name(info.data_type).lower()})"
-        for name, info in survey.missing_indexes.items()
+        f"{name} ({index_type_name(info.data_type)})" for name, info in survey.missing_indexes.items()
     )
     lines.append(f"payload indexes to create  {indexes or 'none'}")
     record = survey.record
@@ -68,10 +69,11 @@ def _fate(record: MigrationRecord, run_options: RunOptions) -> str:
     return "it would go on from there"
 
 
-def _vectors(info: api.CollectionInfo) -> str:
+def describe_vectors(info: api.CollectionInfo) -> str:
+    """The names, sizes and distances of a collection's vectors."""
     vectors = Vectors.of(info)
     described = [
-        f"{name or 'unnamed'} {params.size}-d {api.Distance.Name(params.distance)}"
+        f"{name or 'unnamed'} {params.size}-d {enum_name(api.Distance.DESCRIPTOR, params.distance)}"
         f"{' multi' if params.HasField('multivector_config') else ''}"
         for name, params in sorted(vectors.dense.items())
     ]
