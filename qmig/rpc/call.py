@@ -1,4 +1,4 @@
-"""A request under way."""
+"""Calls that go on in the background."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,10 +9,10 @@ Response = TypeVar("Response")
 
 
 class Call(Generic[Response]):
-    """A request under way in a thread."""
+    """A request under way in a thread of its own."""
 
     def __init__(self, future: Future[Response], translate: Callable[[Exception], Exception]) -> None:
-        """`translate` returns what a failure is raised as: TransientError where trying again may help."""
+        """`translate` turns a failure into the error to raise: TransientError where trying again may help."""
         self._future = future
         self._translate = translate
 
@@ -25,7 +25,7 @@ class Call(Generic[Response]):
         self._future.cancel()
 
     def result(self) -> Response:
-        """Wait for the answer; a failure is raised as `translate` returns it."""
+        """Wait for the answer; raises what `translate` makes of a failure."""
         try:
             return self._future.result()
         except Exception as error:

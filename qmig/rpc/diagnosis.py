@@ -1,4 +1,4 @@
-"""Whether a server answers at all, and if not, which of the usual mistakes it is."""
+"""Find out why a server does not answer: the usual mistakes in a URL."""
 
 import http.client
 import socket
@@ -8,12 +8,15 @@ from qmig.errors import QmigError
 from qmig.migration import Endpoint
 from qmig.rpc.tls import no_tls
 
-# Seconds for each question that is put to a server.
+#: Seconds for each attempt to reach a server.
 TIMEOUT = 5.0
 
 
 def explain(endpoint: Endpoint, role: str, error: QmigError, product: str, default_port: int | None) -> str:
-    """One line on why `endpoint` does not answer, and what to do about it."""
+    """Explain in one line why `endpoint` does not answer gRPC, and what to do about it.
+
+    `product` is what should answer there, and `default_port` its usual port.
+    """
     option, where = f"--{role}-url", f"{role} {endpoint.url}"
     try:
         socket.create_connection((endpoint.host, endpoint.port), TIMEOUT).close()
@@ -24,7 +27,7 @@ def explain(endpoint: Endpoint, role: str, error: QmigError, product: str, defau
     except OSError as refused:
         return f"{where}: cannot be reached: {refused}; check {option} and the network"
     if endpoint.tls:
-        # What is wrong with a certificate stands in the error itself.
+        # The error itself says what is wrong with a certificate.
         return str(error) if _speaks_tls(endpoint) else no_tls(endpoint, role)
     if _speaks_http1(endpoint):
         port = f"{product}'s gRPC port ({default_port} by default)"
