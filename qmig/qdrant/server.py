@@ -1,4 +1,4 @@
-"""One Qdrant server: its stubs, its version, and when an update counts as done."""
+"""Connect to one Qdrant server: its stubs, its version, and when an update is complete."""
 
 from qmig.errors import QmigError, TerminalError
 from qmig.migration import GRPC_URL, Endpoint
@@ -26,12 +26,12 @@ class Server(Connection):
 
 
 def completed(answer: api.PointsOperationResponse) -> bool:
-    """Whether the update is applied; merely `Acknowledged`, it may still be lost."""
+    """Whether an update is applied; one that is only `Acknowledged` may still be lost."""
     return answer.result.status == api.Completed
 
 
 def server_version(server: Server) -> str:
-    """The server's version; TerminalError with the likely mistake where no Qdrant answers gRPC."""
+    """Ask for the server's version; TerminalError with the likely mistake where no Qdrant answers."""
     try:
         answer = server.call(server.health.HealthCheck, api.HealthCheckRequest(), timeout=TIMEOUT, retry_for=0)
     except QmigError as error:

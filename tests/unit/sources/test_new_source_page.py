@@ -9,8 +9,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "contributing" / "new-source.md"
 
 
 def lines(text: str) -> list[str]:
-    """The lines that say something."""
-    return [line for line in text.splitlines() if line.strip()]
+    """The lines that say something, without their indentation: the page shows methods by themselves."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def test_the_code_of_the_page_is_the_whole_module_that_is_tested() -> None:
