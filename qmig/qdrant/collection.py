@@ -23,11 +23,16 @@ def close_names(name: str, names: Sequence[str]) -> str:
 
 def collection_info(server: Server, name: str) -> api.CollectionInfo | None:
     """Get a collection's settings; None where there is no such collection."""
-    request = api.GetCollectionInfoRequest(collection_name=name)
     try:
-        info: api.CollectionInfo = server.call(server.collections.Get, request).result
+        return existing_collection_info(server, name)
     except NotFoundError:
         return None
+
+
+def existing_collection_info(server: Server, name: str) -> api.CollectionInfo:
+    """Get a collection's settings; NotFoundError where there is no such collection."""
+    request = api.GetCollectionInfoRequest(collection_name=name)
+    info: api.CollectionInfo = server.call(server.collections.Get, request).result
     return info
 
 
@@ -67,8 +72,8 @@ def exact_count(server: Server, name: str, shard_key: api.ShardKey | None) -> in
     request = api.CountPoints(collection_name=name, exact=True, timeout=COUNT_TIMEOUT)
     if shard_key is not None:
         request.shard_key_selector.shard_keys.append(shard_key)
-    info = collection_info(server, name)
-    if info is not None and not allows_exact_counts(info):
+    info = existing_collection_info(server, name)
+    if not allows_exact_counts(info):
         raise TerminalError(
             f"{server.role} {server.endpoint.url}: strict mode of {name!r} has search_allow_exact=false, so "
             "its points cannot be counted; set it to true for the migration"

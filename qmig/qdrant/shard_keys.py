@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qmig.errors import NotFoundError, TerminalError
 from qmig.qdrant import messages as api
-from qmig.qdrant.collection import collection_info, is_custom
+from qmig.qdrant.collection import existing_collection_info, is_custom
 from qmig.qdrant.create import CHANGE_TIMEOUT
 from qmig.qdrant.server import Server
 
@@ -43,7 +43,7 @@ def shard_keys(server: Server, collection: str) -> list[ShardKeyPlacement]:
 
     Every shard key has a shard, so the cluster info (Qdrant 1.7 and later) names all of them.
     """
-    if not is_custom(collection_info(server, collection)):
+    if not is_custom(existing_collection_info(server, collection)):
         return []
     try:
         shards = _settled_replicas(server, collection)
@@ -105,9 +105,7 @@ def create_shard_key(server: Server, collection: str, placement: ShardKeyPlaceme
 
 def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKeyPlacement]) -> list[str]:
     """Describe where a target has fewer shards or replicas than wanted; one line each."""
-    info = collection_info(server, collection)
-    if info is None:
-        return []
+    info = existing_collection_info(server, collection)
     if is_custom(info):
         placed = {placement.key: placement for placement in shard_keys(server, collection)}
         return [
