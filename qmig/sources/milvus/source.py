@@ -1,4 +1,4 @@
-"""A Milvus collection as the source: read by ranges of its primary key, chosen partitions one by one."""
+"""A Milvus collection as the source of a migration, read by ranges of its primary key."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,10 +28,10 @@ from qmig.sources.registry import KINDS
 
 MILVUS = KINDS["milvus"]
 
-# Keys from which the extent of all of them is found.
+#: Keys from which the range of all keys is estimated.
 SAMPLE = 1_000
-# Counts that are asked for at once.
-COUNTS_AT_ONCE = 8
+#: Counts under way at once.
+MAX_COUNTS = 8
 
 
 class MilvusSource(Source):
@@ -45,7 +45,7 @@ class MilvusSource(Source):
 
     @cached_property
     def mapping(self) -> FieldMapping:
-        """What becomes of the collection's fields."""
+        """How the collection's fields are mapped."""
         return map_collection(describe(self.server, self._source.collection), self._settings)
 
     @cached_property
@@ -55,7 +55,7 @@ class MilvusSource(Source):
     @cached_property
     def _requests(self) -> Requests:
         requests = Requests(self._source.collection, self._converter.keys, self.mapping.output_fields)
-        requests.moment = self._settings.moment or 0
+        requests.guarantee_timestamp = self._settings.guarantee_timestamp or 0
         return requests
 
     @cached_property
@@ -84,26 +84,24 @@ class MilvusSource(Source):
 
     def notices(self) -> list[str]:
         notices = list(self.mapping.notices)
-        if not self._requests.moment:
-            notices.append(
-                "the source pays no heed to a point of consistency; every read asks for Strong consistency instead"
-            )
+        if not self._requests.guarantee_timestamp:
+            notices.append("the source ignores guarantee timestamps; every read asks for Strong consistency instead")
         return notices
 
     def freeze_settings(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
         if recorded is None:
-            moment = choose_guarantee_timestamp(self.server, self._requests)
+            guarantee_timestamp = choose_guarantee_timestamp(self.server, self._requests)
         else:
             before = Settings.from_dict(recorded)
-            if replace(before, moment=None) != replace(self._settings, moment=None):
+            if replace(before, guarantee_timestamp=None) != replace(self._settings, guarantee_timestamp=None):
                 raise UsageError(
                     "this migration was begun with other fields, distances or payload keys than are given now; give "
                     "the same --skip-field, --distance, --id-field and --partition-field, or begin again with "
                     "--restart-migration"
                 )
-            moment = before.moment or 0
-        self._settings = replace(self._settings, moment=moment)
-        self._requests.moment = moment
+            guarantee_timestamp = before.guarantee_timestamp or 0
+        self._settings = replace(self._settings, guarantee_timestamp=guarantee_timestamp)
+        self._requests.guarantee_timestamp = guarantee_timestamp
         return self._settings.to_dict()
 
     def describe_mapping(self) -> list[str]:
@@ -160,7 +158,7 @@ class MilvusSource(Source):
     def start_present(self, partition: str | None, points: Sequence[bytes]) -> RangeRead[set[bytes]]:  # noqa: ARG002
         ids: dict[Key, bytes] = {}
         for point in points:
-            # A point of others may have a key of its own there, under which a row makes another point.
+            # Another program's point may hold a key there whose row has another point id.
             if (text := self._key_in(point)) is not None:
                 key = self._converter.keys.parse(text)
                 made = PointKey(self._converter.keys.ids([key])[0]).to_message().SerializeToString()
@@ -197,12 +195,12 @@ class MilvusSource(Source):
         ]
 
     def _count_range(self, partition: str | None, start: Key | None, end: Key | None) -> RangeCount:
-        """The keys of a range, looked at one by one."""
-        given = withheld = 0
+        """Count the keys of a range by reading them."""
+        readable = unreadable = 0
         for page in self._reader.pages(partition, start, end):
-            given += len(page.keys)
-            withheld += max(0, page.counted - len(page.keys))
-        return RangeCount(given, withheld)
+            readable += len(page.keys)
+            unreadable += max(0, page.counted - len(page.keys))
+        return RangeCount(readable, unreadable)
 
     def close(self) -> None:
         self.server.close()
@@ -211,11 +209,11 @@ class MilvusSource(Source):
         return None if text is None else self._converter.keys.parse(text)
 
     def _counts(self, partition: str | None, ranges: Sequence[tuple[Key | None, Key | None]]) -> list[int]:
-        """The rows in each range, several of them asked for at once."""
+        """Count the rows in each range, several ranges at once."""
         found: list[int] = []
-        for first in range(0, len(ranges), COUNTS_AT_ONCE):
+        for first in range(0, len(ranges), MAX_COUNTS):
             portion = [
-                self._requests.count(partition, start, end) for start, end in ranges[first : first + COUNTS_AT_ONCE]
+                self._requests.count(partition, start, end) for start, end in ranges[first : first + MAX_COUNTS]
             ]
             calls = [self.server.start_query(request) for request in portion]
             for request, call in zip(portion, calls, strict=True):

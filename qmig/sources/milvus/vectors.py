@@ -1,4 +1,4 @@
-"""A column of a vector field, as the entries that it adds to each row's named vectors."""
+"""Convert columns of vector fields to named vectors, one entry for each row."""
 
 from array import array
 from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ class DenseColumn:
         self._size = size
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
-        """The entry of each row among its named vectors; nothing for a null."""
+        """Return the named vector of each row; empty for a null."""
         floats = floats_of(data.vectors, self.field.type)
         size, prefix = self._size, self._prefix
         if len(floats) % size:
@@ -57,7 +57,7 @@ class SparseColumn:
         self._name = length_delimited(FIELD_1, name.encode())
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
-        """The entry of each row among its named vectors; nothing for a null."""
+        """Return the named vector of each row; empty for a null."""
         contents = list(data.vectors.sparse_float_vector.contents)
         found = [self._entry(pairs) for pairs in contents]
         found = spread(found, data.valid_data, rows, b"", self.field.name)
@@ -84,7 +84,7 @@ class MultiColumn:
         self._name = length_delimited(FIELD_1, name.encode())
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
-        """The entry of each row among its named vectors; nothing for a null or an empty list."""
+        """Return the named vector of each row; empty for a null or an empty list."""
         for partition in data.struct_arrays.fields:
             if member_name(partition.field_name, self.field.name) == self._member.name:
                 cells = [floats_of(cell, self._member.element_type) for cell in partition.vectors.vector_array.data]
@@ -105,7 +105,7 @@ class MultiColumn:
 
 
 class Headers(dict[int, bytes]):
-    """What stands before a point's named vectors that are so many bytes together."""
+    """The bytes before a point's named vectors, by the length of these vectors together."""
 
     def __missing__(self, length: int) -> bytes:
         named = NAMED + varint(length)
@@ -114,7 +114,7 @@ class Headers(dict[int, bytes]):
 
 
 def with_headers(columns: list[list[bytes]], rows: int) -> list[bytes]:
-    """The vectors of each row in one field of its point; a row without any says so."""
+    """Join the named vectors of each row into one field of its point; a row without vectors has an empty one."""
     headers = Headers()
     entries: Iterable[bytes] = columns[0] if len(columns) == 1 else map(b"".join, zip(*columns, strict=True))
     if not columns:
@@ -123,7 +123,7 @@ def with_headers(columns: list[list[bytes]], rows: int) -> list[bytes]:
 
 
 def floats_of(vectors: Any, kind: int) -> bytes:
-    """A column of vectors as float32."""
+    """Decode a column of vectors to float32."""
     decode: Callable[[bytes], bytes] | None = DECODERS.get(kind)
     if decode is None:
         return b"".join(vectors.float_vector.data)
@@ -131,20 +131,20 @@ def floats_of(vectors: Any, kind: int) -> bytes:
 
 
 def may_be_infinite(floats: bytes) -> bool:
-    """Whether a float has an exponent as large as NaN's and infinity's; a quick look at every fourth byte."""
+    """Whether a float may be NaN or infinite: a quick check of the exponents, in every fourth byte."""
     high = floats[3::4]
     return 0x7F in high or 0xFF in high
 
 
 def check_finite(floats: bytes, rows: Rows, row: int, field: str) -> None:
-    """Refuse a row whose vector holds NaN or infinity: Qdrant takes it, and no search finds it."""
+    """Refuse a row whose vector holds NaN or infinity: Qdrant stores it, but no search finds it."""
     for value in array("f", floats):
         if not isfinite(value):
             rows.refuse(row, field, str(value))
 
 
 def _halves(pairs: bytes) -> tuple[bytes, bytes]:
-    """Indices and values of a sparse vector, which stand in turns, 4 bytes each."""
+    """Split a sparse vector into indices and values, which alternate, 4 bytes each."""
     halves = []
     for first in (0, 4):
         half = bytearray(len(pairs) // 2)
