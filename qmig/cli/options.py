@@ -1,4 +1,4 @@
-"""Options that commands share, as decorators, and the Go tool's dotted spellings as further names."""
+"""Options that several commands share, with the dotted spellings of qdrant/migration as further names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ def apply(command: Callable[..., None], *decorators: Callable[[Any], Any]) -> Ca
 
 
 class Option(click.Option):
-    """An option whose help leaves out the dotted names; they work all the same."""
+    """An option whose dotted names work, but are left out of the help."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         every = self.opts
@@ -36,17 +36,17 @@ class Option(click.Option):
 
 
 def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
-    """`click.option` with names that the help leaves out."""
+    """Make an `Option`, with the arguments of `click.option`."""
     return click.option(*names, cls=Option, **settings)
 
 
 def switch(*names: str, **settings: Any) -> Callable[[Function], Function]:
-    """A flag that also takes `=true` and `=false`, as the Go tool's flags do."""
+    """Make a flag that also takes `=true` and `=false`, as those of qdrant/migration do."""
     return option(*names, is_flag=False, flag_value="true", default=False, type=bool, metavar="", **settings)
 
 
 def api_key_option(role: str, *names: str, help: str) -> Callable[[Function], Function]:
-    """The option for the API key of one end, with further names."""
+    """Make the option for the API key of source or target, with further names."""
     return option(
         f"--{role}-api-key",
         *names,
@@ -59,7 +59,7 @@ def api_key_option(role: str, *names: str, help: str) -> Callable[[Function], Fu
 
 
 def _read_certificates(_: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
-    """The certificates in the PEM file at `path`, as text, and nothing else that is in it, such as a key.
+    """Read the certificates of a PEM file as text, without anything else in it, such as a private key.
 
     UsageError where there are none.
     """
@@ -85,7 +85,7 @@ def _read_certificates(_: click.Context, parameter: click.Parameter, path: str |
 
 
 def ca_cert_option(role: str) -> Callable[[Function], Function]:
-    """The option that names the certificates to trust at one end; its value is their text."""
+    """Make the option for the certificates to trust at source or target; its value is their text."""
     return option(
         f"--{role}-ca-cert",
         f"{role}_ca_cert",
@@ -96,7 +96,7 @@ def ca_cert_option(role: str) -> Callable[[Function], Function]:
 
 
 def user_options(*, dotted: str | None = None) -> list[Callable[[Function], Function]]:
-    """The options for a user of the source, in the order of the help."""
+    """Make the options for a user of the source, in the order of the help."""
     password = _names("password", dotted)
     return [
         option(*_names("username", dotted), metavar="NAME", help="User of the source."),
@@ -112,7 +112,7 @@ def _names(name: str, dotted: str | None) -> list[str]:
 
 
 def source_options(kind: SourceKind) -> list[Callable[[Function], Function]]:
-    """The options by which a source of this kind is reached, in the order of the help."""
+    """Make the options for the connection to a source of this kind, in the order of the help."""
     form, dotted = kind.url, kind.dotted
     url_help = f"{form.name} of the source, {' or '.join(form.examples)}."
     found = [

@@ -1,4 +1,4 @@
-"""What describes a kind of source: its row in the registry, and the options that its module adds to its command."""
+"""A kind of source: its row in the registry, and what its module offers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ def source_option(name: str, *flags: str, **settings: Any) -> SourceOption:
 
 
 class SourceModule(Protocol):
-    """What the module of a kind has to offer."""
+    """What the module of a kind offers."""
 
     #: The options of `qmig NAME` beyond those that every kind has.
     OPTIONS: Sequence[SourceOption]
