@@ -28,9 +28,10 @@ from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import upsert_request
 from qmig.qdrant.payload_indexes import create_index
 from qmig.qdrant.payload_indexes import missing_indexes as target_missing_indexes
+from qmig.qdrant.reader import SCROLL
 from qmig.qdrant.server import Server
 from qmig.qdrant.writer import UPSERT
-from qmig.sources.qdrant import SCROLL, QdrantSource
+from qmig.sources.qdrant import QdrantSource
 
 PROCESSES = 2
 
@@ -116,7 +117,7 @@ def create_target(server: Server, source: api.CollectionInfo, name: str) -> None
     """A target as qmig prepares one: the source's settings, no vector index while loading, payload indexes."""
     delete(server, name)
     server.call(server.collections.Create, create_request(source, name))
-    server.call(server.collections.Update, loading_request(QdrantSource(server, name).info(), name))
+    server.call(server.collections.Update, loading_request(QdrantSource(server, name).describe().info, name))
     for field, info in target_missing_indexes(source, api.CollectionInfo()).items():
         create_index(server, name, field, info)
 

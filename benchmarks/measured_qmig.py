@@ -18,7 +18,7 @@ import psutil
 from other_load import OtherLoad
 
 from qmig.broker.url import BROKER_VARIABLE
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 
 # Seconds until a run is given up.

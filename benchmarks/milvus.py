@@ -21,6 +21,7 @@ from qmig.migration import Credentials, Endpoint, Migration, SourceSpec, TargetS
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import collection_names
 from qmig.qdrant.server import Server
+from qmig.rpc.connection import RETRY_FOR
 from qmig.sources.milvus import open_source
 from qmig.sources.milvus.ranges import RangeRead
 
@@ -87,7 +88,7 @@ def read_into_nothing(url: str, target_url: str) -> Read:
     """The floor: the ranges that qmig reads, from one process, and nothing done with the answers."""
     source = SourceSpec("milvus", Endpoint.parse(url, "--source-url"), NAME)
     migration = Migration(source, TargetSpec(Endpoint.parse(target_url, "--target-url"), NAME))
-    opened = open_source(migration, Credentials())
+    opened = open_source(migration, Credentials(), RETRY_FOR)
     opened.freeze_settings(None)
     requests = opened._requests
     rows = opened.count(None, exact=True)
@@ -103,7 +104,7 @@ def read_as_points(url: str, target_url: str) -> Read:
     """The source as a worker reads it, from one process: pages of keys, rows, points; nothing written."""
     source = SourceSpec("milvus", Endpoint.parse(url, "--source-url"), NAME)
     migration = Migration(source, TargetSpec(Endpoint.parse(target_url, "--target-url"), NAME))
-    opened = open_source(migration, Credentials())
+    opened = open_source(migration, Credentials(), RETRY_FOR)
     opened.freeze_settings(None)
     rows, key = 0, None
     began, cpu = time.monotonic(), time.process_time()

@@ -26,8 +26,8 @@ from qmig.coordinator.plan import cut, plan_size
 from qmig.ledger.ledger import Ledger
 from qmig.migration import Endpoint
 from qmig.qdrant import messages as api
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server, server_version
-from qmig.sources.qdrant import QdrantSource
 
 LEDGER = "qmig-benchmark-plans"
 PLAN_SECONDS = 2.0
@@ -93,7 +93,7 @@ def _plan(target: Endpoint, source: Endpoint | None, collection: str, chunk_size
         ledger.create()
         before = resource.getrusage(resource.RUSAGE_SELF)
         began = time.monotonic()
-        sampled = QdrantSource(reading, collection)
+        sampled = CollectionReader(reading, collection)
         chunks = list(cut(sampled, plan_size(sampled, chunk_size), migration))
         planned = time.monotonic()
         ledger.save_chunks(chunks)

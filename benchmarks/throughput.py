@@ -100,7 +100,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as directory:
             prepared = floor.prepare(source, dataset.copy_name, batch_bytes, Path(directory))
             for number in range(attempts):
-                create_target(self.target, source.info(), dataset.copy_name)
+                create_target(self.target, source.describe().info, dataset.copy_name)
                 self.load.wait_for_quiet(QUIET, self.patience)
                 floors.append(floor.run(self.source.endpoint, self.target.endpoint, prepared, self.load))
                 delete(self.target, dataset.copy_name)

@@ -8,6 +8,8 @@ import ipaddress
 import json
 import re
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +20,6 @@ from qmig.errors import UsageError
 
 #: Namespace of every fingerprint; changing it would orphan every ledger.
 NAMESPACE = uuid.UUID("6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1")
-GRPC_PORT = 6334
-MILVUS_PORT = 19530
-# By the kind of a source.
-DEFAULT_PORTS = {"qdrant": GRPC_PORT, "milvus": MILVUS_PORT}
 #: Name of the ledger's collection in the target.
 DEFAULT_LEDGER = "_migration_offsets"
 #: Bytes of one upsert that --batch-bytes may ask for at most.
@@ -39,39 +37,76 @@ class OnError(StrEnum):
     SKIP = "skip"
 
 
-class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One server, as its gRPC URL names it.
+@dataclass(frozen=True)
+class UrlForm:
+    """What the URLs of a kind of server look like."""
 
-    `ca_cert` is the text of the PEM certificates that are trusted there; None is what the machine trusts.
-    """
+    #: Port where a URL names none; None where a URL names no host at all, as that of a file.
+    default_port: int | None
+    #: Its schemes, the preferred one first, and whether each means TLS.
+    schemes: Mapping[str, bool]
+    #: Whether a URL has a path, such as a file's.
+    has_path: bool = False
+    #: What an error calls such a URL.
+    name: str = "URL"
+
+    @property
+    def examples(self) -> list[str]:
+        """One URL for each scheme."""
+        host = "" if self.default_port is None else f"host:{self.default_port}"
+        return [f"{scheme}://{host}{'/path' if self.has_path else ''}" for scheme in self.schemes]
+
+
+#: Plain and TLS-encrypted gRPC, as Qdrant and Milvus speak it.
+HTTP_SCHEMES = {"http": False, "https": True}
+#: A Qdrant server's gRPC endpoint.
+GRPC_URL = UrlForm(6334, HTTP_SCHEMES, name="gRPC URL")
+
+
+class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One server, as its URL names it."""
 
     host: str
     port: int
+    #: Whether connections are encrypted.
     tls: bool = False
+    #: Text of the PEM certificates to trust there; None trusts what the machine trusts.
     ca_cert: str | None = None
+    #: Scheme of the URL where it is neither http nor https.
+    scheme: str = ""
+    #: Path of the URL where its form has one.
+    path: str = ""
 
     @classmethod
-    def parse(cls, url: str, option: str, default_port: int = GRPC_PORT, ca_cert: str | None = None) -> "Endpoint":
-        """Read `http://host:6334` or `https://…`; `option` is the name that an error blames."""
-        hint = f"give a gRPC URL such as http://host:{default_port} or https://host:{default_port}"
+    def parse(cls, url: str, option: str, form: UrlForm = GRPC_URL, ca_cert: str | None = None) -> "Endpoint":
+        """Parse a URL of this form, such as `http://host:6334`. UsageError names `option`."""
+        hint = f"give a {form.name} such as {' or '.join(form.examples)}"
         try:
             parts = urlsplit(url.strip())
             port = parts.port
         except ValueError as error:
             raise UsageError(f"{option} {redacted(url)}: {error}; {hint}") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{option} {redacted(url)}: not a URL with a scheme and a host; {hint}")
+        if parts.scheme not in form.schemes or bool(parts.hostname) == (form.default_port is None):
+            raise UsageError(f"{option} {redacted(url)}: its scheme or host is missing or wrong; {hint}")
         if parts.username or parts.password:
-            raise UsageError(f"{option} {redacted(url)}: a URL carries no credentials; use the API key option")
-        if parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise UsageError(f"{option} {redacted(url)}: a path or query has no meaning for gRPC; {hint}")
+            raise UsageError(f"{option} {redacted(url)}: a URL carries no credentials; use the options for them")
+        path = parts.path.rstrip("/")
+        if (path and not form.has_path) or parts.query or parts.fragment:
+            raise UsageError(f"{option} {redacted(url)}: a path or query has no meaning here; {hint}")
         if port == 0:
             raise UsageError(f"{option} {redacted(url)}: port 0 cannot be reached; {hint}")
-        if ca_cert is not None and parts.scheme != "https":
+        scheme = "" if parts.scheme in HTTP_SCHEMES else parts.scheme
+        tls = form.schemes[parts.scheme]
+        endpoint = cls(parts.hostname or "", port or form.default_port or 0, tls, scheme=scheme, path=path)
+        return endpoint if ca_cert is None else endpoint.trusting(ca_cert, option)
+
+    def trusting(self, ca_cert: str, option: str) -> "Endpoint":
+        """The same server with certificates to trust; UsageError names `option`, of its URL, without TLS."""
+        if not self.tls:
             raise UsageError(
-                f"{option} {url}: trusted certificates have no meaning without TLS; give an https:// URL"
+                f"{option} {self.url}: trusted certificates have no meaning without TLS; give an https:// URL"
             )
-        return cls(parts.hostname, port or default_port, parts.scheme == "https", ca_cert)
+        return msgspec.structs.replace(self, ca_cert=ca_cert)
 
     @property
     def address(self) -> str:
@@ -80,7 +115,8 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.address}"
+        scheme = self.scheme or ("https" if self.tls else "http")
+        return f"{scheme}://{self.address if self.host else ''}{self.path}"
 
     @property
     def is_loopback(self) -> bool:
@@ -190,6 +226,7 @@ class Migration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "host": source.endpoint.host,
             "port": source.endpoint.port,
             "database": source.database,
+            **({"path": source.endpoint.path} if source.endpoint.path else {}),
             "collection": source.collection,
             "partitions": sorted(source.partitions),
             "filter": None,

@@ -8,12 +8,13 @@ from importlib import import_module
 import click
 
 from qmig.cli.global_options import global_options
+from qmig.cli.source_command import source_command, summary
 from qmig.errors import Interrupted, QmigError
+from qmig.sources.registry import find_kind, kind_names
 
 # The module and the description of each command. Its function has the name of the command.
+# The commands of the kinds of sources are made from the registry.
 COMMANDS = {
-    "qdrant": ("qmig.cli.qdrant", "Copy a Qdrant collection into Qdrant."),
-    "milvus": ("qmig.cli.milvus", "Copy a Milvus collection into Qdrant."),
     "verify": ("qmig.cli.verify", "Compare source and target of a migration, point by point."),
     "attach": ("qmig.cli.attach", "Show a migration live until it ends."),
     "list": ("qmig.cli.list_migrations", "List the migrations of a ledger."),
@@ -39,17 +40,19 @@ class LazyGroup(click.Group):
     """Lists the commands by name, and imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(COMMANDS)
+        return [*kind_names(), *COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
-            return None
+            kind = find_kind(cmd_name)
+            return source_command(kind) if kind is not None else None
         command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            sources = [(name, summary(name)) for name in kind_names()]
+            formatter.write_dl([*sources, *((name, text) for name, (_, text) in COMMANDS.items())])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -25,10 +25,10 @@ def embedded() -> None:
 def qdrant(
     path: Path, port: int, host: str, tls_cert: Path | None, tls_key: Path | None, api_key: str | None
 ) -> None:
-    """Run a Qdrant gRPC endpoint for trying out and for tests.
+    """Run a Qdrant gRPC endpoint, to try qmig out and for tests.
 
-    It keeps its collections in a directory with Qdrant's own storage engine, one process a directory, and
-    refuses what it does not serve. It is no substitute for a Qdrant server.
+    It stores its collections with Qdrant's own storage engine in a directory, which only one process can use, and
+    refuses calls that it does not serve. It is no substitute for a Qdrant server.
 
     \b
     Example:

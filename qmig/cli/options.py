@@ -1,18 +1,30 @@
-"""Options that commands share, as decorators, and the Go tool's dotted spellings as further names."""
+"""Options that several commands share, with the dotted spellings of qdrant/migration as further names."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from qmig.cli.certificates import read_certificates
+from qmig.errors import UsageError
 from qmig.migration import DEFAULT_LEDGER
+from qmig.sources.kind import SourceKind
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+#: Characters in a file of trusted certificates: about twenty certificates.
+MAX_CA_CERT_CHARACTERS = 32_768
+
+
+def apply(command: Callable[..., None], *decorators: Callable[[Any], Any]) -> Callable[..., None]:
+    """Decorate a command with options, in the order of the help."""
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
 
 class Option(click.Option):
-    """An option whose help leaves out the dotted names; they work all the same."""
+    """An option whose dotted names work, but are left out of the help."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         every = self.opts
@@ -24,17 +36,17 @@ class Option(click.Option):
 
 
 def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
-    """`click.option` with names that the help leaves out."""
+    """Make an `Option`, with the arguments of `click.option`."""
     return click.option(*names, cls=Option, **settings)
 
 
 def switch(*names: str, **settings: Any) -> Callable[[Function], Function]:
-    """A flag that also takes `=true` and `=false`, as the Go tool's flags do."""
+    """Make a flag that also takes `=true` and `=false`, as those of qdrant/migration do."""
     return option(*names, is_flag=False, flag_value="true", default=False, type=bool, metavar="", **settings)
 
 
 def api_key_option(role: str, *names: str, help: str) -> Callable[[Function], Function]:
-    """The option for the API key of one end, with further names."""
+    """Make the option for the API key of source or target, with further names."""
     return option(
         f"--{role}-api-key",
         *names,
@@ -46,15 +58,74 @@ def api_key_option(role: str, *names: str, help: str) -> Callable[[Function], Fu
     )
 
 
+def _read_certificates(_: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+    """Read the certificates of a PEM file as text, without anything else in it, such as a private key.
+
+    UsageError where there are none.
+    """
+    if path is None:
+        return None
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    name = parameter.opts[0]
+    try:
+        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except OSError as error:
+        raise UsageError(f"{name} {path}: {error.strerror}; name a PEM file of certificates") from None
+    except ValueError:
+        raise UsageError(f"{name} {path}: no PEM certificate in it; name a PEM file of certificates") from None
+    text = "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in found)
+    if len(text) > MAX_CA_CERT_CHARACTERS:
+        raise UsageError(
+            f"{name} {path}: {len(text):,} characters, and it travels with every task; name a file with the "
+            f"certificate of the server's authority alone, {MAX_CA_CERT_CHARACTERS:,} characters at most"
+        )
+    return text
+
+
 def ca_cert_option(role: str) -> Callable[[Function], Function]:
-    """The option that names the certificates to trust at one end; its value is their text."""
+    """Make the option for the certificates to trust at source or target; its value is their text."""
     return option(
         f"--{role}-ca-cert",
         f"{role}_ca_cert",
         metavar="FILE",
-        callback=read_certificates,
+        callback=_read_certificates,
         help=f"PEM certificates to trust at the {role}, instead of the machine's; workers get them with their tasks.",
     )
+
+
+def user_options(*, dotted: str | None = None) -> list[Callable[[Function], Function]]:
+    """Make the options for a user of the source, in the order of the help."""
+    password = _names("password", dotted)
+    return [
+        option(*_names("username", dotted), metavar="NAME", help="User of the source."),
+        option(
+            *password, envvar="SOURCE_PASSWORD", show_envvar=True, metavar="PASSWORD", help="That user's password."
+        ),
+    ]
+
+
+def _names(name: str, dotted: str | None) -> list[str]:
+    """The spellings of an option of the source, and the name of its value."""
+    return [f"--source-{name}", *([f"--{dotted}.{name}"] if dotted else []), f"source_{name.replace('-', '_')}"]
+
+
+def source_options(kind: SourceKind) -> list[Callable[[Function], Function]]:
+    """Make the options for the connection to a source of this kind, in the order of the help."""
+    form, dotted = kind.url, kind.dotted
+    url_help = f"{form.name} of the source, {' or '.join(form.examples)}."
+    found = [
+        option(*_names("url", dotted), required=True, metavar="URL", help=url_help),
+        option(*_names("collection", dotted), required=True, metavar="NAME", help="Collection to read."),
+    ]
+    if kind.api_key_help is not None:
+        found.append(api_key_option("source", *_names("api-key", dotted)[1:-1], help=kind.api_key_help))
+    if kind.has_users:
+        found += user_options(dotted=dotted)
+    if any(form.schemes.values()):
+        found.append(ca_cert_option("source"))
+    return found
 
 
 def _target_options(required: bool) -> Callable[[Function], Function]:

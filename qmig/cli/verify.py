@@ -6,7 +6,17 @@ import click
 
 from qmig.cli.global_options import skips_tls_verification
 from qmig.cli.ledger import migration_argument, open_ledger
-from qmig.cli.options import api_key_option, broker_option, ca_cert_option, option, quiet_option, workers_option
+from qmig.cli.options import (
+    api_key_option,
+    broker_option,
+    ca_cert_option,
+    option,
+    quiet_option,
+    user_options,
+    workers_option,
+)
+
+username_option, password_option = user_options()
 
 
 def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> float:
@@ -33,15 +43,8 @@ def _share(_context: click.Context, _parameter: click.Parameter, given: str) -> 
     help="Find the migration by its target collection.",
 )
 @api_key_option("source", help="API key or token of the source.")
-@option("--source-username", "source_username", metavar="NAME", help="User of the source.")
-@option(
-    "--source-password",
-    "source_password",
-    envvar="SOURCE_PASSWORD",
-    show_envvar=True,
-    metavar="PASSWORD",
-    help="That user's password.",
-)
+@username_option
+@password_option
 @ca_cert_option("source")
 @option("--extra", is_flag=True, help="Also look for points that are only in the target.")
 @option("--repair", is_flag=True, help="Copy missing and different points again.")
@@ -87,6 +90,8 @@ def verify(
     Example:
       qmig verify --target-url http://b:6334 --extra
     """
+    from functools import partial
+
     from msgspec.structs import replace
 
     from qmig.cli.fleet import open_fleet
@@ -97,10 +102,12 @@ def verify(
     from qmig.ledger.find import EndpointFilter, find_migration
     from qmig.ledger.findings import Checks
     from qmig.migration import Credentials
+    from qmig.sources.registry import is_at
 
     credentials = Credentials(source_api_key, where["target_api_key"], source_username, source_password)
     with open_ledger(**where) as ledger, interruption() as interrupted:
-        record = find_migration(ledger, migration, EndpointFilter(source_url, source_collection, target_collection))
+        is_source = None if source_url is None else partial(is_at, url=source_url)
+        record = find_migration(ledger, migration, EndpointFilter(is_source, source_collection, target_collection))
         recorded = record.definition
         endpoint = recorded.source.endpoint
         if source_ca_cert is not None:

@@ -30,13 +30,14 @@ from qmig.monitor.reader import ProgressReader
 from qmig.qdrant.collection import collection_info
 from qmig.qdrant.create import after_creation_request, create_request, finish_request, loading_request
 from qmig.qdrant.payload_indexes import create_index
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.routing import Router
 from qmig.qdrant.schema_diff import differences as target_differences
 from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement, create_shard_key, placement_notices
 from qmig.qdrant.shard_keys import shard_keys as target_shard_keys
 from qmig.qdrant.writer import Writer
-from qmig.sources.qdrant import QdrantSource
+from qmig.rpc.connection import RETRY_FOR
 from qmig.sources.registry import open_source
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Coordinator:
 
     def preflight(self) -> PreflightResult:
         """Check both ends and refuse a migration that cannot be done; nothing is written."""
-        source = open_source(self.migration, self.credentials)
+        source = open_source(self.migration, self.credentials, RETRY_FOR)
         self._stack.callback(source.close)
         skip = self.migration.options.skip_tls_verification
         target = self._stack.enter_context(
@@ -159,7 +160,7 @@ class Coordinator:
         """A record to begin with; `kept` is that of a migration which begins again."""
         before: dict[str, int] = {}
         if preflight.target_info is not None:
-            target = QdrantSource(preflight.target, self.migration.target.collection)
+            target = CollectionReader(preflight.target, self.migration.target.collection)
             before = {partition or "": target.count(partition, exact=True) for partition in target.partitions()}
         # What an unfinished migration owes the target stays owed.
         owed = kept if kept is not None and kept.state != State.DONE and preflight.target_info is not None else None

@@ -6,7 +6,7 @@ from math import ceil
 
 from qmig.errors import TerminalError
 from qmig.ledger.records import ChunkRecord
-from qmig.sources.base import Source
+from qmig.sources.base import KeySpace
 
 #: Points of the smallest default chunk. Each chunk costs some 15 ms, which would show in smaller ones.
 MIN_CHUNK_SIZE = 5_000
@@ -42,13 +42,13 @@ def default_chunk_size(points: int) -> int:
     return max(MIN_CHUNK_SIZE, small, ceil(points / LARGE_PLAN_CHUNKS))
 
 
-def plan_size(source: Source, chunk_size: int | None) -> PlanSize:
+def plan_size(source: KeySpace, chunk_size: int | None) -> PlanSize:
     """Count the points of each partition, and choose a chunk size where none is given."""
     counts = {partition: source.count(partition, exact=False) for partition in source.partitions()}
     return PlanSize(counts, chunk_size or default_chunk_size(sum(counts.values())))
 
 
-def cut(source: Source, size: PlanSize, migration: str, last: ChunkRecord | None = None) -> Iterator[ChunkRecord]:
+def cut(source: KeySpace, size: PlanSize, migration: str, last: ChunkRecord | None = None) -> Iterator[ChunkRecord]:
     """Cut the source into chunks, in the order of their keys; each is yielded as soon as its end is found.
 
     In every partition, the start of the first chunk and the end of the last one are open. `last` is the last chunk of

@@ -8,7 +8,7 @@ from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Migration, Routing
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import close_names, collection_info, collection_names, is_custom
-from qmig.qdrant.payload_indexes import index_notices
+from qmig.qdrant.payload_indexes import check_index_types, index_notices
 from qmig.qdrant.payload_indexes import missing_indexes as target_missing_indexes
 from qmig.qdrant.schema_diff import differences as target_differences
 from qmig.qdrant.schema_diff import notices as target_notices
@@ -80,10 +80,9 @@ class Preflight:
 
     def check(self) -> PreflightResult:
         """TerminalError or UsageError where the migration cannot be done; nothing is written."""
-        product, version = self.source.identify()
+        source = self.source.describe()
         target_version = server_version(self.target)
-        warning = check_versions(version, target_version) if product == "Qdrant" else None
-        source_info = self.source.info()
+        warning = check_versions(source.version, target_version) if source.product == "Qdrant" else None
         self.ledger.check()
         record = self.ledger.migration(self.migration.id)
         if self.run_options.retry_rejects:
@@ -97,14 +96,15 @@ class Preflight:
             source=self.source,
             target=self.target,
             ledger=self.ledger,
-            source_info=source_info,
+            source_info=source.info,
             target_info=target_info,
             record=record,
-            versions=(f"{product} {version}", f"Qdrant {target_version}"),
-            shard_keys=self.source.shard_keys(),
-            missing_indexes=self._wanted_indexes(source_info, target_info, record),
+            versions=(f"{source.product} {source.version}", f"Qdrant {target_version}"),
+            shard_keys=list(source.shard_keys),
+            missing_indexes=self._wanted_indexes(source.info, target_info, record),
             warnings=[warning] if warning else [],
         )
+        check_index_types(result.missing_indexes)
         if target_info is not None:
             self._compare(result, target_info)
         self._check_sharding(result)

@@ -25,8 +25,9 @@ from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, 
 from qmig.migration import Credentials, Migration
 from qmig.monitor.reader import ProgressReader
 from qmig.qdrant.collection import check_readable, collection_info
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server
-from qmig.sources.qdrant import QdrantSource
+from qmig.rpc.connection import RETRY_FOR
 from qmig.sources.registry import open_source
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,8 @@ class Verification:
                 f"not all chunks of migration {record.migration} are done; finish it with the command that began it"
             )
         self._check_target()
-        with closing(open_source(self._migration, self._credentials)) as source:
-            source.identify()
-            source.info()
+        with closing(open_source(self._migration, self._credentials, RETRY_FOR)) as source:
+            source.describe()
             # The settings of the source now, not those of the time when the migration began.
             settings = source.freeze_settings(None)
         source_now = structs.replace(self._migration.source, settings=settings)
@@ -150,7 +150,7 @@ class Verification:
                 expected = round(chunk.read * self._checks.share)
                 yield ChunkRecord(migration, chunk.index, chunk.partition, chunk.start, chunk.end, expected=expected)
         if self._checks.extra:
-            target = QdrantSource(self._server, self._migration.target.collection)
+            target = CollectionReader(self._server, self._migration.target.collection)
             for chunk in cut(target, plan_size(target, self._record.chunk_size), migration):
                 yield replace(chunk, range_of=RangeOf.TARGET)
 

@@ -1,1 +1,1 @@
-"""Servers as child processes: a Redis, a Qdrant endpoint and a Milvus, to try qmig with and to test it against."""
+"""Servers as child processes: a Redis, a Qdrant endpoint and a Milvus, to try qmig out and to test it."""

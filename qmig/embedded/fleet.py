@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from qmig.broker.fleet import Fleet
 from qmig.broker.sealing import SECRET_VARIABLE, new_secret
 from qmig.broker.url import BROKER_VARIABLE
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.errors import TerminalError
 

@@ -1,4 +1,4 @@
-"""An embedded Milvus: Milvus Lite's server on loopback, out of a folder of its own."""
+"""An embedded Milvus: Milvus Lite's server on loopback, installed in a folder of its own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any, ClassVar
 
 import grpc
 
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.server_process import ServerProcess
 from qmig.errors import TerminalError
 from qmig.sources.milvus.connection import SERVICE
@@ -29,7 +28,7 @@ OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 class MilvusServer(ServerProcess):
     """A Milvus with its data in `directory`.
 
-    Its packages lie in a folder of their own in the virtual environment, because those of several servers conflict.
+    Its packages are in a folder of their own in the virtual environment, because those of several servers conflict.
     After a restart the collections of Milvus Lite 3.2 and of the standalone server have to be loaded again.
     """
 
@@ -53,7 +52,7 @@ class MilvusServer(ServerProcess):
 
     @classmethod
     def missing(cls) -> str:
-        """Why there is no such server here; empty where there is one."""
+        """Explain why this server is not installed; empty where it is."""
         path = cls.home() / cls.installed
         return "" if path.exists() else f"{path} is not there"
 
@@ -64,7 +63,7 @@ class MilvusServer(ServerProcess):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """The data go, too: a standalone server's take a quarter of a gigabyte."""
+        """Stop the server and delete its data, which take a quarter of a gigabyte for a standalone server."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -85,7 +84,7 @@ class MilvusServer(ServerProcess):
 
     @abstractmethod
     def _begin(self) -> ChildProcess:
-        """The process, which may not answer yet."""
+        """Start the process, which may not answer yet."""
 
     def _channel(self) -> grpc.Channel:
         return grpc.insecure_channel(f"{LOOPBACK}:{self.port}", OWN_CONNECTION)

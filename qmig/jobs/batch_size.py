@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from qmig.migration import MAX_BATCH_BYTES, Options
-from qmig.sources.base import Batch
+from qmig.qdrant.batch import Batch
 
 #: Points in the first batch, before anything is known of their size.
 FIRST_BATCH_POINTS = 50

@@ -10,8 +10,9 @@ from qmig.errors import ContentsRefusedError, MessageTooLargeError, QmigError
 from qmig.jobs.session import Session
 from qmig.ledger.lease import HEARTBEAT_SECONDS, Lease
 from qmig.ledger.records import ChunkRecord, State
+from qmig.qdrant.batch import Batch, InvalidRow
 from qmig.qdrant.writer import Upsert
-from qmig.sources.base import Batch, InvalidRow, Pending
+from qmig.sources.base import Pending
 
 Answer = TypeVar("Answer")
 

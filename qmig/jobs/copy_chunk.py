@@ -9,9 +9,9 @@ from qmig.jobs.chunk_io import ChunkIO, Write
 from qmig.ledger.records import ChunkRecord
 from qmig.ledger.rejects import RejectRecord, forget_rejects_ahead, save_rejects
 from qmig.migration import OnError
+from qmig.qdrant.batch import Batch, InvalidRow
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id
-from qmig.sources.base import Batch, InvalidRow
 
 
 def copy_chunk(io: ChunkIO) -> ChunkRecord:

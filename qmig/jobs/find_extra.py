@@ -10,9 +10,10 @@ from qmig.jobs.recheck import Rechecks, one_ahead
 from qmig.jobs.sampling import is_sampled
 from qmig.ledger.findings import Checks, FindingKind, Findings
 from qmig.ledger.records import ChunkRecord, MigrationRecord
+from qmig.qdrant.batch import Batch
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
-from qmig.sources.base import Batch, Pending
+from qmig.sources.base import Pending
 
 #: Ids that the source is asked about at once.
 IDS_PER_READ = 5_000

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from qmig.jobs.chunk_io import ChunkIO
 from qmig.ledger.findings import FindingKind, Findings
-from qmig.sources.base import Batch
+from qmig.qdrant.batch import Batch
 
 #: Seconds from the first check of a point to its second.
 RECHECK_DELAY = 0.5

@@ -6,9 +6,8 @@ from itertools import pairwise
 
 from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation
 from qmig.migration import Migration, Routing
-from qmig.qdrant.collection import present_ids
+from qmig.qdrant.reader import CollectionReader
 from qmig.sources.base import Source
-from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import partition_title
 
 #: Key ranges that a message names; further ones are counted.
@@ -22,7 +21,7 @@ def reconcile(
     record: MigrationRecord,
     chunks: Sequence[ChunkRecord],
     source: Source,
-    target: QdrantSource,
+    target: CollectionReader,
     rejected_ids: Callable[[ChunkRecord], set[str]],
 ) -> Reconciliation:
     """Compare the chunks' counts with those of both ends, and the ids where points seem to be missing in the target.
@@ -129,7 +128,7 @@ def _compare_source(
 
 
 def _count_target(
-    record: MigrationRecord, acknowledged: Counts, target: QdrantSource, routing: Routing
+    record: MigrationRecord, acknowledged: Counts, target: CollectionReader, routing: Routing
 ) -> tuple[Counts, Counts]:
     """The expected and the actual number of points in the target, by shard key if the points keep theirs."""
     if routing == Routing() and set(acknowledged) <= set(target.partitions()):
@@ -144,7 +143,7 @@ def _count_target(
 def _missing_ids(
     chunks: Sequence[ChunkRecord],
     source: Source,
-    target: QdrantSource,
+    target: CollectionReader,
     migration: Migration,
     rejected_ids: Callable[[ChunkRecord], set[str]],
 ) -> list[str]:
@@ -155,7 +154,7 @@ def _missing_ids(
     for chunk in chunks:
         shard_key = chunk.partition if chunk.partition in shard_keys else None
         ids = source.point_ids(chunk.partition, chunk.start, chunk.end)
-        missing = ids - present_ids(target.server, target.collection, ids, shard_key)
+        missing = ids - target.present_ids(ids, shard_key)
         if chunk.rejected:
             missing -= rejected_ids(chunk)
         if missing:

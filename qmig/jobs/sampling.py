@@ -5,7 +5,8 @@ from dataclasses import replace
 from hashlib import blake2b
 from math import ceil
 
-from qmig.sources.base import Batch, KeyPage, Pending, Source
+from qmig.qdrant.batch import Batch, KeyPage
+from qmig.sources.base import Pending, Source
 
 #: Keys in one page, however low the sampling rate.
 MAX_KEYS_PER_PAGE = 20_000

@@ -14,11 +14,11 @@ from qmig.migration import Migration, Options
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import is_custom
 from qmig.qdrant.point_diff import PointComparison
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.routing import Router
 from qmig.qdrant.server import Server
 from qmig.qdrant.writer import Writer
 from qmig.sources.base import Source
-from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import open_source
 
 #: Migrations that a worker keeps open.
@@ -50,15 +50,13 @@ class Session:
 
     @cached_property
     def source(self) -> Source:
-        source = open_source(self.migration, self.access.credentials)
         # The job on a chunk retries what it asks its source for, and shows the reason.
-        source.server.retry_for = 0.0
-        return source
+        return open_source(self.migration, self.access.credentials, retry_for=0.0)
 
     @cached_property
-    def target(self) -> QdrantSource:
+    def target(self) -> CollectionReader:
         """The reader of the target collection."""
-        return QdrantSource(self.ledger.server, self.migration.target.collection)
+        return CollectionReader(self.ledger.server, self.migration.target.collection)
 
     @cached_property
     def target_info(self) -> api.CollectionInfo:

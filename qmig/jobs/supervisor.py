@@ -27,8 +27,8 @@ from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, 
 from qmig.ledger.rejects import rejects_of
 from qmig.ledger.stalled import LastChange
 from qmig.qdrant import messages as api
+from qmig.qdrant.reader import CollectionReader
 from qmig.rpc.connection import RETRY_FOR
-from qmig.sources.qdrant import QdrantSource
 from qmig.sources.registry import open_source
 
 #: Failed chunks that the migration's error names; further ones are counted.
@@ -176,12 +176,12 @@ class Supervisor:
 
     def _reconcile(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> Reconciliation:
         migration = record.definition
-        target = QdrantSource(self._ledger.server, migration.target.collection)
+        target = CollectionReader(self._ledger.server, migration.target.collection)
 
         def rejected_ids(chunk: ChunkRecord) -> set[str]:
             return {reject.point for reject in rejects_of(self._ledger, chunk.migration, chunk.index)}
 
-        with closing(open_source(migration, self._access.credentials)) as source:
+        with closing(open_source(migration, self._access.credentials, RETRY_FOR)) as source:
             return reconcile(record, chunks, source, target, rejected_ids)
 
     def _finish_verification(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> str:

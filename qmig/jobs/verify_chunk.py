@@ -11,9 +11,10 @@ from qmig.jobs.sampling import SampleRead
 from qmig.ledger.findings import Checks, FindingKind, Findings
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.ledger.rejects import rejects_of
+from qmig.qdrant.batch import Batch
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
-from qmig.sources.base import Batch, Pending
+from qmig.sources.base import Pending
 
 # A shard key of the target, and the read of the points that belong there.
 Lookup = tuple[str | None, Read[Batch]]

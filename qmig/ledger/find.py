@@ -1,12 +1,13 @@
 """Find the migration of a ledger that a command names."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from qmig.errors import TerminalError, UsageError
 from qmig.formatting import SHOWN_ID
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import JobKind, MigrationRecord
-from qmig.migration import DEFAULT_PORTS, Endpoint
+from qmig.migration import SourceSpec
 
 #: Migrations that an error names, the newest ones.
 MAX_SHOWN = 8
@@ -26,7 +27,8 @@ def migrations(ledger: Ledger) -> list[MigrationRecord]:
 class EndpointFilter:
     """Filter of migrations by the options that name their ends; None matches any."""
 
-    source_url: str | None = None
+    #: Whether a source is at the URL that was given.
+    is_source: Callable[[SourceSpec], bool] | None = None
     source_collection: str | None = None
     target_collection: str | None = None
 
@@ -34,10 +36,8 @@ class EndpointFilter:
         """Whether the migration has these ends."""
         migration = record.definition
         source = migration.source
-        if self.source_url is not None:
-            endpoint = Endpoint.parse(self.source_url, "--source-url", DEFAULT_PORTS[source.kind])
-            if (endpoint.host, endpoint.port) != (source.endpoint.host, source.endpoint.port):
-                return False
+        if self.is_source is not None and not self.is_source(source):
+            return False
         return self.source_collection in (None, source.collection) and self.target_collection in (
             None,
             migration.target.collection,

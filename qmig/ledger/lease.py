@@ -24,7 +24,8 @@ from qmig.errors import (
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY
 from qmig.ledger.records import ChunkRecord, State
-from qmig.rpc.connection import Call, retrying
+from qmig.rpc.call import Call
+from qmig.rpc.connection import retrying
 
 #: Seconds between two heartbeats. After a kill -9 this much work is repeated at most, and the batches in flight.
 HEARTBEAT_SECONDS = 1.0

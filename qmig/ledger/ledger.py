@@ -22,7 +22,7 @@ from qmig.ledger.records import (
     chunk_id,
 )
 from qmig.qdrant import messages as api
-from qmig.rpc.connection import Call
+from qmig.rpc.call import Call
 
 
 class Ledger(LedgerCollection):

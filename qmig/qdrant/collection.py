@@ -1,62 +1,61 @@
-"""Exact counts, for the verification of a copy."""
+"""Look up the collections of a server: names, settings, exact counts."""
 
 import difflib
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 from qmig.errors import NotFoundError, TerminalError
 from qmig.qdrant import messages as api
-from qmig.qdrant.keys import PointKey, shard_key_selector
 from qmig.qdrant.server import Server
 from qmig.rpc.connection import COUNT_TIMEOUT
 
 
-def exact_count(server: Server, collection: str, shard_key: api.ShardKey | None) -> int:
-    """The number of points in a collection, or under one of its shard keys.
-
-    Without a shard key an id that lives under several keys is counted several times. Points that
-    prevent_unoptimized hides are not counted. TerminalError if strict mode allows no exact count.
-    """
-    request = api.CountPoints(collection_name=collection, exact=True, timeout=COUNT_TIMEOUT)
-    if shard_key is not None:
-        request.shard_key_selector.shard_keys.append(shard_key)
-    info_request = api.GetCollectionInfoRequest(collection_name=collection)
-    info: api.CollectionInfo = server.call(server.collections.Get, info_request).result
-    strict = info.config.strict_mode_config
-    if strict.enabled:
-        if strict.HasField("search_allow_exact") and not strict.search_allow_exact:
-            raise TerminalError(
-                f"{server.role} {server.endpoint.url}: strict mode of {collection!r} has "
-                "search_allow_exact=false, so its points cannot be counted; set it to true for the migration"
-            )
-        if strict.HasField("max_timeout"):
-            # A longer time-out is refused, not shortened.
-            request.timeout = min(COUNT_TIMEOUT, strict.max_timeout)
-    count: int = server.call(server.points.Count, request, timeout=COUNT_TIMEOUT).result.count
-    return count
+def collection_names(server: Server) -> list[str]:
+    """List all collections of a server."""
+    request = api.ListCollectionsRequest()
+    return [collection.name for collection in server.call(server.collections.List, request).collections]
 
 
-# Ids in one look-up.
-IDS_AT_ONCE = 5_000
+def close_names(name: str, names: Sequence[str]) -> str:
+    """Those of `names` that are spelled like `name`, for an error message; empty where there is none."""
+    close = difflib.get_close_matches(name, names, n=3)
+    return f" (close: {', '.join(map(repr, close))})" if close else ""
 
 
 def collection_info(server: Server, name: str) -> api.CollectionInfo | None:
-    """A collection's settings, or None where there is no such collection."""
-    request = api.GetCollectionInfoRequest(collection_name=name)
+    """Get a collection's settings; None where there is no such collection."""
     try:
-        info: api.CollectionInfo = server.call(server.collections.Get, request).result
+        return existing_collection_info(server, name)
     except NotFoundError:
         return None
+
+
+def existing_collection_info(server: Server, name: str) -> api.CollectionInfo:
+    """Get a collection's settings; NotFoundError where there is no such collection."""
+    request = api.GetCollectionInfoRequest(collection_name=name)
+    info: api.CollectionInfo = server.call(server.collections.Get, request).result
     return info
 
 
-def is_custom(info: api.CollectionInfo) -> bool:
-    """Whether the collection shards by key."""
-    return info.config.params.sharding_method == api.ShardingMethod.Custom
+def is_custom(info: api.CollectionInfo | None) -> bool:
+    """Whether there is a collection, and it shards by key."""
+    return info is not None and info.config.params.sharding_method == api.ShardingMethod.Custom
+
+
+def strict_mode(info: api.CollectionInfo | None) -> api.StrictModeConfig:
+    """The strict mode in force; empty where it is off."""
+    if info is None or not info.config.strict_mode_config.enabled:
+        return api.StrictModeConfig()
+    return info.config.strict_mode_config
+
+
+def allows_exact_counts(info: api.CollectionInfo) -> bool:
+    """Whether strict mode allows exact counts."""
+    strict = strict_mode(info)
+    return strict.search_allow_exact or not strict.HasField("search_allow_exact")
 
 
 def check_readable(info: api.CollectionInfo, role: str, name: str) -> None:
-    """TerminalError where points wait for their index: scroll and count hide them alike (measured on 1.18.3)."""
+    """Raise TerminalError while points wait for their index: scroll and count hide them (measured on 1.18.3)."""
     if deferred := info.update_queue.deferred_points:
         raise TerminalError(
             f"{deferred:,} points of the {role} collection {name!r} cannot be read yet: its prevent_unoptimized "
@@ -64,29 +63,23 @@ def check_readable(info: api.CollectionInfo, role: str, name: str) -> None:
         )
 
 
-def collection_names(server: Server) -> list[str]:
-    """All collections of a server."""
-    request = api.ListCollectionsRequest()
-    return [collection.name for collection in server.call(server.collections.List, request).collections]
+def exact_count(server: Server, name: str, shard_key: api.ShardKey | None) -> int:
+    """Count the points of a collection, or of one of its shard keys, exactly.
 
-
-def present_ids(server: Server, name: str, ids: Iterable[str], partition: str | None) -> set[str]:
-    """Those of `ids` that a collection has, or one of its shard keys, given as text."""
-    found: set[str] = set()
-    wanted = iter(ids)
-    while page := list(islice(wanted, IDS_AT_ONCE)):
-        request = api.GetPoints(
-            collection_name=name,
-            ids=[PointKey(one).to_message() for one in page],
-            with_payload=api.WithPayloadSelector(enable=False),
-            with_vectors=api.WithVectorsSelector(enable=False),
-            shard_key_selector=shard_key_selector(partition),
+    Without a shard key an id that several shard keys have is counted several times. Points that
+    prevent_unoptimized hides are not counted. TerminalError where strict mode allows no exact count.
+    """
+    request = api.CountPoints(collection_name=name, exact=True, timeout=COUNT_TIMEOUT)
+    if shard_key is not None:
+        request.shard_key_selector.shard_keys.append(shard_key)
+    info = existing_collection_info(server, name)
+    if not allows_exact_counts(info):
+        raise TerminalError(
+            f"{server.role} {server.endpoint.url}: strict mode of {name!r} has search_allow_exact=false, so "
+            "its points cannot be counted; set it to true for the migration"
         )
-        found.update(PointKey.of(point.id).text for point in server.call(server.points.Get, request).result)
-    return found
-
-
-def close_names(name: str, names: Sequence[str]) -> str:
-    """`names` that come close to `name`, for an error message; nothing where none does."""
-    close = difflib.get_close_matches(name, names, n=3)
-    return f" (close: {', '.join(map(repr, close))})" if close else ""
+    if max_timeout := strict_mode(info).max_timeout:
+        # Strict mode refuses a longer time-out; it does not shorten it.
+        request.timeout = min(COUNT_TIMEOUT, max_timeout)
+    count: int = server.call(server.points.Count, request, timeout=COUNT_TIMEOUT).result.count
+    return count

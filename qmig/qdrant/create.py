@@ -1,26 +1,26 @@
-"""The request that creates a target as its source is."""
+"""The requests that create a target like its source, load it, and put it into its final state."""
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from qmig.qdrant import messages as api
 
-# Seconds that a server may take to agree on a change of a collection among its peers.
+#: Seconds that a cluster's peers may take to agree on a change of a collection.
 CHANGE_TIMEOUT = 60
 
-# What CollectionConfig calls otherwise than CreateCollection does.
+#: Fields of CreateCollection that have another name in CollectionConfig.
 CONFIG_NAMES = {"optimizers_config": "optimizer_config"}
 
-# Strict mode comes at the end (`finish_request`), so that a migration does not throttle itself.
+#: Fields that are not copied. Strict mode comes at the end (`finish_request`): it would throttle the migration.
 NOT_CARRIED = {"collection_name", "timeout", "strict_mode_config"}
 
 
 def create_request(source: api.CollectionInfo, name: str) -> api.CreateCollection:
-    """The collection of `source` under another name, without its points, shard keys, indexes and strict mode.
+    """Create the collection `name` with the settings of `source`, without shard keys, indexes and strict mode.
 
-    Every field that CreateCollection has in common with CollectionParams or CollectionConfig is carried,
-    those of later versions too. A source that leaves a setting out gets the target's default.
-    prevent_unoptimized, like strict mode, is for `finish_request` to switch on.
+    Every field that CreateCollection shares with CollectionParams or CollectionConfig is copied, those of later
+    versions too. A setting that the source does not have gets the target's default. `finish_request` switches
+    prevent_unoptimized and strict mode on.
     """
     request = api.CreateCollection(collection_name=name, timeout=CHANGE_TIMEOUT)
     for field in request.DESCRIPTOR.fields:
@@ -30,14 +30,14 @@ def create_request(source: api.CollectionInfo, name: str) -> api.CreateCollectio
             held = holder.DESCRIPTOR.fields_by_name.get(CONFIG_NAMES.get(field.name, field.name))
             if held is not None:
                 _copy_field(holder, held, request, field)
-    # A segment made with it on hides the points past its indexing threshold until they are indexed: from
-    # reads and counts, and even after it was switched off. So it is off from the first segment on.
+    # A segment that is made while it is on hides points past the indexing threshold from reads and counts until they
+    # are indexed, even if it is switched off later. So it is off from the first segment on.
     request.optimizers_config.prevent_unoptimized = False
     return request
 
 
 def after_creation_request(source: api.CollectionInfo, name: str) -> api.UpdateCollection | None:
-    """What of `source` only an update can set, such as read_fan_out_factor; None if there is nothing."""
+    """Set what only an update can set, such as read_fan_out_factor; None where `source` has no such setting."""
     request = api.UpdateCollection(collection_name=name, timeout=CHANGE_TIMEOUT)
     params = source.config.params
     for field in request.params.DESCRIPTOR.fields:
@@ -52,7 +52,7 @@ def _copy_field(holder: Message, held: FieldDescriptor, request: Message, field:
     if held.has_presence:
         wanted = holder.HasField(held.name)
     else:
-        # A false is a choice if a Qdrant reports it, which always has shards; a zero or an empty map is none.
+        # A Qdrant, which always has shards, reports false only if it was chosen; zero or an empty map is no choice.
         chosen = held.type == FieldDescriptor.TYPE_BOOL and getattr(holder, "shard_number", 0) > 0
         wanted = chosen or bool(value)
     if not wanted:
@@ -63,13 +63,13 @@ def _copy_field(holder: Message, held: FieldDescriptor, request: Message, field:
         setattr(request, field.name, value)
 
 
-# What Qdrant 1.18 goes by where a collection has no indexing_threshold. It reports none only if its own
-# configuration says null, and no update can unset a threshold again.
+#: Indexing threshold of Qdrant 1.18 for a collection without one. A server reports none only if its configuration
+#: says null, and no update can remove a threshold again.
 DEFAULT_INDEXING_THRESHOLD_KB = 10_000
 
 
 def loading_request(created: api.CollectionInfo, name: str) -> api.UpdateCollection:
-    """Switch the vector index off, and the strict mode that a server may give every collection by default."""
+    """Switch off the vector index, and the strict mode that a server may give every collection by default."""
     request = api.UpdateCollection(collection_name=name, timeout=CHANGE_TIMEOUT)
     request.optimizers_config.indexing_threshold = 0
     if created.config.strict_mode_config.enabled:
@@ -78,11 +78,11 @@ def loading_request(created: api.CollectionInfo, name: str) -> api.UpdateCollect
 
 
 def finish_request(created: api.CollectionInfo, source: api.CollectionInfo, name: str) -> api.UpdateCollection:
-    """Put a loaded target into its final state: the index on as in `created`, the rest as in `source`.
+    """Put a loaded target into its final state: the index as in `created`, the rest as in `source`.
 
-    The rest is strict mode and prevent_unoptimized, which `create_request` leaves off; a source without
-    strict mode leaves the target its server's default. `created` is the target's info after its creation and
-    before `loading_request`. The request stands by itself and may be sent more than once.
+    The rest is strict mode and prevent_unoptimized, which `create_request` leaves off; without strict mode in the
+    source, the target gets its server's default. `created` holds the target's settings after its creation and before
+    `loading_request`. The request may be sent more than once.
     """
     request = api.UpdateCollection(collection_name=name, timeout=CHANGE_TIMEOUT)
     threshold = DEFAULT_INDEXING_THRESHOLD_KB

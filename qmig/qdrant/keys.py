@@ -1,4 +1,4 @@
-"""Point ids and shard keys: as bytes on the wire, as text in the ledger, and in the servers' order."""
+"""Point ids and shard keys: as messages, as text in the ledger, and in the order of a scroll."""
 
 import json
 import uuid
@@ -7,17 +7,18 @@ from typing import Any
 
 from qmig.qdrant import messages as api
 
+#: The largest number that can be a point id.
 MAX_NUMBER = 2**64 - 1
 
 
 @total_ordering
 class PointKey:
-    """A point id in scroll order: unsigned integers first, then UUIDs by their bytes (measured on 1.18)."""
+    """A point id, ordered as a scroll orders it: unsigned integers, then UUIDs by their bytes (measured on 1.18)."""
 
     __slots__ = ("_order", "text")
 
     def __init__(self, text: str) -> None:
-        """`text` is decimal digits or a UUID; anything else raises ValueError."""
+        """Parse `text`, decimal digits or a UUID; ValueError for anything else."""
         self.text = text
         if text.isascii() and text.isdigit():
             if int(text) > MAX_NUMBER:
@@ -47,7 +48,7 @@ class PointKey:
 
 
 def shard_key_text(key: api.ShardKey | None) -> str | None:
-    """A shard key as JSON: `"eu"` for a string, `7` for a number; None is no shard key."""
+    """Write a shard key as JSON: `"eu"` for a string, `7` for a number; None for no shard key."""
     if key is None:
         return None
     value: Any = key.keyword if key.HasField("keyword") else key.number
@@ -55,7 +56,7 @@ def shard_key_text(key: api.ShardKey | None) -> str | None:
 
 
 def shard_key_of(text: str | None) -> api.ShardKey | None:
-    """The reverse of `shard_key_text`."""
+    """Parse what `shard_key_text` wrote."""
     if text is None:
         return None
     value = json.loads(text)
@@ -63,6 +64,6 @@ def shard_key_of(text: str | None) -> api.ShardKey | None:
 
 
 def shard_key_selector(text: str | None) -> api.ShardKeySelector | None:
-    """The selector that reads or writes one shard key only."""
+    """The selector of the shard key that `text` names; None for no shard key."""
     key = shard_key_of(text)
     return None if key is None else api.ShardKeySelector(shard_keys=[key])

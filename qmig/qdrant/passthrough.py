@@ -1,15 +1,16 @@
-"""From the bytes of a scroll response to the bytes of an upsert, without decoding a vector or a payload.
+"""Turn the bytes of a scroll response into the bytes of an upsert, without decoding vectors or payloads.
 
 A `RetrievedPoint` and a `PointStruct` hold the same submessages (Qdrant's `points.proto`): `id` is field 1 of
-both, `vectors` field 4 of both, `payload` field 2 of the one and 3 of the other. So a point becomes the other
-message by renumbering its payload entries, one byte each, and by leaving out what only the response has
-(`shard_key` 5, `order_value` 6). Everything else stays as the server wrote it, fields unknown to qmig included.
+both, `vectors` field 4 of both, `payload` field 2 of the one and 3 of the other. So a point is
+converted by renumbering its payload entries, one byte each, and by leaving out what only the response has
+(`shard_key` 5, `order_value` 6). Everything else stays as the server wrote it, even fields that qmig does not know.
 """
 
 from collections.abc import Iterator, Sequence
 
 from qmig.errors import TerminalError
 from qmig.qdrant import messages as api
+from qmig.qdrant.encoding import varint
 
 # Tags on the wire: field number << 3 | wire type 2 (length-delimited).
 _ID = 1 << 3 | 2
@@ -26,7 +27,7 @@ _FIXED_SIZES = {1: 8, 5: 4}
 
 
 def read_scroll(response: bytes) -> tuple[list[bytes], api.PointId | None]:
-    """Points of a serialized `ScrollResponse` as serialized `PointStruct`s, and the id of the next page."""
+    """Read the points of a serialized `ScrollResponse` as serialized `PointStruct`s, and the id of the next page."""
     points: list[bytes] = []
     next_page: api.PointId | None = None
     try:
@@ -36,12 +37,12 @@ def read_scroll(response: bytes) -> tuple[list[bytes], api.PointId | None]:
             elif tag == _NEXT_PAGE_OFFSET:
                 next_page = api.PointId.FromString(response[start:end])
     except IndexError:
-        raise TerminalError("a message arrived that is cut off; the source's answer cannot be read") from None
+        raise TerminalError("the source's answer is cut off and cannot be read") from None
     return points, next_page
 
 
 def read_get(response: bytes) -> list[bytes]:
-    """Points of a serialized `GetResponse` as serialized `PointStruct`s."""
+    """Read the points of a serialized `GetResponse` as serialized `PointStruct`s."""
     try:
         return [
             _to_point_struct(response[start:end])
@@ -49,21 +50,21 @@ def read_get(response: bytes) -> list[bytes]:
             if tag == _GET_RESULT
         ]
     except IndexError:
-        raise TerminalError("a message arrived that is cut off; the answer cannot be read") from None
+        raise TerminalError("the server's answer is cut off and cannot be read") from None
 
 
 def upsert_request(header: bytes, points: Sequence[bytes]) -> bytes:
-    """A serialized `UpsertPoints`: `header` holds all its fields but the points, which are appended as they are."""
+    """Build a serialized `UpsertPoints` from serialized `PointStruct`s and `header`, all its other fields."""
     return _with_each(header, _POINTS, points)
 
 
 def get_request(header: bytes, ids: Sequence[bytes]) -> bytes:
-    """A serialized `GetPoints`: `header` holds all its fields but the ids, serialized `PointId`s."""
+    """Build a serialized `GetPoints` from serialized `PointId`s and `header`, all its other fields."""
     return _with_each(header, _GET_IDS, ids)
 
 
 def read_upsert(request: bytes) -> tuple[bytes, list[bytes]]:
-    """The reverse of `upsert_request`: header and points."""
+    """Split what `upsert_request` built into header and points."""
     points: list[bytes] = []
     header_end = 0
     for tag, start, end in _fields(request, 0, len(request)):
@@ -80,18 +81,18 @@ def point_id(point: bytes) -> api.PointId:
 
 
 def raw_id(point: bytes) -> bytes:
-    """The id of a serialized `PointStruct` as a serialized `PointId`: equal for equal ids, so it serves as a key."""
-    # It comes first, and is short, in whatever a server sends.
+    """The id of a serialized `PointStruct` as a serialized `PointId`; equal ids have equal bytes."""
+    # Every server sends it first, and it is short.
     if len(point) > 2 and point[0] == _ID and point[1] < 128:
         return point[2 : 2 + point[1]]
     for tag, start, end in _fields(point, 0, len(point)):
         if tag == _ID:
             return point[start:end]
-    raise TerminalError("a point without an id arrived")
+    raise TerminalError("the source's answer has a point without an id")
 
 
 def split(message: bytes) -> list[bytes]:
-    """The fields of a message, each with its tag, in the order in which they stand there."""
+    """Split a message into its fields, each with its tag, in their order."""
     found: list[bytes] = []
     position, end = 0, len(message)
     try:
@@ -110,17 +111,17 @@ def split(message: bytes) -> list[bytes]:
     except IndexError:
         position = -1
     if position != end:
-        raise TerminalError("a message arrived that is cut off; it cannot be read")
+        raise TerminalError("a message is cut off and cannot be read")
     return found
 
 
 def field_number(field: bytes) -> int:
-    """The number of a field that `split` gave."""
+    """The number of a field that `split` returned."""
     return _read_varint(field, 0)[0] >> 3
 
 
 def payload_value(point: bytes, key: str) -> api.Value | None:
-    """The payload's value under the top-level `key` of a serialized `PointStruct`, or None."""
+    """The value under a top-level `key` of a serialized `PointStruct`'s payload; None where it has no such key."""
     name = key.encode()
     for tag, start, end in _fields(point, 0, len(point)):
         if tag == _WRITE_PAYLOAD and point.find(name, start, end) >= 0:
@@ -138,7 +139,7 @@ def _with_each(header: bytes, tag: bytes, messages: Sequence[bytes]) -> bytes:
 
 
 def _to_point_struct(point: bytes) -> bytes:
-    """A `RetrievedPoint` as a `PointStruct`. This loop runs once a field of every point: keep it lean."""
+    """Convert a `RetrievedPoint` to a `PointStruct`. The loop runs for each field of every point: keep it lean."""
     renumbered = bytearray(point)
     dropped: list[tuple[int, int]] = []
     position, end = 0, len(point)
@@ -159,14 +160,14 @@ def _to_point_struct(point: bytes) -> bytes:
         elif tag in (_SHARD_KEY, _ORDER_VALUE):
             dropped.append((field, position))
     if position != end:
-        raise TerminalError("a point arrived that is cut off; the source's answer cannot be read")
+        raise TerminalError("a point in the source's answer is cut off and cannot be read")
     for first, last in reversed(dropped):
         del renumbered[first:last]
     return bytes(renumbered)
 
 
 def _fields(message: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Tag, start and end of the contents of each field."""
+    """Yield each field's tag, and the start and end of its contents."""
     while position < end:
         tag, start = _read_varint(message, position)
         if tag & 7 == 2:
@@ -175,12 +176,12 @@ def _fields(message: bytes, position: int, end: int) -> Iterator[tuple[int, int,
         else:
             _, position = _skip(message, position)
         if position > end:
-            raise TerminalError("a message arrived that is cut off; the source's answer cannot be read")
+            raise TerminalError("the source's answer is cut off and cannot be read")
         yield tag, start, position
 
 
 def _skip(message: bytes, position: int) -> tuple[int, int]:
-    """Tag of the field at `position`, and where the next one starts."""
+    """The tag of the field at `position`, and the position of the next field."""
     tag, start = _read_varint(message, position)
     kind = tag & 7
     if kind == 0:
@@ -190,11 +191,11 @@ def _skip(message: bytes, position: int) -> tuple[int, int]:
         return tag, start + length
     if kind in _FIXED_SIZES:
         return tag, start + _FIXED_SIZES[kind]
-    raise TerminalError(f"a field of wire type {kind} arrived; the source's answer cannot be read")
+    raise TerminalError(f"the source's answer has a field of wire type {kind} and cannot be read")
 
 
 def _read_varint(message: bytes, position: int) -> tuple[int, int]:
-    """A base-128 number and the position behind it (protobuf's encoding guide)."""
+    """Decode a base-128 number; also the position behind it (protobuf's encoding guide)."""
     value = shift = 0
     while True:
         byte = message[position]
@@ -203,12 +204,3 @@ def _read_varint(message: bytes, position: int) -> tuple[int, int]:
         if byte < 128:
             return value, position
         shift += 7
-
-
-def varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

@@ -1,4 +1,4 @@
-"""Payloads of qmig's own records: between Qdrant's `Value` messages and plain Python."""
+"""Convert payloads between Qdrant's `Value` messages and plain Python."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ MAX_INT64 = 2**63 - 1
 
 
 def to_payload(fields: Mapping[str, Any]) -> dict[str, api.Value]:
-    """JSON values as messages; an integer beyond 64 bits becomes a double, as it does on Qdrant's own API."""
+    """Convert JSON values to messages; an integer beyond 64 bits becomes a double, as in Qdrant's REST API."""
     payload = {}
     for key, value in fields.items():
         payload[key] = message = api.Value()
@@ -18,12 +18,12 @@ def to_payload(fields: Mapping[str, Any]) -> dict[str, api.Value]:
 
 
 def from_payload(payload: Mapping[str, api.Value]) -> dict[str, Any]:
-    """The reverse of `to_payload`; a whole double stays a float, and what is not set is null."""
+    """Convert messages to JSON values; a whole double stays a float, and a value that is not set is null."""
     return {key: from_value(value) for key, value in payload.items()}
 
 
 def from_value(value: api.Value) -> Any:
-    """One JSON value out of its message."""
+    """Convert one message to its JSON value."""
     kind = value.WhichOneof("kind")
     if kind is None or kind == "null_value":
         return None

@@ -1,18 +1,14 @@
-"""Payload indexes: those of the source, made in the target with all their parameters."""
+"""Payload indexes: create in the target those of the source, with all their parameters."""
+
+from collections.abc import Mapping
 
 from qmig.errors import TerminalError, TransientError
 from qmig.qdrant import messages as api
+from qmig.qdrant.enum_names import enum_name
 from qmig.qdrant.server import Server
 
-# Seconds; an index over the points that an existing target holds takes long.
+#: Seconds to build an index; one over the points of an existing target takes long.
 INDEX_TIMEOUT = 1800
-
-# The same types have other numbers in a request than in a collection's info.
-FIELD_TYPES = {
-    number: api.FieldType.Value(f"FieldType{name}")
-    for name, number in api.PayloadSchemaType.items()
-    if number != api.PayloadSchemaType.UnknownType
-}
 
 
 def missing_indexes(source: api.CollectionInfo, target: api.CollectionInfo) -> dict[str, api.PayloadSchemaInfo]:
@@ -24,8 +20,33 @@ def missing_indexes(source: api.CollectionInfo, target: api.CollectionInfo) -> d
     }
 
 
+def check_index_types(indexes: Mapping[str, api.PayloadSchemaInfo]) -> None:
+    """Raise TerminalError where the installed client cannot ask for an index of such a type."""
+    for field, info in indexes.items():
+        if field_type(info.data_type) is None:
+            kind = index_type_name(info.data_type)
+            raise TerminalError(
+                f"payload field {field!r} has an index ({kind}) that this version of qdrant-client does not know; "
+                "upgrade it"
+            )
+
+
+def field_type(data_type: int) -> "api.FieldType.ValueType | None":
+    """The number that a request has for an index type, whose number in a collection's settings is another."""
+    if data_type == api.PayloadSchemaType.UnknownType:
+        return None
+    name = enum_name(api.PayloadSchemaType.DESCRIPTOR, data_type)
+    return dict(api.FieldType.items()).get(f"FieldType{name}")
+
+
+def index_type_name(data_type: int) -> str:
+    """The name of an index type, such as `keyword`; `type 99` where the installed client has no name for it."""
+    name = enum_name(api.PayloadSchemaType.DESCRIPTOR, data_type)
+    return f"type {name}" if name.isdigit() else name.lower()
+
+
 def index_notices(source: api.CollectionInfo, target: api.CollectionInfo) -> list[str]:
-    """Fields that are indexed otherwise in the target than in the source; one line each."""
+    """Describe the fields that have another index in the target than in the source; one line each."""
     return [
         f"payload index {field!r}: {ours} in the source, {theirs} in the target; it is left as it is"
         for field in sorted(source.payload_schema)
@@ -35,33 +56,28 @@ def index_notices(source: api.CollectionInfo, target: api.CollectionInfo) -> lis
 
 
 def create_index(server: Server, collection: str, field: str, info: api.PayloadSchemaInfo) -> None:
-    """Index a payload field as `info` says, and wait until it is done; the same index twice is one index."""
-    field_type = FIELD_TYPES.get(info.data_type)
-    if field_type is None:
-        raise TerminalError(
-            f"payload field {field!r} has an index of type {info.data_type}, which this version of "
-            "qdrant-client does not know; upgrade it"
-        )
+    """Index a payload field as `info` says, and wait until it is done; creating an index twice makes one index."""
+    check_index_types({field: info})
     request = api.CreateFieldIndexCollection(
         collection_name=collection,
         wait=True,
         field_name=field,
-        field_type=field_type,
+        field_type=field_type(info.data_type),
     )
     if info.HasField("params"):
         request.field_index_params.CopyFrom(info.params)
     response = server.call(server.points.CreateFieldIndex, request, timeout=INDEX_TIMEOUT)
     # With custom sharding and no shard key yet there is nothing to wait for: the answer is Acknowledged.
     if response.result.status not in (api.UpdateStatus.Completed, api.UpdateStatus.Acknowledged):
-        status = api.UpdateStatus.Name(response.result.status)
+        status = enum_name(api.UpdateStatus.DESCRIPTOR, response.result.status)
         raise TransientError(
             f"{server.role} {server.endpoint.url}: the index of payload field {field!r} is not done: {status}"
         )
 
 
 def _described(info: api.PayloadSchemaInfo) -> str:
-    known = api.PayloadSchemaType.DESCRIPTOR.values_by_number.get(info.data_type)
-    name = known.name.lower() if known else f"type {info.data_type}"
+    """An index's type and parameters."""
+    name = index_type_name(info.data_type)
     which = info.params.WhichOneof("index_params")
     settings = " ".join(str(getattr(info.params, which)).split()) if which else ""
     return f"{name} ({settings})" if settings else name

@@ -1,7 +1,7 @@
-"""Whether a point of the target is the source's: the bytes first, values only where the bytes differ.
+"""Compare a point of the source with that of the target: bytes first, values only where the bytes differ.
 
-A server gives a payload, a struct in it and named vectors in any order: they are Rust's hash maps. So the fields of
-both points are compared as sets, and what is left over is decoded.
+A server sends payload keys and named vectors in any order, since they are hash maps in Rust. So the fields of both
+points are compared as sets, and only the fields that differ are decoded.
 """
 
 import math
@@ -15,10 +15,10 @@ from qmig.qdrant.passthrough import field_number, split
 if TYPE_CHECKING:
     from qmig.qdrant.vector_diff import VectorComparison
 
-# Qdrant 1.18.3 gives one double of ten in a payload back with another last bit, and the copy of a copy with one more:
-# so near, in parts of the value, are two that were the same.
+#: Relative difference up to which two doubles count as equal: Qdrant 1.18.3 returns one payload double of ten with
+#: another last bit, and the copy of a copy with one more.
 DOUBLE_ROUNDING = 2.0**-50
-# Characters of a value that a difference shows.
+#: Characters of a value that a difference shows.
 SHOWN = 60
 
 ID, PAYLOAD, VECTORS = 1, 3, 4
@@ -32,16 +32,16 @@ class PointComparison:
 
     @cached_property
     def _vectors(self) -> "VectorComparison":
-        # numpy costs a tenth of a second and 20 MB, and most copies are equal byte for byte.
+        # Imported late: numpy takes a tenth of a second and 20 MB, and most copies are equal byte for byte.
         from qmig.qdrant.vector_diff import VectorComparison
 
         return VectorComparison(self._info)
 
     def difference(self, source: bytes, target: bytes) -> str | None:
-        """What differs first between two serialized `PointStruct`s of the same id, in one line; None if nothing does.
+        """Describe the first difference between two serialized `PointStruct`s of one id, in one line; None if equal.
 
-        Numbers are compared as the target stores them, 1 is not 1.0, null is not an absent key, NaN is NaN, and
-        -0.0 is 0.0.
+        Numbers are compared as the target stores them. 1 differs from 1.0, and null from an absent key; NaN equals
+        NaN, and -0.0 equals 0.0.
         """
         if source == target:
             return None
@@ -51,7 +51,7 @@ class PointComparison:
         return self._left_over(ours, theirs)
 
     def _left_over(self, ours: list[bytes], theirs: list[bytes]) -> str | None:
-        """The difference in the fields that are not in both points."""
+        """Describe the first difference in the fields that the points do not have in common."""
         only_ours, only_theirs = set(ours).difference(theirs), set(theirs).difference(ours)
         unknown = {field_number(field) for field in only_ours | only_theirs} - {ID, PAYLOAD, VECTORS}
         if unknown:
@@ -66,7 +66,7 @@ class PointComparison:
 
 
 def map_difference(path: str, ours: Mapping[str, api.Value], theirs: Mapping[str, api.Value]) -> str | None:
-    """What differs between two payloads or structs, whatever the order of their keys."""
+    """Describe the first difference between two payloads or structs, whatever the order of their keys."""
     for key in sorted(ours.keys() | theirs.keys()):
         at = f"{path} {key!r}" if path == "payload" else f"{path}.{key}"
         if key not in theirs:
@@ -79,7 +79,7 @@ def map_difference(path: str, ours: Mapping[str, api.Value], theirs: Mapping[str
 
 
 def value_difference(path: str, ours: api.Value, theirs: api.Value) -> str | None:
-    """What differs between two values of a payload."""
+    """Describe the first difference between two values of a payload."""
     if ours == theirs:
         return None
     kind = _kind(ours)
@@ -103,19 +103,19 @@ def _list_difference(path: str, ours: api.ListValue, theirs: api.ListValue) -> s
 
 
 def _kind(value: api.Value) -> str:
-    """A value that is not set is null."""
+    """The kind of a value; one that is not set is null."""
     return value.WhichOneof("kind") or "null_value"
 
 
 def _same_double(one: float, other: float) -> bool:
     if math.isnan(one) or math.isnan(other):
         return math.isnan(one) and math.isnan(other)
-    # Below the normal doubles a last bit is as large as that of the smallest of them.
+    # Subnormal doubles all have the last bit of the smallest normal one.
     return math.isclose(one, other, rel_tol=DOUBLE_ROUNDING, abs_tol=4 * math.ulp(0.0))
 
 
 def shown(value: api.Value) -> str:
-    """A value for a message, shortened."""
+    """Shorten a value for a message."""
     kind = _kind(value)
     if kind == "null_value":
         return "null"

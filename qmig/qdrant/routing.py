@@ -1,4 +1,4 @@
-"""Which shard key of the target a point goes to."""
+"""Route points to the shard keys of the target."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,15 +12,16 @@ from qmig.qdrant.passthrough import payload_value
 
 @dataclass(frozen=True)
 class Routed:
-    """Serialized `PointStruct`s by their shard key as text, None is no shard key; and those that can go nowhere, each
-    with the reason."""
+    """Serialized `PointStruct`s of one batch, by where they go."""
 
+    #: Points by their shard key as text; None is no shard key.
     groups: dict[str | None, Sequence[bytes]]
+    #: Points for which there is no shard key, each with the reason.
     strays: Sequence[tuple[bytes, str]] = field(default=())
 
 
 class Router:
-    """Routes points of one migration. `custom` says whether the target shards by key."""
+    """Routes the points of one migration. `custom` says whether the target shards by key."""
 
     def __init__(self, routing: Routing, custom: bool) -> None:
         self._routing = routing
@@ -28,18 +29,18 @@ class Router:
 
     @property
     def makes_keys(self) -> bool:
-        """Whether points may name shard keys that the target has not got yet."""
+        """Whether points may name shard keys that the target does not have yet."""
         return self._routing.shard_key_field is not None
 
     @property
     def keeps_partitions(self) -> bool:
-        """Whether a point has the shard key that it has in the source."""
+        """Whether each point keeps the shard key that it has in the source."""
         return self._custom and self._routing == Routing()
 
     def route(self, points: Sequence[bytes], partition: str | None) -> Routed:
-        """Where serialized `PointStruct`s that were read from `partition` go.
+        """Group serialized `PointStruct`s that were read from `partition` by their shard key.
 
-        An empty range has no group: a Qdrant refuses a request without points.
+        An empty batch has no group: Qdrant refuses a request without points.
         """
         if not points:
             return Routed({})

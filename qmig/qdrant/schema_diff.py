@@ -1,22 +1,23 @@
-"""Whether an existing collection can take the points of a source, and what is different about it."""
+"""Compare the settings of a source with those of an existing target."""
 
 from dataclasses import dataclass
 from typing import cast
 
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from qmig.qdrant import messages as api
+from qmig.qdrant.enum_names import enum_name
 
-# A vector read as the first and stored as the second is the same vector again. Everything is read as float32.
+#: Datatypes of source and target with which a vector stays the same. Every vector is read as float32.
 LOSSLESS = {
     (api.Datatype.Uint8, api.Datatype.Float16),
 }
 
-# Compared by `differences`; the rest of a vector's parameters is a matter of speed and memory.
+#: Parameters of a vector that `differences` compares; the others affect speed and memory only.
 DEFINING = {"size", "distance", "datatype", "multivector_config", "modifier"}
 
-# Flags for which false says the same as no word; search_allow_exact, for one, is not among them.
+#: Flags for which false means the same as unset; search_allow_exact is not one of them.
 FALSE_BY_DEFAULT = {
     "always_ram",
     "enabled",
@@ -29,7 +30,7 @@ FALSE_BY_DEFAULT = {
 
 @dataclass(frozen=True)
 class Vectors:
-    """The vectors of a collection by name; the unnamed one has the empty name, as it has in Qdrant itself."""
+    """The vectors of a collection by name; the unnamed vector has the empty name, as in Qdrant itself."""
 
     dense: dict[str, api.VectorParams]
     sparse: dict[str, api.SparseVectorParams]
@@ -53,11 +54,10 @@ class Vectors:
 
 
 def differences(source: api.CollectionInfo, target: api.CollectionInfo) -> list[str]:
-    """What makes an existing target unfit for the points of the source; one line each, none if it is fit.
+    """Describe why an existing target cannot hold the points of the source; one line each, none if it can.
 
-    A target has the same vector names, sizes, distances, comparators and modifiers, and its datatypes keep
-    every value: the same, float32, or float16 for uint8. Whether its sharding can hold the points depends on
-    the points, and is not asked here.
+    The target needs the same vector names, sizes, distances, comparators and modifiers, and datatypes that keep every
+    value: the same, float32, or float16 for uint8. Sharding is not compared: it depends on the points.
     """
     ours, theirs = Vectors.of(source), Vectors.of(target)
     lines: list[str] = []
@@ -73,19 +73,19 @@ def differences(source: api.CollectionInfo, target: api.CollectionInfo) -> list[
                 lines.append(
                     _line(
                         _vector(name),
-                        *(f"modifier {_name(api.Modifier.DESCRIPTOR, value)}" for value in modifiers),
+                        *(f"modifier {enum_name(api.Modifier.DESCRIPTOR, value)}" for value in modifiers),
                     )
                 )
     return lines
 
 
 def notices(source: api.CollectionInfo, target: api.CollectionInfo) -> list[str]:
-    """Settings of an existing target that differ from the source's and stay as they are; one line each.
+    """Describe settings of an existing target that differ from the source's and are left so; one line each.
 
-    They make a difference to speed, memory and safety, not to what a point is.
+    They change speed, memory and safety, but not the points.
     """
     lines = []
-    # A Qdrant always has shards; another kind of source has no settings of a collection to compare.
+    # Only a Qdrant has shards; another kind of source has no settings to compare.
     if source.config.params.shard_number:
         lines += _setting_lines("", source.config, target.config, {"params"})
         lines += _setting_lines(
@@ -101,7 +101,7 @@ def notices(source: api.CollectionInfo, target: api.CollectionInfo) -> list[str]
 
 
 def throttles(target: api.CollectionInfo) -> list[str]:
-    """Settings of an existing target that slow a load down or stop it; one line each."""
+    """Describe settings of an existing target that slow a migration down or stop it; one line each."""
     lines = []
     if target.config.strict_mode_config.enabled:
         lines.append("the target is in strict mode, which may limit the size and the rate of upserts")
@@ -118,7 +118,7 @@ def _dense_differences(name: str, ours: api.VectorParams, theirs: api.VectorPara
         lines.append(
             _line(
                 _vector(name),
-                *(f"distance {_name(api.Distance.DESCRIPTOR, side.distance)}" for side in (ours, theirs)),
+                *(f"distance {enum_name(api.Distance.DESCRIPTOR, side.distance)}" for side in (ours, theirs)),
             )
         )
     comparators = [_comparator(side) for side in (ours, theirs)]
@@ -136,7 +136,7 @@ def _keeps_values(ours: int, theirs: int) -> bool:
 
 
 def _setting_lines(prefix: str, source: Message, target: Message, skipped: set[str]) -> list[str]:
-    """A line for each field of two messages of one type that differs, with the parts of it that do."""
+    """One line for each field that differs between two messages of one type, with its parts that differ."""
     lines = []
     for field in _fields(source):
         if field.name in skipped:
@@ -156,7 +156,7 @@ def _setting_lines(prefix: str, source: Message, target: Message, skipped: set[s
 
 
 def _settings(message: Message, field: FieldDescriptor) -> dict[str, object]:
-    """What is set in a field: a map's entries, a message's fields, or the one value under no name."""
+    """The values that are set in a field: a map's entries, a message's fields, or one value under the empty name."""
     if _is_map(field):
         return dict(getattr(message, field.name))
     if field.message_type is None:
@@ -178,12 +178,12 @@ def _settings(message: Message, field: FieldDescriptor) -> dict[str, object]:
 
 
 def _scalar(message: Message, field: FieldDescriptor) -> object:
-    """A value for a message to show; None if it is unset or as good as that."""
+    """A field's value for people; None where it is unset or says the same as an unset one."""
     value = getattr(message, field.name)
     if field.has_presence and not message.HasField(field.name):
         return None
     if field.enum_type is not None:
-        return _name(field.enum_type, value) if value else None
+        return enum_name(field.enum_type, value) if value else None
     if field.type == FieldDescriptor.TYPE_BOOL:
         return "true" if value else None if field.name in FALSE_BY_DEFAULT else "false"
     return value
@@ -210,18 +210,12 @@ def _vector(name: str) -> str:
 
 
 def _datatype(value: int) -> str:
-    name = _name(api.Datatype.DESCRIPTOR, value)
+    name = enum_name(api.Datatype.DESCRIPTOR, value)
     return "float32" if name == "Default" else name.lower()
-
-
-def _name(enum: EnumDescriptor, value: int) -> str:
-    """The name of an enum's value; a value that only a newer server knows stays a number."""
-    known = enum.values_by_number.get(value)
-    return known.name if known else str(value)
 
 
 def _comparator(params: api.VectorParams) -> str:
     if not params.HasField("multivector_config"):
         return "a single vector"
-    comparator = _name(api.MultiVectorComparator.DESCRIPTOR, params.multivector_config.comparator)
+    comparator = enum_name(api.MultiVectorComparator.DESCRIPTOR, params.multivector_config.comparator)
     return f"a multivector with {comparator}"

@@ -1,7 +1,7 @@
-"""One Qdrant server: its stubs, its version, and when an update counts as done."""
+"""Connect to one Qdrant server: its stubs, its version, and when an update is complete."""
 
 from qmig.errors import QmigError, TerminalError
-from qmig.migration import Endpoint
+from qmig.migration import GRPC_URL, Endpoint
 from qmig.qdrant import messages as api
 from qmig.rpc.connection import RETRY_FOR, Connection
 from qmig.rpc.diagnosis import TIMEOUT, explain
@@ -26,14 +26,14 @@ class Server(Connection):
 
 
 def completed(answer: api.PointsOperationResponse) -> bool:
-    """Whether the update is applied; merely `Acknowledged`, it may still be lost."""
+    """Whether an update is applied; one that is only `Acknowledged` may still be lost."""
     return answer.result.status == api.Completed
 
 
 def server_version(server: Server) -> str:
-    """The server's version; TerminalError with the likely mistake where no Qdrant answers gRPC."""
+    """Ask for the server's version; TerminalError with the likely mistake where no Qdrant answers."""
     try:
         answer = server.call(server.health.HealthCheck, api.HealthCheckRequest(), timeout=TIMEOUT, retry_for=0)
     except QmigError as error:
-        raise TerminalError(explain(server.endpoint, server.role, error)) from None
+        raise TerminalError(explain(server.endpoint, server.role, error, "Qdrant", GRPC_URL.default_port)) from None
     return answer.version

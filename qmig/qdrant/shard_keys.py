@@ -1,4 +1,4 @@
-"""Shard keys: which a collection has, how they are placed, and the same ones in the target."""
+"""List, create and compare the shard keys of collections."""
 
 import uuid
 from collections import defaultdict
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from qmig.errors import NotFoundError, TerminalError
 from qmig.qdrant import messages as api
-from qmig.qdrant.collection import is_custom
+from qmig.qdrant.collection import existing_collection_info, is_custom
 from qmig.qdrant.create import CHANGE_TIMEOUT
 from qmig.qdrant.server import Server
 
-# Replicas on their way to or from another peer; they say nothing about how many a shard is to have.
+#: States of replicas that move between peers; these do not count as replicas of a shard.
 MOVING = {
     api.ReplicaState.Partial,
     api.ReplicaState.PartialSnapshot,
@@ -25,10 +25,12 @@ CLUSTER_MODE = "they need a Qdrant in cluster mode (QDRANT__CLUSTER__ENABLED=tru
 
 @dataclass(frozen=True)
 class ShardKeyPlacement:
-    """One shard key, a string or a number, and its shards; None where the server does not tell."""
+    """One shard key and its shards."""
 
     key: str | int
+    #: Number of its shards; None where the server does not tell.
     shards_number: int | None = None
+    #: Replicas of each shard; None where the server does not tell.
     replication_factor: int | None = None
 
     @property
@@ -37,16 +39,16 @@ class ShardKeyPlacement:
 
 
 def shard_keys(server: Server, collection: str) -> list[ShardKeyPlacement]:
-    """The shard keys of a collection with custom sharding, empty ones included; no other collection has any.
+    """List the shard keys of a collection, empty ones included; none without custom sharding.
 
-    Every key has a shard, so the cluster info (Qdrant 1.7 and later) names all of them with their numbers.
+    Every shard key has a shard, so the cluster info (Qdrant 1.7 and later) names all of them.
     """
-    if not is_custom(_info(server, collection)):
+    if not is_custom(existing_collection_info(server, collection)):
         return []
     try:
         shards = _settled_replicas(server, collection)
     except TerminalError:
-        # An API key may be allowed to list the shard keys (1.16 and later) and not to see the cluster.
+        # An API key may allow to list the shard keys (1.16 and later) but not to see the cluster.
         request = api.ListShardKeysRequest(collection_name=collection)
         listed = server.call(server.collections.ListShardKeys, request).shard_keys
         return _sorted([ShardKeyPlacement(_value(description.key)) for description in listed])
@@ -63,12 +65,12 @@ def shard_keys(server: Server, collection: str) -> list[ShardKeyPlacement]:
 
 
 def check_shard_keys_possible(server: Server, collection: str) -> None:
-    """Raise TerminalError if the server takes no shard keys; to be asked before the collection is created.
+    """Raise TerminalError where the server cannot have shard keys. Call it before the collection is created.
 
     A server without cluster mode creates a collection with custom sharding, and then refuses every shard key.
     """
-    # No call says whether a server is in cluster mode. This one says so before it looks for the collection,
-    # and would do no harm if there were one.
+    # No call tells whether a server is in cluster mode. This one fails with another error there, and deletes nothing:
+    # no collection has this shard key.
     request = api.DeleteShardKeyRequest(collection_name=collection)
     request.request.shard_key.keyword = str(uuid.uuid4())
     try:
@@ -80,10 +82,10 @@ def check_shard_keys_possible(server: Server, collection: str) -> None:
 
 
 def create_shard_key(server: Server, collection: str, placement: ShardKeyPlacement) -> None:
-    """Create a shard key with its shards; one that exists already is left as it is.
+    """Create a shard key with its shards; one that exists is left as it is.
 
-    With fewer peers than replicas asked for, Qdrant makes as many as it has peers and says nothing:
-    `placement_notices` tells.
+    With fewer peers than replicas, Qdrant creates one replica for each peer without an error; `placement_notices`
+    tells.
     """
     request = api.CreateShardKeyRequest(collection_name=collection, timeout=CHANGE_TIMEOUT)
     request.request.shard_key.CopyFrom(placement.shard_key)
@@ -102,8 +104,8 @@ def create_shard_key(server: Server, collection: str, placement: ShardKeyPlaceme
 
 
 def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKeyPlacement]) -> list[str]:
-    """Where the shards of a target are fewer, or have fewer replicas, than asked for; one line each."""
-    info = _info(server, collection)
+    """Describe where a target has fewer shards or replicas than wanted; one line each."""
+    info = existing_collection_info(server, collection)
     if is_custom(info):
         placed = {placement.key: placement for placement in shard_keys(server, collection)}
         return [
@@ -118,14 +120,8 @@ def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKey
     return []
 
 
-def _info(server: Server, collection: str) -> api.CollectionInfo:
-    request = api.GetCollectionInfoRequest(collection_name=collection)
-    info: api.CollectionInfo = server.call(server.collections.Get, request).result
-    return info
-
-
 def _settled_replicas(server: Server, collection: str) -> list[tuple[str | int | None, int]]:
-    """The shard key and the number of replicas of each shard."""
+    """The shard key and the number of settled replicas of each shard."""
     request = api.CollectionClusterInfoRequest(collection_name=collection)
     cluster = server.call(server.collections.CollectionClusterInfo, request)
     shards: dict[int, tuple[str | int | None, int]] = {}
@@ -141,7 +137,7 @@ def _value(key: api.ShardKey) -> str | int:
 
 
 def _sorted(placements: list[ShardKeyPlacement]) -> list[ShardKeyPlacement]:
-    # A plan is made in this order: it must not depend on the order in which the server answers.
+    # A plan follows this order, which must not depend on the order of the server's answer.
     return sorted(placements, key=lambda placement: (isinstance(placement.key, str), placement.key))
 
 

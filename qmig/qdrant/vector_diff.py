@@ -1,4 +1,4 @@
-"""Whether a point's vectors in the target are the source's, as the target stores them."""
+"""Compare the vectors of a point at both ends, as the target stores them."""
 
 import math
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from qmig.qdrant import messages as api
 from qmig.qdrant.schema_diff import Vectors
 
-# Qdrant normalises the vectors of a cosine collection, in float32: more than that is not the same direction.
-DIRECTION = 1e-6
+#: Distance of two directions that count as equal: Qdrant normalises the vectors of a cosine collection in float32.
+MAX_DIRECTION_DIFFERENCE = 1e-6
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -18,9 +18,11 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Vector:
-    """One vector whatever its form on the wire: `rows` of a dense one or a multivector, or a sparse one's values."""
+    """One vector, whatever its form on the wire."""
 
+    #: One row for a dense vector, several for a multivector; the values of a sparse vector.
     rows: Floats
+    #: Indices of a sparse vector; None for the others.
     indices: NDArray[np.uint32] | None = None
 
 
@@ -31,7 +33,7 @@ class VectorComparison:
         self._dense = Vectors.of(info).dense
 
     def difference(self, source: api.Vectors, target: api.Vectors) -> str | None:
-        """What differs first, in one line; None if nothing does."""
+        """Describe the first difference in one line; None if there is none."""
         ours, theirs = _by_name(source), _by_name(target)
         for name in sorted(ours.keys() | theirs.keys()):
             found = self._of_one(name, ours.get(name), theirs.get(name))
@@ -57,8 +59,8 @@ class VectorComparison:
 
 
 def _dense_difference(ours: Floats, theirs: Floats, params: api.VectorParams) -> str | None:
-    """Each row by itself; a value as the target's datatype holds it."""
-    # Bytes are kept as they are, whatever the distance: cut off, not rounded (measured on 1.18.3).
+    """Compare row by row, each value as the target's datatype holds it."""
+    # Whatever the distance, uint8 truncates and does not round (measured on 1.18.3).
     if params.datatype == api.Datatype.Uint8:
         return _first_unequal(np.clip(np.trunc(np.nan_to_num(ours, posinf=255)), 0, 255), theirs)
     if params.distance == api.Distance.Cosine:
@@ -78,20 +80,22 @@ def _direction_difference(ours: Floats, theirs: Floats, is_half: bool) -> str | 
             continue
         gap = mine - stored
         apart = math.sqrt(gap @ gap)
-        if apart > DIRECTION and not (is_half and apart <= _half_rounding(mine)):
+        if apart > MAX_DIRECTION_DIFFERENCE and not (is_half and apart <= _half_rounding(mine)):
             return f"{f', row {row}' if len(ours) > 1 else ''}: direction differs by {apart:.1g}"
     return None
 
 
 def _direction(row: Doubles) -> Doubles | None:
-    """The row with length 1; None where it has no direction."""
+    """Scale a row to length 1; None where it has no direction."""
     length = math.sqrt(row @ row)
     return row / length if 0 < length < math.inf else None
 
 
 def _half_rounding(row: Doubles) -> float:
-    """How far a direction moves by a last bit of half precision in each number: a source that is half precision
-    itself gives numbers that are normalised and rounded once more."""
+    """How far a direction moves if the last bit of each half-precision number changes.
+
+    A half-precision source returns numbers that the target normalises and rounds once more.
+    """
     bits = np.spacing(np.abs(row).astype(np.float16)).astype(np.float64)
     return math.sqrt(bits @ bits)
 
@@ -99,7 +103,7 @@ def _half_rounding(row: Doubles) -> float:
 def _sparse_difference(
     our_indices: NDArray[np.uint32], ours: Floats, their_indices: NDArray[np.uint32], theirs: Floats
 ) -> str | None:
-    """By index, whatever the order: Qdrant sorts them."""
+    """Compare by index, whatever the order: Qdrant sorts the indices."""
     mine, other = dict(zip(our_indices, ours, strict=True)), dict(zip(their_indices, theirs, strict=True))
     for index in sorted(mine.keys() | other.keys()):
         if index not in other:
@@ -122,14 +126,14 @@ def _first_unequal(ours: Floats | Doubles, theirs: Floats | Doubles) -> str | No
 
 
 def _by_name(vectors: api.Vectors) -> dict[str, api.Vector]:
-    """A point's vectors by name; the unnamed one has the empty name, as it has in Qdrant itself."""
+    """The vectors of a point by name; the unnamed vector has the empty name, as in Qdrant itself."""
     if vectors.WhichOneof("vectors_options") == "vector":
         return {"": vectors.vector}
     return dict(vectors.vectors.vectors)
 
 
 def _decoded(vector: api.Vector) -> _Vector | None:
-    """The vector out of the form of 1.17 and later, or out of the older one; None where it is neither."""
+    """Decode a vector in the form of 1.17 and later or in the older one; None where it has neither form."""
     kind = vector.WhichOneof("vector")
     if kind == "dense":
         return _Vector(_dense(vector.dense)[None])
@@ -153,7 +157,7 @@ def _matrix(rows: list[Floats]) -> _Vector | None:
 
 
 def _dense(vector: api.DenseVector) -> Floats:
-    """The numbers of a dense vector: its one field, packed, is what its bytes end with."""
+    """The numbers of a dense vector: its bytes end with its only field, which is packed."""
     packed = vector.SerializeToString()
     return np.frombuffer(packed, "<f4", offset=len(packed) - 4 * len(vector.data))
 

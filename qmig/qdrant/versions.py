@@ -1,4 +1,4 @@
-"""Which versions of Qdrant a migration goes between."""
+"""Compare the versions of source and target."""
 
 import re
 
@@ -6,7 +6,7 @@ from qmig.errors import TerminalError
 
 
 def check_versions(source: str, target: str) -> str | None:
-    """A warning if minor versions differ or a version cannot be read; TerminalError if major versions do."""
+    """Return a warning where minor versions differ or a version cannot be read; TerminalError for major versions."""
     ours, theirs = _parse(source), _parse(target)
     if ours is None or theirs is None:
         return (
@@ -27,6 +27,6 @@ def check_versions(source: str, target: str) -> str | None:
 
 
 def _parse(version: str) -> tuple[int, int] | None:
-    """Major and minor version of `1.18.3`, `v1.18` or `1.18.0-dev`."""
+    """Parse major and minor version from `1.18.3`, `v1.18` or `1.18.0-dev`."""
     match = re.match(r"v?(\d+)\.(\d+)(?![\d])", version.strip())
     return (int(match[1]), int(match[2])) if match else None

@@ -1,4 +1,4 @@
-"""Upserts into the target collection: nothing but `Completed` counts."""
+"""Write points to the target. Only an upsert that is `Completed` counts."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -6,27 +6,31 @@ from dataclasses import dataclass
 
 from qmig.errors import ContentsRefusedError, TransientError
 from qmig.qdrant import messages as api
+from qmig.qdrant.enum_names import enum_name
 from qmig.qdrant.keys import shard_key_selector
 from qmig.qdrant.passthrough import read_upsert, upsert_request
 from qmig.qdrant.routing import Router
 from qmig.qdrant.server import Server, completed
 from qmig.qdrant.shard_keys import ShardKeyPlacement, create_shard_key
-from qmig.rpc.connection import Call
+from qmig.rpc.call import Call
 
 UPSERT = "/qdrant.Points/Upsert"
 
 
 @dataclass(frozen=True)
 class Upsert:
-    """One serialized request, the points in it, and its answer under way."""
+    """An upsert under way."""
 
+    #: The serialized request.
     request: bytes
+    #: Number of points in it.
     points: int
+    #: The answer, once it arrives.
     call: Call[bytes]
 
 
 class Writer:
-    """Writes points of one migration, each to the shard key that `router` says."""
+    """Writes the points of one migration, each to the shard key that `router` gives it."""
 
     def __init__(self, server: Server, collection: str, router: Router) -> None:
         self._server = server
@@ -38,9 +42,9 @@ class Writer:
     def start(
         self, points: Sequence[bytes], partition: str | None
     ) -> tuple[list[Upsert], Sequence[tuple[bytes, str]]]:
-        """Send serialized `PointStruct`s that were read from `partition`; one request a shard key.
+        """Send serialized `PointStruct`s that were read from `partition`, in one request for each shard key.
 
-        Also the points for which there is no shard key, each with the reason.
+        Also returns the points for which there is no shard key, each with the reason.
         """
         routed = self._router.route(points, partition)
         upserts = [
@@ -55,9 +59,9 @@ class Writer:
     def write_halves(
         self, upsert: Upsert, refused: ContentsRefusedError, write: Callable[[Upsert], None]
     ) -> Iterator[tuple[bytes, ContentsRefusedError]]:
-        """Halve a refused upsert until the points at fault stand alone; each of them with the target's reason.
+        """Halve a refused upsert until the points at fault are alone; yield each with the target's reason.
 
-        `write` waits for an upsert. A batch that is merely too large is in the target afterwards, and none at fault.
+        `write` waits for an upsert. A batch that was only too large is then in the target, and no point is at fault.
         """
         header, points = read_upsert(upsert.request)
         if len(points) == 1:
@@ -74,11 +78,11 @@ class Writer:
     def check(self, upsert: Upsert) -> None:
         """Wait for the answer; TransientError unless the points are durably in the target.
 
-        ContentsRefusedError where the target will not have them as they are.
+        ContentsRefusedError where the target refuses a point.
         """
         response = api.PointsOperationResponse.FromString(upsert.call.result())
         if not completed(response):
-            status = api.UpdateStatus.Name(response.result.status)
+            status = enum_name(api.UpdateStatus.DESCRIPTOR, response.result.status)
             message = f"target {self._server.endpoint.url}: an upsert ended as {status}"
             raise TransientError(message, reason="target upsert not completed")
 
@@ -86,7 +90,7 @@ class Writer:
         return Upsert(request, points, self._server.start(self._upsert, request))
 
     def _header(self, key: str | None) -> bytes:
-        """All of an `UpsertPoints` but the points; a shard key that is met for the first time is created."""
+        """The fields of an `UpsertPoints` beside the points; creates a shard key that is new to this writer."""
         if key not in self._headers:
             selector = shard_key_selector(key)
             if selector is not None and self._router.makes_keys:

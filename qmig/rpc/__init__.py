@@ -1,1 +1,1 @@
-"""gRPC to any server: channels, TLS, retries, and why a server does not answer."""
+"""Connections to servers: channels, TLS, retries, and why a server does not answer."""

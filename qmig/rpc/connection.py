@@ -1,11 +1,10 @@
-"""A channel to one server: TLS, API key, no message limit, and every failure as an error of qmig's."""
+"""Connect to one server over gRPC: TLS, credentials, no limit on messages, errors translated to qmig's own."""
 
 import logging
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
-from typing import Any, Generic, Self, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, TypeVar
 
 import grpc
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
@@ -20,14 +19,16 @@ from qmig.errors import (
     TransientError,
 )
 from qmig.migration import Endpoint
+from qmig.rpc.call import Call
 from qmig.rpc.tls import explanation, fault, open_channel
 
 Response = TypeVar("Response")
 
-# Seconds until a call that got no answer is given up; an exact count of a large collection takes long.
+#: Seconds to wait for an answer.
 CALL_TIMEOUT = 120.0
+#: Seconds to wait for an exact count, which takes long in a large collection.
 COUNT_TIMEOUT = 1800
-# Seconds for which a command that a person waits for tries again after a transient error.
+#: Seconds for which a command tries again after a transient error while a person waits for it.
 RETRY_FOR = 30.0
 
 TRANSIENT = {
@@ -37,33 +38,34 @@ TRANSIENT = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.CANCELLED,
 }
-# INTERNAL, but only for now: none of a shard's replicas can answer. "0 of 0" of them is what a cluster says
-# of a collection that was created this moment (measured on 1.18.3).
+#: Part of an INTERNAL error that is transient: no replica of a shard can answer. A cluster also says so, with "0 of
+#: 0" replicas, about a collection that was just created (measured on 1.18.3).
 NO_REPLICA_ANSWERS = "read operations failed"
-# A message that is too large, under a status that is each server's own: gRPC in C and Go, in Rust, in Java, and a
-# proxy's HTTP status.
+#: Parts of the errors for a message that is too large, in lower case; the status differs. In order: gRPC in C and Go,
+#: in Rust, in Java, and the HTTP status of a proxy.
 TOO_LARGE = (
     "message larger than max",
     "message length too large",
     "message exceeds maximum size",
     "status: 413",
 )
-# RESOURCE_EXHAUSTED, but waiting does not help: strict mode allows fewer writes a minute than the request has points.
+#: Part of a RESOURCE_EXHAUSTED that waiting does not help: strict mode allows fewer writes a minute than the request
+#: has points.
 MORE_THAN_A_MINUTES_WRITES = "larger than rate limiter capacity"
-# INVALID_ARGUMENT, though nothing is wrong with the points.
+#: Matches an INVALID_ARGUMENT that is not about the points.
 NO_SHARD_KEY = re.compile(r"Shard key .* not found")
 
-# Requests under way: a read ahead, an upsert a shard key, a beat of the lease; what exceeds it waits its turn.
-CALLS_AT_ONCE = 8
+#: Calls under way at once: a read ahead, an upsert for each shard key, a heartbeat. Further calls wait.
+MAX_CALLS = 8
 
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # Each process has connections of its own, and a lost one is tried again within seconds.
+    # Each process has its own connections, and reconnects within seconds.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_reconnect_backoff_ms", 2000),
-    # A connection that a firewall has forgotten is silent for ever: while a call waits, the server is asked now
-    # and then whether it is still there.
+    # A connection that a firewall has dropped stays silent. While a call waits, the server is asked from time to time
+    # whether it is still there.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 ]
@@ -72,9 +74,9 @@ log = logging.getLogger(__name__)
 
 
 class Connection:
-    """One server over gRPC. Make it after a fork, never before.
+    """A connection to one server. Open it after a fork, never before.
 
-    `role` is "source" or "target" and begins every error message. Every call takes `metadata` along by itself.
+    `role` is "source" or "target" and begins every error message. `metadata` is sent with every call.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class Connection:
         self._skip_tls_verification = skip_tls_verification
         options = {**dict(CHANNEL_OPTIONS), **dict(channel_options)}
         self._channel = open_channel(endpoint, role, skip_tls_verification, list(options.items()))
-        self._threads = ThreadPoolExecutor(CALLS_AT_ONCE)
+        self._threads = ThreadPoolExecutor(MAX_CALLS)
 
     def call(
         self,
@@ -102,7 +104,7 @@ class Connection:
         timeout: float = CALL_TIMEOUT,
         retry_for: float | None = None,
     ) -> Response:
-        """Call a method of one of the stubs; transient errors are tried again for `retry_for` seconds."""
+        """Call a method of a stub; tries again for `retry_for` seconds after a transient error."""
 
         def attempt() -> Response:
             try:
@@ -112,23 +114,26 @@ class Connection:
 
         return retrying(self.retry_for if retry_for is None else retry_for, before_sleep=_log_retry)(attempt)
 
-    def start(self, method: Any, request: Any) -> "Call[Any]":
-        """Send a request and go on; the answer is in the call. Nothing is tried again.
+    def start(self, method: Any, request: Any) -> Call[Any]:
+        """Send a request without waiting for its answer, and without trying again.
 
-        A thread that waits costs less than gRPC's own futures, which start a thread each (measured: 1 µs a point).
+        A waiting thread costs less than gRPC's own futures, each of which starts a thread (measured: 1 µs a point).
         """
         arguments = {"timeout": CALL_TIMEOUT, "metadata": self._metadata}
-        return Call(self, self._threads.submit(method, request, **arguments))
+        return Call(self._threads.submit(method, request, **arguments), self._translate)
 
     def raw_method(self, path: str) -> Any:
-        """The method at `path` with serialized messages for request and answer."""
+        """The method at `path`, for serialized requests and answers."""
         return self._channel.unary_unary(path)
 
+    def _translate(self, error: Exception) -> Exception:
+        return self.error(error) if isinstance(error, grpc.RpcError) else error
+
     def error(self, error: grpc.RpcError) -> QmigError:
-        """What a failed call means, in one line: transient or terminal by its status."""
+        """Translate a failed call to an error in one line: transient or terminal by its status."""
         status, details = error.code(), " ".join((error.details() or "").split())
         if self.endpoint.tls and (reason := fault(details)):
-            # Certificates are renewed while servers run.
+            # Transient, since certificates are renewed while servers run.
             message = explanation(self.endpoint, self.role, reason, self._skip_tls_verification)
             return TransientError(message, reason=f"{self.role} certificate")
         message = f"{self.role} {self.endpoint.url}: {details or status.name}"
@@ -160,31 +165,8 @@ class Connection:
         self.close()
 
 
-class Call(Generic[Response]):
-    """A request under way."""
-
-    def __init__(self, server: Connection, future: Future[Response]) -> None:
-        self._server = server
-        self._future = future
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the answer, at most so long."""
-        return bool(wait_for((self._future,), seconds).done)
-
-    def cancel(self) -> None:
-        """Give the request up."""
-        self._future.cancel()
-
-    def result(self) -> Response:
-        """Wait for the answer; a failure is raised as an error of qmig's."""
-        try:
-            return self._future.result()
-        except grpc.RpcError as error:
-            raise self._server.error(error) from None
-
-
 def retrying(retry_for: float, **hooks: Any) -> Retrying:
-    """Exponential backoff with jitter over transient errors, for `retry_for` seconds in all."""
+    """Retry transient errors with exponential backoff and jitter, for `retry_for` seconds in all."""
     backoff = wait_exponential_jitter(multiplier=0.1, max=10, jitter=0.5)
 
     def wait(state: Any) -> float:
@@ -205,7 +187,7 @@ def _log_retry(state: Any) -> None:
 
 
 def _retry_after(error: grpc.RpcError) -> float | None:
-    """Seconds that the server asks to wait, if it does; a proxy's date is left to the backoff."""
+    """Seconds that the server asks to wait; None where it does not, or gives a date as proxies do."""
     for entry in error.trailing_metadata() or ():
         if entry.key == "retry-after" and str(entry.value).isdecimal():
             return float(entry.value)

@@ -1,19 +1,22 @@
-"""Whether a server answers at all, and if not, which of the usual mistakes it is."""
+"""Find out why a server does not answer: the usual mistakes in a URL."""
 
 import http.client
 import socket
 import ssl
 
 from qmig.errors import QmigError
-from qmig.migration import GRPC_PORT, Endpoint
+from qmig.migration import Endpoint
 from qmig.rpc.tls import no_tls
 
-# Seconds for each question that is put to a server.
+#: Seconds for each attempt to reach a server.
 TIMEOUT = 5.0
 
 
-def explain(endpoint: Endpoint, role: str, error: QmigError, product: str = "Qdrant", port: int = GRPC_PORT) -> str:
-    """One line on why `endpoint` does not answer, and what to do about it. `port` is the product's usual one."""
+def explain(endpoint: Endpoint, role: str, error: QmigError, product: str, default_port: int | None) -> str:
+    """Explain in one line why `endpoint` does not answer gRPC, and what to do about it.
+
+    `product` is what should answer there, and `default_port` its usual port.
+    """
     option, where = f"--{role}-url", f"{role} {endpoint.url}"
     try:
         socket.create_connection((endpoint.host, endpoint.port), TIMEOUT).close()
@@ -24,10 +27,11 @@ def explain(endpoint: Endpoint, role: str, error: QmigError, product: str = "Qdr
     except OSError as refused:
         return f"{where}: cannot be reached: {refused}; check {option} and the network"
     if endpoint.tls:
-        # What is wrong with a certificate stands in the error itself.
+        # The error itself says what is wrong with a certificate.
         return str(error) if _speaks_tls(endpoint) else no_tls(endpoint, role)
     if _speaks_http1(endpoint):
-        return f"{where}: this is an HTTP port, not gRPC; give {product}'s gRPC port ({port} by default) in {option}"
+        port = f"{product}'s gRPC port ({default_port} by default)"
+        return f"{where}: this is an HTTP port, not gRPC; give {port} in {option}"
     if _speaks_tls(endpoint):
         return f"{where}: the server speaks TLS; give {option} as https://{endpoint.address}"
     return f"{where}: does not answer gRPC: {error}; check that it is {product}'s gRPC port"

@@ -1,4 +1,4 @@
-"""TLS to one server: which certificates are trusted, and what a failed handshake means."""
+"""TLS to a server: which certificates to trust, and what a failed handshake means."""
 
 import os
 import ssl
@@ -14,16 +14,16 @@ from qmig.migration import Endpoint
 
 ChannelOptions = Sequence[tuple[str, Any]]
 
-# Seconds to fetch a server's certificate.
+#: Seconds to fetch a server's certificate.
 FETCH_TIMEOUT = 10.0
-# How gRPC's reports of these two begin (1.70 to 1.82).
+#: Parts of gRPC's errors for a failed handshake (1.70 to 1.82).
 HANDSHAKE_FAILED = "handshake failed"
 OTHER_NAME = "Hostname Verification Check failed"
 EXPIRED = "certificate has expired"
 
 
 def open_channel(endpoint: Endpoint, role: str, skip_verification: bool, options: ChannelOptions) -> Any:
-    """A channel to `endpoint`. No call is made yet."""
+    """Open a channel to `endpoint`. It connects with its first call."""
     if not endpoint.tls:
         return grpc.insecure_channel(endpoint.address, options)
     if skip_verification:
@@ -32,9 +32,9 @@ def open_channel(endpoint: Endpoint, role: str, skip_verification: bool, options
 
 
 def trusted_roots(endpoint: Endpoint) -> bytes | None:
-    """The certificates to trust: those given for the endpoint, else $SSL_CERT_FILE or OpenSSL's own file.
+    """Read the certificates to trust: the endpoint's own, else those in $SSL_CERT_FILE or OpenSSL's default file.
 
-    None is gRPC's own set. TerminalError where $SSL_CERT_FILE is no such file.
+    None means gRPC's built-in set. TerminalError where $SSL_CERT_FILE holds no certificates.
     """
     if endpoint.ca_cert is not None:
         return endpoint.ca_cert.encode()
@@ -56,7 +56,7 @@ def trusted_roots(endpoint: Endpoint) -> bytes | None:
 
 
 def fault(details: str) -> str | None:
-    """What is wrong with a server's certificate, out of gRPC's report of a failed call; None where it is not that."""
+    """What gRPC's error says is wrong with a server's certificate; None where the error is about something else."""
     if OTHER_NAME in details:
         return "it is for another name"
     if HANDSHAKE_FAILED not in details:
@@ -66,7 +66,7 @@ def fault(details: str) -> str | None:
 
 
 def explanation(endpoint: Endpoint, role: str, reason: str, skip_verification: bool) -> str:
-    """One line on a certificate at fault, and what to do about it."""
+    """Explain in one line what is wrong with a certificate, and what to do about it."""
     where = f"{role} {endpoint.url}"
     if not skip_verification:
         return (
@@ -79,14 +79,14 @@ def explanation(endpoint: Endpoint, role: str, reason: str, skip_verification: b
 
 
 def no_tls(endpoint: Endpoint, role: str) -> str:
-    """What to say where a server does not speak TLS."""
+    """Explain that a server does not speak TLS."""
     return f"{role} {endpoint.url}: no TLS there; give the URL as http://{endpoint.address}"
 
 
 class FollowingChannel:
-    """A channel that trusts whatever certificate the server shows, and fetches it again when it is another.
+    """A channel that trusts any certificate of the server, and follows it to a new one.
 
-    gRPC has no switch for this: the server's own certificate is made the trusted root instead.
+    gRPC cannot skip verification, so the server's own certificate is fetched and made the trusted root.
     """
 
     def __init__(self, endpoint: Endpoint, role: str, options: ChannelOptions) -> None:
@@ -98,11 +98,11 @@ class FollowingChannel:
         self._channel: grpc.Channel | None = None
 
     def unary_unary(self, *arguments: Any, **settings: Any) -> "_Method":
-        """As a `grpc.Channel` has it."""
+        """The method that `grpc.Channel` has under this name."""
         return _Method(self, arguments, settings)
 
     def current(self) -> grpc.Channel:
-        """The channel to call through; TransientError where no certificate can be had, TerminalError without TLS."""
+        """The channel for the next call; TransientError where no certificate comes, TerminalError without TLS."""
         with self._lock:
             if self._channel is None:
                 self._open(self._fetched())
@@ -110,17 +110,17 @@ class FollowingChannel:
             return self._channel
 
     def follow(self, failed: grpc.Channel) -> None:
-        """After a failed handshake on that channel: open another if the server shows another certificate."""
+        """Open a new channel after a failed handshake on `failed`, if the server has a new certificate."""
         with self._lock:
             if failed is not self._channel:
                 return
             try:
                 certificate = self._fetched()
             except QmigError:
-                # The call has failed with a reason of its own, and is tried again.
+                # The call has failed with an error of its own, and is tried again.
                 return
             if certificate != self._certificate:
-                # Not closed: calls of other threads may still be under way on it.
+                # The old channel stays open: calls of other threads may still be under way on it.
                 self._open(certificate)
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class FollowingChannel:
 
 
 class _Method:
-    """One method of a `FollowingChannel`'s server."""
+    """One method of the server behind a `FollowingChannel`."""
 
     def __init__(self, channel: FollowingChannel, arguments: tuple[Any, ...], settings: dict[str, Any]) -> None:
         self._following = channel
@@ -172,13 +172,13 @@ class _Method:
 
 
 def _certificate_name(pem: str) -> str | None:
-    """A name that the certificate itself carries, for the check that cannot be switched off."""
+    """A name from the certificate itself, for the check of names that cannot be switched off."""
     certificate = x509.load_pem_x509_certificate(pem.encode())
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return None
-    # A wildcard matches a name below it, not itself.
+    # A wildcard matches names below it, but not its own text.
     dns = [name.replace("*", "any", 1) for name in names.get_values_for_type(x509.DNSName)]
     addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     return next(iter(dns + addresses), None)

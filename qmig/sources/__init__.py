@@ -1,1 +1,1 @@
-"""Where points come from: the protocol of a source, and one module or package for each kind."""
+"""Sources of points: their protocol, the registry of their kinds, and one module or package for each kind."""

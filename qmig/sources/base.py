@@ -1,58 +1,36 @@
-"""Where points come from. A source answers: what is there, where can it be cut, read from this key, which key
-comes after. One more source is one module here and one line in `SOURCES`."""
+"""The protocol of a source: what a migration asks of the collection that it copies."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from qmig.qdrant import messages as api
+from qmig.qdrant.batch import Batch, Boundary, KeyPage
 from qmig.qdrant.shard_keys import ShardKeyPlacement
-from qmig.rpc.connection import Connection
 
 
 @dataclass(frozen=True)
-class InvalidRow:
-    """What the source has and the target cannot have: its key, the id that the point has or would have, and why."""
+class Description:
+    """What a source is, before anything is read from it."""
 
-    key: str
-    point: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Points as serialized `PointStruct`s in key order, and the key after them; None is the range's end.
-
-    `unfit` are rows of the same range.
-    """
-
-    points: list[bytes]
-    next_key: str | None
-    invalid_rows: tuple[InvalidRow, ...] = ()
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """A key at which a part is cut, and about how many points lie before it, from the boundary before."""
-
-    key: str
-    points: int
+    #: What people call the product, such as "Qdrant".
+    product: str
+    #: The server's version, such as "1.18.3"; empty where it tells none.
+    version: str
+    #: Settings of a Qdrant collection that can hold the source's points, payload indexes included.
+    info: api.CollectionInfo
+    #: Shard keys of the target that the source's partitions go to; empty where its partitions are not shard keys.
+    shard_keys: Sequence[ShardKeyPlacement] = ()
 
 
 @dataclass(frozen=True)
 class RangeCount:
-    """What a range holds now: keys that the source gives, and rows that it counts and gives to nobody."""
+    """The rows that a range holds now."""
 
+    #: Rows that a query returns.
     readable: int
+    #: Rows that are counted and never returned, such as repeats of a key.
     unreadable: int = 0
-
-
-@dataclass(frozen=True)
-class KeyPage:
-    """Keys in their order, and the key after them; None is the range's end."""
-
-    keys: list[str]
-    next_key: str | None
 
 
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -62,90 +40,113 @@ class Pending(Protocol[Answer_co]):
     """A read under way."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the answer, at most so long."""
+        """Wait for the answer, at most `seconds`; whether it has arrived."""
 
     def result(self) -> Answer_co:
-        """Wait for the answer; TransientError or TerminalError where it failed."""
+        """Wait for the answer; TransientError or TerminalError where the read failed."""
 
 
-class Source(Protocol):
-    """One source collection. A part, planned and read by itself, is a shard key as text, a partition or None."""
+class KeySpace(Protocol):
+    """The keys of a collection, as a plan cuts them into chunks.
 
-    @property
-    def server(self) -> Connection:
-        """The server that it is read from."""
-
-    def identify(self) -> tuple[str, str]:
-        """Product and version of the server, such as ("Qdrant", "1.18.3"); TerminalError where none answers."""
-
-    def info(self) -> api.CollectionInfo:
-        """The settings of a Qdrant collection that holds the source's points, payload indexes too.
-
-        TerminalError where the collection is not there or cannot be read.
-        """
-
-    def notices(self) -> list[str]:
-        """What of the collection does not come along, or comes along otherwise; one line each."""
-
-    def describe_mapping(self) -> list[str]:
-        """What a dry run tells of what becomes of what, with one point; nothing where a point stays as it is."""
-
-    def freeze_settings(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Decide what holds for the whole migration, and read so from now on; the source's settings to record.
-
-        `recorded` are those of a migration that goes on. UsageError where they contradict what is asked for now.
-        """
-
-    def shard_keys(self) -> list[ShardKeyPlacement]:
-        """The shard keys of the target that the source's parts go to; none where the parts are not shard keys."""
-
-    def count_duplicate_ids(self) -> int:
-        """Points whose id another part has as well: a target that merges the parts cannot hold them."""
+    A key is text, and the source alone knows the order of its keys. A partition is a name, or a shard key as JSON
+    text; None is the whole collection.
+    """
 
     def partitions(self) -> Sequence[str | None]:
-        """The parts, empty ones too."""
+        """List the partitions, empty ones too; [None] where the collection is read as a whole."""
+        return [None]
 
     def count(self, partition: str | None, exact: bool) -> int:
-        """Points in the part."""
+        """Count the points of a partition; an estimate unless `exact`."""
+        raise NotImplementedError
 
     def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
-        """Ascending keys above `start` that cut the part into about `pieces` of about the same size.
+        """Yield ascending keys above `start` that cut the partition into about `pieces` ranges of equal size.
 
-        Each is given as soon as it is found.
+        Each is yielded as soon as it is found, so that its chunk can be queued.
         """
+        raise NotImplementedError
+
+
+class Source(KeySpace, Protocol):
+    """One source collection. A subclass gets the answers of a source that needs nothing special."""
+
+    # Before the copy
+
+    def describe(self) -> Description:
+        """Describe the server and the collection.
+
+        TerminalError where no server answers, or where the collection does not exist or cannot be read.
+        """
+        raise NotImplementedError
+
+    def freeze_settings(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:  # noqa: ARG002
+        """Fix the settings that must not change during the migration, and return them for the ledger.
+
+        `recorded` are those of a migration that is resumed. UsageError where the command's options contradict them.
+        """
+        return {}
+
+    def notices(self) -> list[str]:
+        """Describe what is not copied, or not as it is; one line each. Called after `freeze_settings`."""
+        return []
+
+    def describe_mapping(self) -> list[str]:
+        """Lines for `--dry-run`: how each field is mapped, and one converted row; empty where nothing changes."""
+        return []
+
+    def count_duplicate_ids(self) -> int:
+        """Count the points whose id occurs in more than one partition, which a target without them cannot hold."""
+        return 0
+
+    # Reading
 
     def start_read(self, partition: str | None, start: str | None, end: str | None, limit: int) -> Pending[Batch]:
-        """Begin to read at most `limit` points of `[start, end)` from `start` on, in key order."""
+        """Begin to read at most `limit` points of `[start, end)`, in the order of their keys."""
+        raise NotImplementedError
 
     def start_keys(self, partition: str | None, start: str | None, end: str | None, limit: int) -> Pending[KeyPage]:
-        """Begin to read about `limit` keys of `[start, end)` from `start` on, and nothing else."""
+        """Begin to read about `limit` keys of `[start, end)` in their order, and nothing else."""
+        raise NotImplementedError
 
     def start_points(self, partition: str | None, keys: Sequence[str]) -> Pending[Batch]:
-        """Begin to read the points with these keys, as far as there are any; in no order."""
+        """Begin to read the points with these keys; those that do not exist are left out, and no order is kept."""
+        raise NotImplementedError
+
+    # Comparing
 
     @property
     def key_field(self) -> str | None:
-        """The payload field in which a point keeps its key; None where its id is the key."""
-
-    def start_present(self, partition: str | None, points: Sequence[bytes]) -> Pending[set[bytes]]:
-        """Begin to ask which of a target's points are the source's, by their ids: the raw ones that are.
-
-        `points` have their id and, if there is one, their `key_field`; `partition` is None where it is not known.
-        """
+        """The payload field that holds a point's key; None where the point's id is the key."""
+        return None
 
     def key_of(self, point: bytes) -> str:
         """The key of a serialized `PointStruct` of this source."""
+        raise NotImplementedError
+
+    def start_present(self, partition: str | None, points: Sequence[bytes]) -> Pending[set[bytes]]:
+        """Begin to ask which of these points of the target come from the source; the answer holds their raw ids.
+
+        `points` have their id and, if the source has one, their `key_field`; `partition` is None where it is unknown.
+        """
+        raise NotImplementedError
 
     def point_ids(self, partition: str | None, start: str | None, end: str | None) -> set[str]:
-        """The ids of all points in `[start, end)`, as the target has them."""
+        """Read the ids of all points in `[start, end)`, as the target has them."""
+        raise NotImplementedError
 
     def count_ranges(
-        self, partition: str | None, ranges: Sequence[tuple[str | None, str | None]], read: Sequence[int]
+        self,
+        partition: str | None,  # noqa: ARG002
+        ranges: Sequence[tuple[str | None, str | None]],  # noqa: ARG002
+        read: Sequence[int],  # noqa: ARG002
     ) -> list[RangeCount] | None:
-        """What each `[start, end)` of the part holds now, of which so many points were read.
+        """Count the rows that each range `[start, end)` holds now; None where the source cannot count ranges.
 
-        The keys of a range are looked at where the source counts more or fewer; None where it counts no ranges.
+        `read` says how many points were copied from each: only ranges with another count need a closer look.
         """
+        return None
 
     def close(self) -> None:
         """Close the connections."""

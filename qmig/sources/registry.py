@@ -1,32 +1,107 @@
-"""The kinds of sources, and how one is opened."""
+"""The kinds of sources: one row for each, and those that installed packages add.
 
-from dataclasses import dataclass
-from importlib import import_module
+A package adds a kind by an entry point in the group `qmig.sources`, which names a `SourceKind`.
+"""
 
-from qmig.migration import Credentials, Migration
-from qmig.sources.base import Source
+from functools import cache
+from typing import TYPE_CHECKING
 
+from qmig.errors import TerminalError, UsageError
+from qmig.migration import GRPC_URL, HTTP_SCHEMES, Credentials, Endpoint, Migration, SourceSpec, UrlForm
+from qmig.sources.kind import SourceKind
 
-@dataclass(frozen=True)
-class Kind:
-    """The module that reads sources of a kind, and what a part of one is called."""
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
-    module: str
-    partition: str
+    from qmig.sources.base import Source
 
+ENTRY_POINTS = "qmig.sources"
 
-SOURCES = {
-    "qdrant": Kind("qmig.sources.qdrant", partition="shard key"),
-    "milvus": Kind("qmig.sources.milvus", partition="partition"),
+KINDS = {
+    kind.name: kind
+    for kind in (
+        SourceKind(
+            name="qdrant",
+            product="Qdrant",
+            module="qmig.sources.qdrant",
+            partition_word="shard key",
+            url=GRPC_URL,
+            api_key_help="API key of the source.",
+            dotted="source",
+        ),
+        SourceKind(
+            name="milvus",
+            product="Milvus",
+            module="qmig.sources.milvus",
+            partition_word="partition",
+            url=UrlForm(19530, HTTP_SCHEMES, name="gRPC URL"),
+            api_key_help="Token of the source, or user:password.",
+            has_users=True,
+            help="The collection must be loaded. Every field keeps its name; --dry-run prints what each becomes, "
+            "with one row converted.",
+            dotted="milvus",
+        ),
+    )
 }
 
 
-def open_source(migration: Migration, credentials: Credentials) -> Source:
-    """Connect to the migration's source."""
-    source: Source = import_module(SOURCES[migration.source.kind].module).open_source(migration, credentials)
-    return source
+def kind_names() -> list[str]:
+    """The names of all kinds, qmig's own first."""
+    return [*KINDS, *(name for name in _installed() if name not in KINDS)]
+
+
+def find_kind(name: str) -> SourceKind | None:
+    """The kind of this name; None where neither qmig nor an installed package has it."""
+    if name in KINDS:
+        return KINDS[name]
+    return _load(name) if name in _installed() else None
+
+
+def kind_of(source: SourceSpec) -> SourceKind:
+    """The kind of a source; UsageError where the package that adds it is not installed on this machine."""
+    kind = find_kind(source.kind)
+    if kind is None:
+        raise UsageError(
+            f"there is no kind of source {source.kind!r} on this machine, only {', '.join(kind_names())}; install "
+            "the package that adds it"
+        )
+    return kind
+
+
+def open_source(migration: Migration, credentials: Credentials, retry_for: float) -> "Source":
+    """Connect to the migration's source; calls try again for `retry_for` seconds after a transient error."""
+    return kind_of(migration.source).load().open_source(migration, credentials, retry_for)
+
+
+def is_at(source: SourceSpec, url: str) -> bool:
+    """Whether a source is at `url`, the value of `--source-url`, as its kind reads URLs."""
+    named, recorded = Endpoint.parse(url, "--source-url", kind_of(source).url), source.endpoint
+    return (named.host, named.port, named.path) == (recorded.host, recorded.port, recorded.path)
 
 
 def partition_title(migration: Migration, partition: str | None) -> str:
-    """A part for a person, such as `partition north`; nothing where the source has no parts."""
-    return "" if partition is None else f"{SOURCES[migration.source.kind].partition} {partition}"
+    """A partition for people, such as `shard key eu`; empty where the source has no partitions."""
+    if partition is None:
+        return ""
+    kind = find_kind(migration.source.kind)
+    return f"{kind.partition_word if kind is not None else 'partition'} {partition}"
+
+
+@cache
+def _installed() -> "dict[str, EntryPoint]":
+    # Late: the commands of qmig's own kinds do without it, and it takes a while to import.
+    from importlib.metadata import entry_points
+
+    return {found.name: found for found in entry_points(group=ENTRY_POINTS)}
+
+
+@cache
+def _load(name: str) -> SourceKind:
+    entry = _installed()[name]
+    try:
+        kind = entry.load()
+    except Exception as error:
+        raise TerminalError(f"the source {name!r} of {entry.value} cannot be loaded: {error!r}") from error
+    if not isinstance(kind, SourceKind) or kind.name != name:
+        raise TerminalError(f"the entry point {name!r} of {entry.value} is not a SourceKind of that name")
+    return kind

@@ -15,7 +15,7 @@ from celery import Celery
 
 from qmig.broker.access import AccessGrant
 from qmig.broker.task import MIGRATE_CHUNK, QUEUE, ChunkTask, MigrationTask
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.jobs.runner import MAX_LOST_OWNERS
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord

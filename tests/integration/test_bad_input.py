@@ -10,8 +10,7 @@ from dataclasses import replace
 import pytest
 
 from qmig.broker.sealing import new_secret
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord

@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.redis import find_redis_server
 from tests.support.certificates import Authority
 from tests.support.collections import contents

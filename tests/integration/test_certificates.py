@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from tests.support.certificates import Authority, self_signed
 from tests.support.ends import Ends
 from tests.support.migrations import LEISURELY, arrived, chunks_of, fill_source, finish, own_fleet, until_copied

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from qmig.broker.registry import WORKERS
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State

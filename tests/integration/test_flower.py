@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from tests.support.ends import Ends
 from tests.support.flower import flower_process, tasks, until_it_hears
 from tests.support.migrations import fill_source, finish

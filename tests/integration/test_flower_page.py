@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.ledger.records import State
 from qmig.monitor.flower.metrics import MIGRATION_METRICS, WORKERS
 from tests.support.command import Run

@@ -3,7 +3,6 @@
 import platform
 import re
 import shlex
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -12,7 +11,8 @@ import pytest
 
 from qmig.cli import COMMANDS
 from qmig.cli import qmig as program
-from qmig.cli.qdrant import qdrant
+from qmig.cli.source_command import source_command, summary
+from qmig.sources.registry import KINDS
 from tests.support.collections import create, dense_params
 from tests.support.command import Run
 from tests.support.ends import Ends
@@ -55,14 +55,17 @@ REQUIRED = [
     "--source-url", "http://localhost:1", "--source-collection", "a",
     "--target-url", "http://localhost:2", "--target-collection", "b",
 ]  # fmt: skip
+NAMES = [*KINDS, *COMMANDS]
 SWITCHES = {name: names for name, names in DOTTED.items() if names[1] is None}
 
 
 def commands() -> dict[str, click.Command]:
     """Every command by its words, those of groups too."""
     found: dict[str, click.Command] = {}
-    for name, (module, _) in COMMANDS.items():
-        command = getattr(import_module(module), name)
+    context = click.Context(program)
+    for name in NAMES:
+        command = program.get_command(context, name)
+        assert command is not None
         found[name] = command
         if isinstance(command, click.Group):
             found.update({f"{name} {below}": one for below, one in command.commands.items()})
@@ -71,7 +74,7 @@ def commands() -> dict[str, click.Command]:
 
 def parsed(*arguments: str) -> dict[str, Any]:
     """What `qmig qdrant` understands."""
-    with qdrant.make_context("qdrant", list(arguments)) as context:
+    with source_command(KINDS["qdrant"]).make_context("qdrant", list(arguments)) as context:
         return context.params
 
 
@@ -80,7 +83,7 @@ def options_of(*arguments: str) -> dict[str, Any]:
     return parsed(*REQUIRED, *arguments)
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "embedded qdrant"])
+@pytest.mark.parametrize("name", [*NAMES, "embedded qdrant"])
 def test_every_command_and_option_has_help(name: str) -> None:
     command = commands()[name]
     assert command.help
@@ -107,10 +110,10 @@ def test_every_command_has_an_example_that_it_understands(name: str) -> None:
 
 
 def test_every_command_is_looked_at() -> None:
-    assert set(commands()) == {*COMMANDS, "embedded qdrant"}
+    assert set(commands()) == {*NAMES, "embedded qdrant"}
 
 
-@pytest.mark.parametrize("name", ["", *COMMANDS, "embedded qdrant"])
+@pytest.mark.parametrize("name", ["", *NAMES, "embedded qdrant"])
 def test_h_and_help_print_the_same(qmig: Run, name: str) -> None:
     short, long = (qmig(*name.split(), switch) for switch in ("-h", "--help"))
 
@@ -123,7 +126,8 @@ def test_h_and_help_print_the_same(qmig: Run, name: str) -> None:
 def test_the_help_names_every_command_and_what_it_is_for(qmig: Run) -> None:
     printed = qmig("--help").stdout
 
-    for name, (_, text) in COMMANDS.items():
+    texts = {name: summary(name) for name in KINDS} | {name: text for name, (_, text) in COMMANDS.items()}
+    for name, text in texts.items():
         assert re.search(rf"^  {name} +{re.escape(text)}$", printed, re.MULTILINE)
 
 
@@ -240,4 +244,4 @@ def test_without_a_command_the_help_is_shown(qmig: Run) -> None:
 
 def test_commands_are_loaded_only_when_they_are_called() -> None:
     assert isinstance(program, click.Group)
-    assert program.list_commands(click.Context(program)) == list(COMMANDS)
+    assert program.list_commands(click.Context(program)) == NAMES

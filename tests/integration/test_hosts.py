@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.redis import find_redis_server
 from qmig.ledger.records import ChunkRecord, State
 from qmig.migration import Endpoint

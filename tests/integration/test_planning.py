@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from qmig.coordinator.plan import cut, plan_size
 from qmig.qdrant.keys import PointKey
-from qmig.sources.qdrant import QdrantSource
+from qmig.qdrant.reader import CollectionReader
 from tests.support.collections import PointIds, create, dense, dense_params, fill, point
 from tests.support.ends import Ends
 
@@ -21,7 +21,7 @@ def test_chunks_are_about_even_and_leave_no_gap(ends: Ends) -> None:
     keys |= {str(uuid.UUID(int=numbers.getrandbits(128))) for _ in range(1500)}
     create(ends.source, ends.source_name, dense_params(1))
     fill(ends.source, ends.source_name, [point(key, dense([1.0])) for key in sorted(keys, key=str)])
-    source = QdrantSource(ends.source, ends.source_name)
+    source = CollectionReader(ends.source, ends.source_name)
 
     chunks = list(cut(source, plan_size(source, 300), MIGRATION))
 
@@ -39,7 +39,7 @@ def test_chunks_are_about_even_and_leave_no_gap(ends: Ends) -> None:
 def test_an_empty_collection_is_one_open_chunk(ends: Ends) -> None:
     create(ends.source, ends.source_name, dense_params(1))
 
-    source = QdrantSource(ends.source, ends.source_name)
+    source = CollectionReader(ends.source, ends.source_name)
     chunks = cut(source, plan_size(source, 10), MIGRATION)
 
     assert [(chunk.start, chunk.end, chunk.expected) for chunk in chunks] == [(None, None, 0)]

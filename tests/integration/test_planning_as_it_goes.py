@@ -16,8 +16,9 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
+from qmig.qdrant.batch import Boundary
 from qmig.qdrant.server import Server
-from qmig.sources.base import Boundary, Source
+from qmig.sources.base import Source
 from tests.support.ends import Ends
 from tests.support.waiting import PATIENCE
 

@@ -12,8 +12,8 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
 from qmig.qdrant import messages as api
+from qmig.qdrant.reader import SCROLL
 from qmig.qdrant.writer import UPSERT
-from qmig.sources.qdrant import SCROLL
 from tests.support.collections import contents, create, delete_points, dense, dense_params, fill, point, simple_points
 from tests.support.command import Run
 from tests.support.ends import Ends

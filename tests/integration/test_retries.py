@@ -10,8 +10,8 @@ import pytest
 
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
+from qmig.qdrant.reader import SCROLL
 from qmig.qdrant.writer import UPSERT
-from qmig.sources.qdrant import SCROLL
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.grpc_proxy import GrpcProxy, Refusal, Replies, nothing

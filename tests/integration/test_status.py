@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qmig.coordinator.follow import STOP_SECONDS
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State

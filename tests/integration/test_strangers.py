@@ -17,8 +17,7 @@ from qmig.broker.queues import queue_name
 from qmig.broker.registry import MIGRATIONS
 from qmig.broker.sealing import new_secret
 from qmig.broker.task import MIGRATE_CHUNK, QUEUE, SUPERVISE_MIGRATION, TASK_VERSION
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State

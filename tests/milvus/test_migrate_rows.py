@@ -12,10 +12,11 @@ import pytest
 from pymilvus import DataType, MilvusException
 
 from qmig import migration as migrations
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.ledger.ledger import Ledger
 from qmig.migration import Credentials, Endpoint
 from qmig.qdrant.collection import collection_names
+from qmig.rpc.connection import RETRY_FOR
 from qmig.sources.milvus import open_source
 from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.keys import NAMESPACE
@@ -113,7 +114,7 @@ def test_an_answer_that_the_server_refuses_is_asked_for_in_halves(migration: Mig
         migrations.SourceSpec("milvus", Endpoint.parse(migration.url, ""), migration.source_name),
         migrations.TargetSpec(migration.target.endpoint, migration.target_name),
     )
-    with closing(open_source(definition, Credentials())) as source:
+    with closing(open_source(definition, Credentials(), RETRY_FOR)) as source:
         source.freeze_settings(None)
         with pytest.raises(ResultTooLargeError):
             source.server.query(source._requests.rows(None, None, None, 256))

@@ -12,8 +12,10 @@ from qdrant_client.conversions.conversion import grpc_to_payload
 
 from qmig.errors import TerminalError
 from qmig.migration import Credentials, Endpoint, Migration, SourceSpec, TargetSpec
-from qmig.sources.milvus import MilvusSource, open_source
+from qmig.rpc.connection import RETRY_FOR
+from qmig.sources.milvus import open_source
 from qmig.sources.milvus.settings import Settings
+from qmig.sources.milvus.source import MilvusSource
 from tests.support.milvus.samples import BY_NAME, SAMPLES
 from tests.support.milvus.samples.clash import create_clash
 from tests.support.milvus.samples.sample import ALL, LITE, OLDER_LITE, STANDALONE, Sample, exact
@@ -43,7 +45,7 @@ def open_milvus(milvus_server: MilvusServer, milvus_name: str) -> Iterator[OpenS
             "milvus", Endpoint.parse(milvus_server.url, "url"), milvus_name, settings=Settings(**settings).to_dict()
         )
         target = TargetSpec(Endpoint.parse("http://127.0.0.1:1", "url"), "nowhere")
-        opened.append(open_source(Migration(source, target), Credentials()))
+        opened.append(open_source(Migration(source, target), Credentials(), RETRY_FOR))
         return opened[-1]
 
     yield open_it
@@ -94,7 +96,7 @@ def test_every_sample_is_read_as_it_is(
             with pytest.raises(TerminalError, match=r"'0'.*(nan|inf)"):
                 read(source)
         else:
-            source.info()
+            source.describe()
             for batch in (100, 2):
                 rows = [row_of(point, sample) for point in read(source, batch)]
                 rows = [
@@ -118,7 +120,7 @@ def _takes_the_sample(request: pytest.FixtureRequest) -> None:
 
 
 def settings_of(source: MilvusSource) -> tuple[api.VectorParams, list[str]]:
-    info = source.info()
+    info = source.describe().info
     return info.config.params.vectors_config.params_map.map["vector"], source.notices()
 
 
@@ -168,7 +170,7 @@ def test_indexes_of_scalars_become_payload_indexes(
 ) -> None:
     standalone = milvus_server.kind == STANDALONE
     BY_NAME["scalar_indexes_of_2_3" if standalone else "scalar_indexes"].create(milvus_client, milvus_name)
-    schema = open_milvus().info().payload_schema
+    schema = open_milvus().describe().info.payload_schema
     kinds = {name: api.PayloadSchemaType.Name(index.data_type) for name, index in schema.items()}
     wanted = {"int64": "Integer", "varchar": "Keyword"}
     assert kinds == wanted if standalone else {**wanted, "bool": "Bool", "double": "Float"}
@@ -185,7 +187,7 @@ def test_the_partition_key_is_the_tenant(
     if milvus_server.kind == OLDER_LITE:
         pytest.skip("this server has no partition keys")
     BY_NAME[f"partition_key_{kind}"].create(milvus_client, milvus_name)
-    index = open_milvus().info().payload_schema["tenant"]
+    index = open_milvus().describe().info.payload_schema["tenant"]
     if kind == "varchar":
         assert index.params.keyword_index_params.is_tenant
     else:
@@ -198,9 +200,9 @@ def test_match_and_bm25(
     if milvus_server.kind == STANDALONE:
         pytest.skip("this server has neither")
     BY_NAME["text_match"].create(milvus_client, milvus_name)
-    assert open_milvus().info().payload_schema["text"].data_type == api.PayloadSchemaType.Text
+    assert open_milvus().describe().info.payload_schema["text"].data_type == api.PayloadSchemaType.Text
     milvus_client.drop_collection(milvus_name)
     BY_NAME["bm25"].create(milvus_client, milvus_name)
     source = open_milvus()
-    assert not source.info().config.params.sparse_vectors_config.map
+    assert not source.describe().info.config.params.sparse_vectors_config.map
     assert any("'words' is left out" in notice for notice in source.notices())

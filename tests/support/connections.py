@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from tests.support.waiting import until
 
 # Channels of one process to one address share a connection, and after a failed attempt they share the pause before

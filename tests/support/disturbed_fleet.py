@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import redis
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord

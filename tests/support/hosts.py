@@ -13,7 +13,7 @@ from typing import Protocol
 
 import psutil
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 
 NAMESPACES = ("unshare", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
 NAMES = ("unshare", "--uts")

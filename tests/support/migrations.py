@@ -1,13 +1,13 @@
 """A migration under way, slow enough to be steered, stopped or killed, and what the ledger says of it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import Owner
@@ -107,12 +107,12 @@ def finish(process: ChildProcess, status: int = 0) -> None:
 
 @contextmanager
 def own_fleet(
-    concurrency: int = 2, redis_directory: Path | None = None
+    concurrency: int = 2, redis_directory: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[EmbeddedRedis, ChildProcess]]:
     """A broker and workers that a test may kill; with a directory the broker keeps its data."""
     with ExitStack() as stack:
         redis = stack.enter_context(EmbeddedRedis(redis_directory))
-        yield redis, stack.enter_context(workers_on(redis.url, concurrency))
+        yield redis, stack.enter_context(workers_on(redis.url, concurrency, **(env or {})))
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from qmig.embedded.ports import free_port
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.embedded.server_process import ServerProcess
 from tests.support.connections import until_serving

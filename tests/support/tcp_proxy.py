@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from qmig.embedded.ports import free_port
+from qmig.embedded.child_process import free_port
 
 PIECE = 64 * 1024
 LINGER_NOT = struct.pack("ii", 1, 0)

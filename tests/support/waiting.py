@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 
 # Seconds: far more than anything takes, so that no test fails because the machine is busy.
 PATIENCE = 120.0

@@ -2,7 +2,7 @@
 
 import sys
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from tests.support.waiting import until_logged
 
 

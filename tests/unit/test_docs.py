@@ -25,8 +25,8 @@ README = ROOT / "README.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 DOCS = ROOT / "docs"
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md", *sorted(DOCS.rglob("*.md"))]
-# Options of other programs that the documents call.
-FOREIGN = {"--scale", "--build", "--detach", "--rm"}
+# Options of other programs, and of an example, that the documents call.
+FOREIGN = {"--skip-key", "--scale", "--build", "--detach", "--rm"}
 MEBIBYTE = 1024 * 1024
 
 

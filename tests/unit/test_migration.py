@@ -17,6 +17,7 @@ from qmig.migration import (
     Routing,
     SourceSpec,
     TargetSpec,
+    UrlForm,
     redacted,
 )
 from qmig.qdrant.payload import from_payload, to_payload
@@ -132,6 +133,55 @@ def test_credentials_in_a_url_are_never_repeated(url: str) -> None:
         Endpoint.parse(url, "--target-url")
     assert "geheim" not in str(refused.value)
     assert "heim" not in redacted(url)
+
+
+POSTGRES = UrlForm(5432, {"postgresql": False, "postgresqls": True}, has_path=True)
+FILE = UrlForm(None, {"file": False}, has_path=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "form", "endpoint"),
+    [
+        ("postgresql://a/shop/", POSTGRES, Endpoint("a", 5432, scheme="postgresql", path="/shop")),
+        ("postgresqls://a:1", POSTGRES, Endpoint("a", 1, True, scheme="postgresqls")),
+        ("file:///data/rows", FILE, Endpoint("", 0, scheme="file", path="/data/rows")),
+    ],
+)
+def test_a_kinds_own_urls_are_read(url: str, form: UrlForm, endpoint: Endpoint) -> None:
+    assert Endpoint.parse(url, "--source-url", form) == endpoint
+    assert Endpoint.parse(endpoint.url, "--source-url", form) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("url", "form", "example"),
+    [
+        ("http://a/shop", POSTGRES, "postgresql://host:5432/path or postgresqls://host:5432/path"),
+        ("postgresql:///shop", POSTGRES, "postgresql://host:5432/path"),
+        ("file://host/data", FILE, "file:///path"),
+        ("file:///data?a=b", FILE, "file:///path"),
+    ],
+)
+def test_a_url_of_another_form_is_refused_with_examples_of_the_right_one(
+    url: str, form: UrlForm, example: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        Endpoint.parse(url, "--source-url", form)
+    assert str(refused.value).startswith(f"--source-url {url}: ")
+    assert example in str(refused.value)
+
+
+def test_trusted_certificates_need_a_url_with_tls() -> None:
+    assert Endpoint.parse("https://a", "--source-url", ca_cert="PEM").ca_cert == "PEM"
+    with pytest.raises(UsageError, match="no meaning without TLS"):
+        Endpoint.parse("http://a", "--source-url", ca_cert="PEM")
+
+
+def test_the_path_of_a_source_is_part_of_its_fingerprint() -> None:
+    ids = {
+        Migration(SourceSpec("rows", Endpoint("", 0, scheme="file", path=path), "a"), MIGRATION.target).id
+        for path in ("", "/one", "/two")
+    }
+    assert len(ids) == 3
 
 
 LOOPBACK = ["localhost", "127.0.0.1", "127.0.0.2", "::1"]

@@ -8,6 +8,8 @@ from qmig.formatting import key_range
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Migration
 from qmig.qdrant import messages as api
+from qmig.qdrant.enum_names import enum_name
+from qmig.qdrant.payload_indexes import index_type_name
 from qmig.qdrant.schema_diff import Vectors
 from qmig.sources.registry import partition_title
 
@@ -24,15 +26,14 @@ def describe_dry_run(migration: Migration, preflight: PreflightResult, run_optio
         target_state = f"exists with {preflight.target_info.points_count:,} points"
     lines = [
         f"source  {source.endpoint.url}  {source.collection!r}  {preflight.versions[0]}",
-        f"        {preflight.source_info.points_count:,} points; {_vectors(preflight.source_info)}",
+        f"        {preflight.source_info.points_count:,} points; {describe_vectors(preflight.source_info)}",
         f"target  {target.endpoint.url}  {target.collection!r}  {preflight.versions[1]}; {target_state}",
     ]
     lines += preflight.source.describe_mapping()
     if preflight.shard_keys:
         lines.append(f"shard keys  {', '.join(repr(placement.key) for placement in preflight.shard_keys)}")
     indexes = ", ".join(
-        f"{name} ({api.PayloadSchemaType.Name(info.data_type).lower()})"
-        for name, info in preflight.missing_indexes.items()
+        f"{name} ({index_type_name(info.data_type)})" for name, info in preflight.missing_indexes.items()
     )
     lines.append(f"payload indexes to create  {indexes or 'none'}")
     record = preflight.record
@@ -72,10 +73,11 @@ def _consequence(record: MigrationRecord, run_options: RunOptions) -> str:
     return "it would resume from there"
 
 
-def _vectors(info: api.CollectionInfo) -> str:
+def describe_vectors(info: api.CollectionInfo) -> str:
+    """The names, sizes and distances of a collection's vectors."""
     vectors = Vectors.of(info)
     described = [
-        f"{name or 'unnamed'} {params.size}-d {api.Distance.Name(params.distance)}"
+        f"{name or 'unnamed'} {params.size}-d {enum_name(api.Distance.DESCRIPTOR, params.distance)}"
         f"{' multi' if params.HasField('multivector_config') else ''}"
         for name, params in sorted(vectors.dense.items())
     ]

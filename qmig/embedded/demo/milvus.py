@@ -8,9 +8,9 @@ from pymilvus import DataType, MilvusClient
 from qmig.embedded.demo.texts import DIMENSIONS, Text, embed
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server
 from qmig.sources.milvus.keys import hashed
-from qmig.sources.qdrant import QdrantSource
 
 BATCH = 500
 PAGE = 2000
@@ -67,11 +67,11 @@ def differing_rows(rows: Sequence[Row], target: Server, collection: str, check: 
     `check` is called before each page, and may raise.
     """
     expected = {hashed(row[KEY].encode()): row for row in rows}
-    source = QdrantSource(target, collection)
+    reader = CollectionReader(target, collection)
     differing, start = 0, None
     while True:
         check()
-        batch = source.start_read(None, start, None, PAGE).result()
+        batch = reader.start_read(None, start, None, PAGE).result()
         for raw in batch.points:
             point = api.PointStruct.FromString(raw)
             vector = point.vectors.vectors.vectors[VECTOR]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from qmig.embedded.demo.texts import DIMENSIONS, Text, embed
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import to_payload
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server
-from qmig.sources.qdrant import QdrantSource
 
 BATCH = 500
 PAGE = 2000
@@ -59,14 +59,14 @@ def differing_points(source: Server, target: Server, collection: str, check: Cal
 
 
 def _contents(server: Server, collection: str, check: Callable[[], None]) -> dict[str, bytes]:
-    source = QdrantSource(server, collection)
+    reader = CollectionReader(server, collection)
     found: dict[str, bytes] = {}
-    batch = source.start_read(None, None, None, PAGE).result()
+    batch = reader.start_read(None, None, None, PAGE).result()
     while True:
         for raw in batch.points:
             canonical = api.PointStruct.FromString(raw).SerializeToString(deterministic=True)
-            found[source.key_of(raw)] = canonical
+            found[reader.key_of(raw)] = canonical
         if batch.next_key is None:
             return found
         check()
-        batch = source.start_read(None, batch.next_key, None, PAGE).result()
+        batch = reader.start_read(None, batch.next_key, None, PAGE).result()

@@ -1,4 +1,4 @@
-"""gRPC plumbing: one handler a call, refusals as statuses, UNIMPLEMENTED for what is not served."""
+"""Handle gRPC calls: refusals become statuses, and calls that are not served UNIMPLEMENTED."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Handler = Callable[[Any], Message]
 
 
 def serves(*fields: str) -> Callable[[Callable[[Any, Any], Message]], Callable[[Any, Any], Message]]:
-    """Let a handler have only requests that set no other than these fields; its name is the call's.
+    """Refuse requests that set other fields than these; the handler's name is that of the call.
 
-    `timeout`, `ordering` and `read_consistency` mean nothing to one process and are always accepted.
+    `timeout`, `ordering` and `read_consistency` have no meaning in one process and are always accepted.
     """
 
     def mark(method: Callable[[Any, Any], Message]) -> Callable[[Any, Any], Message]:
@@ -35,7 +35,7 @@ def serves(*fields: str) -> Callable[[Callable[[Any, Any], Message]], Callable[[
 
 
 def service_handler(descriptor: ServiceDescriptor, service: object | None) -> grpc.GenericRpcHandler:
-    """Handlers for every call of a service: the methods of `service`, a refusal for the others."""
+    """Make the handlers of a service: the methods of `service`, and a refusal for all other calls."""
     handlers = {}
     for method in descriptor.methods:
         handler: Handler = getattr(service, method.name, None) or refuse(f"the call {method.name}")

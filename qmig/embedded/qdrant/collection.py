@@ -1,4 +1,4 @@
-"""One collection: its settings, its shards, and the files that hold them."""
+"""One collection: its settings, its shards and their files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qmig.embedded.qdrant.values import Key, from_shard_key, quoted, to_shard_ke
 from qmig.qdrant import messages as api
 
 PEER = 1
-# Bytes on the disk below which nothing is written: room for a segment of the engine's log.
+#: Free bytes on the disk below which writes are refused: room for a segment of the engine's log.
 LEAST_FREE = 64 * 2**20
 SETTINGS = "collection.pb"
 LAYOUT = "layout.pb"
@@ -41,7 +41,7 @@ class Collection:
 
     @classmethod
     def create(cls, name: str, path: Path, config: api.CollectionConfig) -> Collection:
-        """Make a new collection; it is there once `collection.pb` is."""
+        """Create a collection, which exists as soon as `collection.pb` does."""
         engine_config = settings.engine_config(config.params)
         (path / "shards").mkdir(parents=True)
         info = api.CollectionInfo(status=api.Green, optimizer_status=api.OptimizerStatus(ok=True), config=config)
@@ -72,7 +72,7 @@ class Collection:
         return bool(self.info.config.params.sharding_method == api.Custom)
 
     def read_shards(self, selector: api.ShardKeySelector | None) -> list[tuple[Key, edge.EdgeShard]]:
-        """The shards that a read covers: the selected ones, else all."""
+        """The shards that a read covers: those selected, or all."""
         if selector is None:
             return list(self.shards.items())
         keys = selected_keys(selector)
@@ -82,7 +82,7 @@ class Collection:
         return [(key, self.shards[key]) for key in keys]
 
     def write(self, operation: edge.UpdateOperation, selector: api.ShardKeySelector | None) -> None:
-        """Apply an operation to the selected shards; no other write between its filter and its effect."""
+        """Apply an operation to the selected shards, with no other write between its filter and its effect."""
         with self.lock:
             require_space(self.path)
             for shard in self._write_shards(selector):
@@ -120,7 +120,7 @@ class Collection:
             raise bad_request("Shard Key cannot be created with Auto sharding method")
 
     def _add_shard(self, key: Key, count: int, config: edge.EdgeConfig) -> None:
-        """Add the shards of a key, numbered from 1 as on a real server, or of the whole collection, from 0."""
+        """Add the shards of a shard key, numbered from 1 as in a real server, or those of the collection, from 0."""
         first = 0
         if key is not None:
             first = max((shard.shard_id for shard in self.layout.local_shards), default=0) + 1
@@ -227,7 +227,7 @@ def selected_keys(selector: api.ShardKeySelector) -> list[Key]:
 
 
 def require_space(path: Path) -> None:
-    """Refuse a write where the disk is nearly full: the engine maps its files, and would die of SIGBUS."""
+    """Refuse writes where the disk is nearly full: the engine maps its files, and SIGBUS would kill the process."""
     if shutil.disk_usage(path).free < LEAST_FREE:
         raise no_space()
 
@@ -240,7 +240,7 @@ def apply(shard: edge.EdgeShard, operation: edge.UpdateOperation) -> None:
 
 
 def replace(path: Path, message: Message) -> None:
-    """Put a file in place whole, and onto the disk."""
+    """Replace a file atomically, and sync it to disk."""
     new = path.with_suffix(".new")
     with new.open("wb") as file:
         file.write(message.SerializeToString())

@@ -1,4 +1,4 @@
-"""Filters: from Qdrant's messages to the storage engine."""
+"""Convert filters from Qdrant's messages to the storage engine."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def to_filter(message: api.Filter) -> edge.Filter:
 
 
 def optional_filter(message: Any, field: str = "filter") -> edge.Filter | None:
-    """The filter of a request, or `None` where it has none."""
+    """Convert the filter of a request; None where it has none."""
     return to_filter(getattr(message, field)) if message.HasField(field) else None
 
 
 def to_conditions(messages: Iterable[api.Condition]) -> list[Any]:
-    """The conditions; like a real server's, without those that say nothing."""
+    """Convert conditions; empty ones are left out, as a real server does."""
     return [to_condition(message) for message in messages if message.ByteSize()]
 
 
@@ -69,7 +69,7 @@ def bounds(message: Any) -> dict[str, Any]:
 
 
 def rfc3339(message: Any) -> str:
-    """A protobuf timestamp as text, to the nanosecond."""
+    """Write a protobuf timestamp as text, to the nanosecond."""
     whole = datetime.fromtimestamp(message.seconds, UTC).replace(tzinfo=None)
     return f"{whole.isoformat()}.{message.nanos:09}Z"
 
@@ -94,7 +94,7 @@ CONDITIONS: dict[str | None, Callable[[Any], Any]] = {
 MATCHES: dict[str | None, Callable[[Any], Any]] = {
     "keyword": edge.MatchValue,
     "integer": edge.MatchValue,
-    # The engine takes a plain bool for the integer 0 or 1, and numpy's for what it is.
+    # The engine reads a Python bool as the integer 0 or 1, and only numpy's as a bool.
     "boolean": lambda value: edge.MatchValue(cast(bool, np.bool_(value))),
     "keywords": lambda message: edge.MatchAny(list(message.strings)),
     "integers": lambda message: edge.MatchAny(list(message.integers)),

@@ -1,4 +1,4 @@
-"""Payload indexes: from Qdrant's messages to the storage engine."""
+"""Convert payload indexes from Qdrant's messages to the storage engine."""
 
 from __future__ import annotations
 

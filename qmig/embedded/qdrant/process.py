@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.server_process import ServerProcess
 
 
@@ -31,7 +31,7 @@ class EmbeddedQdrant(ServerProcess):
         command += ["--path", str(self.path), "--port", str(self.port)]
         if self.tls is not None:
             command += ["--tls-cert", str(self.tls[0]), "--tls-key", str(self.tls[1])]
-        # The key goes through the environment: a command line is open to every user of the machine.
+        # The key goes through the environment: every user of the machine can read a command line.
         env = {"QMIG_EMBEDDED_API_KEY": self.api_key or ""}
         process = ChildProcess(command, name="the embedded Qdrant", env=env)
         self.url = process.wait_for_line("listening on ")

@@ -25,7 +25,7 @@ DEFAULT_LIMIT = 10
 
 
 class Reading:
-    """Reads over the selected shards of a collection, put together as a real server does."""
+    """Reads from the selected shards of a collection, and merges their answers as a real server does."""
 
     storage: Storage
 
@@ -180,7 +180,7 @@ def search_params(request: Any) -> edge.SearchParams | None:
 
 
 def merged_by_id(pages: list[tuple[Key, list[edge.Record]]]) -> list[tuple[Key, edge.Record]]:
-    """The records of several shards in the order of their ids; a repeated id is kept once."""
+    """Merge the records of several shards in the order of their ids; a repeated id is kept once."""
     if len(pages) == 1:
         key, records = pages[0]
         return [(key, record) for record in records]

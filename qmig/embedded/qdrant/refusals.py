@@ -8,7 +8,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 
 class Refusal(Exception):
-    """A request that is answered with a gRPC status other than OK."""
+    """A gRPC status other than OK, as the answer to a request."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
         super().__init__(text)
@@ -46,7 +46,7 @@ def unserved(what: str) -> Refusal:
 
 
 def from_engine(error: Exception) -> Refusal:
-    """The status that a real server gives to an error of the storage engine."""
+    """The status that a real server returns for an error of the storage engine."""
     text = str(error)
     if text == "Wrong usage of sparse vectors":
         return bad_input("Conversion between sparse and regular vectors failed")
@@ -60,7 +60,7 @@ def from_engine(error: Exception) -> Refusal:
 
 
 def from_conversion(error: ValueError) -> Refusal:
-    """The status for a value that the engine's types do not take."""
+    """The status for a value that the engine's types do not accept."""
     text = str(error).partition("\n")[0]
     if text.startswith("invalid JSON path "):
         return invalid(f"Invalid json path: '{text.removeprefix('invalid JSON path ')}'")

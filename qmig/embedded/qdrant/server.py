@@ -1,4 +1,4 @@
-"""The server process: services on a port, an API key, TLS, and a clean end."""
+"""Run the server: its services on a port, an API key, TLS, and an orderly end."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def serve(
 ) -> None:
     """Serve the collections in `path` until SIGTERM or SIGINT; `tls` is the certificate's and the key's file.
 
-    Prints `listening on URL` when ready. Raises TerminalError for what the user can put right.
+    Prints `listening on URL` when ready. Raises TerminalError for what the user can correct.
     """
     wait_for_signal = signal_waiter(signal.SIGTERM, signal.SIGINT)
     credentials = read_tls(*tls) if tls else None
@@ -101,7 +101,7 @@ def serve(
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
-                # Like a real server it does not mind being asked whether it is still there.
+                # Like a real server, it allows any number of keepalive pings.
                 ("grpc.http2.min_ping_interval_without_data_ms", 1000),
             ],
         )
@@ -115,9 +115,9 @@ def serve(
 
 
 def signal_waiter(*numbers: signal.Signals) -> Callable[[], object]:
-    """From now on the signals end what this returns, and nothing else.
+    """Catch the signals from now on; the returned function waits for one.
 
-    A byte in a pipe, and not a lock: a handler that takes a lock may find it taken by the code it interrupts.
+    A signal writes a byte to a pipe. A lock could already be held by the code that the signal interrupts.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

@@ -91,7 +91,7 @@ def merge_params(params: api.CollectionParams, request: Any, *names: str) -> Non
 
 
 def merge_optimizers(config: api.CollectionConfig, diff: api.OptimizersConfigDiff) -> None:
-    """Take over what `diff` sets; the older and the newer field of the optimizers' threads go together."""
+    """Apply what `diff` sets; the older and the newer field for the optimizers' threads are set together."""
     merged = config.optimizer_config
     merged.MergeFrom(diff)
     threads = diff.max_optimization_threads
@@ -104,7 +104,7 @@ def merge_optimizers(config: api.CollectionConfig, diff: api.OptimizersConfigDif
 
 
 def merge_metadata(config: api.CollectionConfig, metadata: Any) -> None:
-    """Set the given keys; a null takes a key away."""
+    """Set the given keys; a null removes a key."""
     for key, value in metadata.items():
         if value.WhichOneof("kind") in (None, "null_value"):
             config.metadata.pop(key, None)
@@ -113,7 +113,7 @@ def merge_metadata(config: api.CollectionConfig, metadata: Any) -> None:
 
 
 def update_config(config: api.CollectionConfig, request: api.UpdateCollection) -> None:
-    """Take over what an update sets."""
+    """Apply what an update sets."""
     merge_optimizers(config, request.optimizers_config)
     merge_params(
         config.params,
@@ -179,7 +179,7 @@ def update_quantization(holder: Any, diff: api.QuantizationConfigDiff) -> None:
 
 
 def smaller_is_nearer(params: api.CollectionParams, name: str) -> bool:
-    """Whether a vector's scores are distances, the smallest first, and not similarities."""
+    """Whether a vector's scores are distances, smallest first, instead of similarities."""
     if name in params.sparse_vectors_config.map:
         return False
     return vector_params(params, name).distance in (api.Euclid, api.Manhattan)

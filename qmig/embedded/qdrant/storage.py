@@ -66,7 +66,7 @@ class Storage:
             self.aliases = {alias.alias_name: alias.collection_name for alias in saved.aliases}
 
     def find(self, name: str) -> Collection:
-        """The collection of this name or alias."""
+        """Find the collection of this name or alias."""
         with self.lock:
             collection = self.collections.get(self.aliases.get(name, name))
         if collection is None:
@@ -92,7 +92,7 @@ class Storage:
             self.collections[name] = Collection.create(name, path, settings.new_config(request))
 
     def delete(self, name: str) -> bool:
-        """Delete a collection and its aliases; `False` if there is none."""
+        """Delete a collection and its aliases; False if it does not exist."""
         with self.lock:
             collection = self.collections.pop(name, None)
             if collection is None:
@@ -148,14 +148,14 @@ class Storage:
                     self._flush(collection)
 
     def _flush(self, collection: Collection) -> None:
-        """A failed flush loses nothing: what it would write is in the engine's log."""
+        """Flush; a failed flush loses nothing, since the engine's log holds everything."""
         try:
             collection.flush()
         except Exception as error:  # noqa: BLE001
             print(f"cannot flush the collection {collection.name}: {error}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Flush and close every collection, and give the directory free."""
+        """Flush and close every collection, and unlock the directory."""
         self._closing.set()
         self._flusher.join()
         with self.lock:

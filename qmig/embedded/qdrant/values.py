@@ -1,4 +1,4 @@
-"""Payload values, point ids and shard keys: between Qdrant's messages and plain Python."""
+"""Convert payload values, point ids and shard keys between Qdrant's messages and plain Python."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Key = str | int | None
 
 
 def from_value(value: api.Value) -> Any:
-    """The JSON value in `value`; a whole double stays a float, and what is not set is null."""
+    """Convert `value` to JSON; a whole double stays a float, and a value that is not set is null."""
     return READERS[value.WhichOneof("kind")](value)
 
 
@@ -64,7 +64,7 @@ def fill_point_id(message: api.PointId, point_id: Any) -> None:
 
 
 def scroll_order(point_id: Any) -> tuple[bool, int]:
-    """The order of a scroll: unsigned integers first, then UUIDs by their bytes."""
+    """Sort key for the order of a scroll: unsigned integers, then UUIDs by their bytes."""
     if isinstance(point_id, int):
         return False, point_id
     return True, point_id.int
@@ -84,5 +84,5 @@ def to_shard_key(key: str | int) -> api.ShardKey:
 
 
 def quoted(key: Key) -> str:
-    """A shard key as the server's messages write it."""
+    """Write a shard key as a server's error messages do."""
     return f'"{key}"' if isinstance(key, str) else str(key)

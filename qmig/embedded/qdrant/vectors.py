@@ -1,4 +1,4 @@
-"""Vectors: between Qdrant's messages, in their older and newer form, and the storage engine."""
+"""Convert vectors between Qdrant's messages, in their older and newer form, and the storage engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qmig.qdrant import messages as api
 
 
 def from_vectors(message: api.Vectors) -> Any:
-    """What the engine takes as a point's vectors: one dense vector, or a dict of vectors by name."""
+    """Convert a point's vectors for the engine: one dense vector, or a dict of vectors by name."""
     kind = message.WhichOneof("vectors_options")
     if kind == "vector":
         vector = from_vector(message.vector)
@@ -61,7 +61,7 @@ def multi(vectors: list[list[float]]) -> list[list[float]]:
     return vectors
 
 
-# What a message holds in the form of 1.17 and later, by its kind.
+#: Decoders of a vector in the form of 1.17 and later, by its kind.
 KINDS: dict[str | None, Callable[[Any], Any]] = {
     "dense": lambda message: list(message.dense.data),
     "sparse": lambda message: sparse(message.sparse.indices, message.sparse.values),

@@ -26,7 +26,7 @@ UPDATE_MODES = {
 
 
 class Writing:
-    """Every write is applied before it is answered, and by then it is in the engine's log on disk."""
+    """Applies every write, and has it in the engine's log on disk, before it answers."""
 
     storage: Storage
 
@@ -124,7 +124,7 @@ def shard_selector(request: Any) -> api.ShardKeySelector | None:
 
 
 def selected_points(request: Any, field: str) -> tuple[EngineIds, edge.Filter | None]:
-    """The ids or the filter that a request names its points by."""
+    """The ids or the filter by which a request selects points."""
     selector = getattr(request, field)
     kind = selector.WhichOneof("points_selector_one_of")
     if kind is None:

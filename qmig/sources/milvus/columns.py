@@ -1,5 +1,7 @@
-"""A column of a scalar field, as the entries that it adds to each row's payload. No value is looked at one by one
-where its bytes are the same in Milvus and in Qdrant."""
+"""Convert columns of scalar fields to payload entries, one for each row.
+
+Values whose bytes are the same in Milvus and in Qdrant are copied without decoding them.
+"""
 
 import re
 from array import array
@@ -10,40 +12,41 @@ from math import isfinite
 from typing import Any
 
 from qmig.errors import TerminalError
-from qmig.qdrant.passthrough import varint
-from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Field
-from qmig.sources.milvus.values import (
+from qmig.qdrant.encoding import (
     BOOLS,
     DOUBLE,
-    FIRST,
+    FIELD_1,
+    FIELD_2,
     INTEGER,
     NULL,
     PAYLOAD,
-    SECOND,
     STRING,
-    encode,
-    entry,
-    holding,
+    json_value,
+    length_delimited,
     list_value,
     parse_json,
+    payload_entry,
     struct_value,
+    varint,
 )
+from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Field
 
-# A base-128 number ends at its first byte below 128.
+#: Matches one base-128 number, which ends at its first byte below 128.
 VARINT = re.compile(rb"[\x80-\xff]*[\x00-\x7f]", re.DOTALL)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Rows:
-    """The rows of one answer: how many, and those that cannot become points, with the reason."""
+    """The rows of one answer."""
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.unfit: dict[int, str] = {}
+        #: Why rows cannot become points, by their place in the answer.
+        self.invalid: dict[int, str] = {}
 
     def refuse(self, row: int, field: str, held: str) -> None:
-        """The row holds what Qdrant cannot; whatever its other columns say, no point is made of it."""
-        self.unfit.setdefault(
+        """Mark a row as invalid because its field holds what Qdrant cannot."""
+        self.invalid.setdefault(
             row,
             f"its field {field!r} holds {held}, and Qdrant cannot; correct or delete the row and give the same "
             f"command again, or leave the field out with --skip-field {field}",
@@ -51,10 +54,10 @@ class Rows:
 
 
 class Prefixes(dict[int, bytes]):
-    """What stands before a value of so many bytes under one payload key; `tag` begins the value, if anything."""
+    """The bytes before a value of the given length under one payload key; `tag` begins the value itself."""
 
     def __init__(self, name: str, tag: bytes = b"") -> None:
-        self._name = holding(FIRST, name.encode())
+        self._name = length_delimited(FIELD_1, name.encode())
         self._tag = tag
 
     def __missing__(self, length: int) -> bytes:
@@ -62,7 +65,7 @@ class Prefixes(dict[int, bytes]):
         if self._tag == STRING:
             before += varint(length)
         value = len(before) + length
-        head = self._name + SECOND + varint(value)
+        head = self._name + FIELD_2 + varint(value)
         self[length] = found = PAYLOAD + varint(len(head) + value) + head + before
         return found
 
@@ -78,7 +81,7 @@ class ScalarColumn:
         self._null = Prefixes(name)[len(NULL)] + NULL
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
-        """The payload entry of each row."""
+        """Return the payload entry of each row."""
         prefixes = self._prefixes
         values = data.scalars.string_data.data if self._strings else self._values(self.field, data, rows)
         found = [prefixes[len(value)] + value for value in values]
@@ -86,14 +89,14 @@ class ScalarColumn:
 
 
 class DynamicColumn:
-    """The dynamic field: its keys stand at the payload's top level, beside `taken`."""
+    """The dynamic field, whose keys go to the top level of the payload; `taken` are the keys of other fields."""
 
     def __init__(self, field: Field, taken: Iterable[str]) -> None:
         self.field = field
         self._taken = frozenset(taken)
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
-        """The payload entries of each row, one after another."""
+        """Return the payload entries of each row, joined."""
         found = []
         for row, text in enumerate(data.scalars.json_data.data):
             if text in (b"{}", b""):
@@ -112,11 +115,11 @@ class DynamicColumn:
         if clash := self._taken & value.keys():
             name = min(clash)
             raise ValueError(f"a dynamic field {name!r} beside the field {name!r} of the schema")
-        return b"".join(holding(PAYLOAD, entry(name.encode(), encode(member))) for name, member in value.items())
+        return b"".join(payload_entry(name, json_value(member)) for name, member in value.items())
 
 
 class StructColumn:
-    """An array of structs: a list of objects, without the members that are vectors."""
+    """An array of structs as a list of objects, without their vectors."""
 
     def __init__(self, field: Field, members: Sequence[Field], name: str) -> None:
         self.field = field
@@ -125,7 +128,7 @@ class StructColumn:
         self._null = self._prefixes[len(NULL)] + NULL
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
-        """The payload entry of each row."""
+        """Return the payload entry of each row."""
         by_member: dict[bytes, list[list[bytes]]] = {}
         valid: Sequence[bool] = data.valid_data
         for partition in data.struct_arrays.fields:
@@ -146,12 +149,12 @@ class StructColumn:
 
 
 def member_name(name: str, struct: str) -> str:
-    """A struct's member by its own name; some answers call it `struct[member]`."""
+    """The own name of a struct's member, which some servers call `struct[member]`."""
     return name.removeprefix(f"{struct}[").removesuffix("]") if name.startswith(f"{struct}[") else name
 
 
 def spread(found: list[bytes], valid: Sequence[bool], rows: Rows, null: bytes, field: str) -> list[bytes]:
-    """One entry a row: a null's place in the column may be filled with anything, or missing altogether."""
+    """Put nulls into a column: one entry for each row. In the answer a null's place is missing or holds anything."""
     if valid and len(valid) == rows.count:
         if len(found) == rows.count:
             found = [value if is_valid else null for value, is_valid in zip(found, valid, strict=True)]
@@ -193,7 +196,7 @@ def _booleans(_: Field, data: Any, __: Rows) -> list[bytes]:
 def _floats(field: Field, data: Any, rows: Rows) -> list[bytes]:
     values = _doubles(data.scalars, field.type)
     if not isfinite(sum(values)):
-        # A null's place may hold anything.
+        # Skip nulls, whose places may hold anything.
         valid = data.valid_data if len(data.valid_data) == len(values) else [True] * len(values)
         for row, value in compress(enumerate(values), valid):
             if not isfinite(value):
@@ -203,7 +206,7 @@ def _floats(field: Field, data: Any, rows: Rows) -> list[bytes]:
 
 
 def _doubles(scalars: Any, kind: int) -> "array[float]":
-    """A column of floats; a float32 is the same number as a double."""
+    """Read a column of floats as doubles, which hold every float32 exactly."""
     if kind == TYPES.Float:
         return array("d", array("f", b"".join(scalars.float_data.data)))
     return array("d", b"".join(scalars.double_data.data))
@@ -213,7 +216,7 @@ def _json(field: Field, data: Any, rows: Rows) -> list[bytes]:
     found = []
     for row, text in enumerate(data.scalars.json_data.data):
         try:
-            found.append(encode(parse_json(text)))
+            found.append(json_value(parse_json(text)))
         except ValueError as error:
             rows.refuse(row, field.name, str(error))
             found.append(NULL)
@@ -225,10 +228,10 @@ def _arrays(field: Field, data: Any, rows: Rows) -> list[bytes]:
 
 
 def _items(field: Field, cell: Any, rows: Rows, row: int) -> list[bytes]:
-    """The values in one cell of an array's column."""
+    """Encode the values in one cell of an array column."""
     kind = field.element_type
     if kind in TEXTS:
-        return [holding(STRING, text) for text in cell.string_data.data]
+        return [length_delimited(STRING, text) for text in cell.string_data.data]
     if kind in INTEGERS:
         column = cell.long_data if kind == TYPES.Int64 else cell.int_data
         return [INTEGER + value for value in VARINT.findall(b"".join(column.data))]
@@ -242,17 +245,17 @@ def _items(field: Field, cell: Any, rows: Rows, row: int) -> list[bytes]:
 
 
 def _texts(field: Field, data: Any, _: Rows) -> list[bytes]:
-    """A field that has no type of its own in a payload, as the text that Milvus gives."""
+    """Encode a field without a payload type of its own as the text that Milvus returns."""
     scalars = data.scalars
     which = scalars.WhichOneof("data")
     if which == "geometry_wkt_data":
-        return [holding(STRING, text) for text in scalars.geometry_wkt_data.data]
+        return [length_delimited(STRING, text) for text in scalars.geometry_wkt_data.data]
     if which == "timestamptz_data":
-        # Microseconds since the epoch; the encoding of a signed 64-bit number.
+        # Microseconds since the epoch, as signed 64-bit numbers.
         packed = b"".join(scalars.timestamptz_data.data)
-        return [holding(STRING, _timestamp(int_of(value))) for value in VARINT.findall(packed)]
+        return [length_delimited(STRING, _timestamp(int_of(value))) for value in VARINT.findall(packed)]
     if which == "string_data":
-        return [holding(STRING, text) for text in scalars.string_data.data]
+        return [length_delimited(STRING, text) for text in scalars.string_data.data]
     raise TerminalError(
         f"the source gives the field {field.name!r} of type {field.type_name} as {which}, which qmig cannot read; "
         f"leave it out with --skip-field {field.name}"
@@ -260,7 +263,7 @@ def _texts(field: Field, data: Any, _: Rows) -> list[bytes]:
 
 
 def int_of(encoded: bytes) -> int:
-    """A signed 64-bit number from its base-128 bytes."""
+    """Decode a signed 64-bit number from its base-128 bytes."""
     value = sum((byte & 127) << 7 * place for place, byte in enumerate(encoded))
     return value - 2**64 if value >= 2**63 else value
 

@@ -1,4 +1,4 @@
-"""A channel to one Milvus server: token, database, and what its statuses mean."""
+"""Connect to one Milvus server: token, database, and its statuses as errors."""
 
 import base64
 from typing import Any
@@ -7,24 +7,27 @@ import grpc
 
 from qmig.errors import NotFoundError, QmigError, TerminalError, TransientError, UsageError
 from qmig.migration import Credentials, Migration
-from qmig.rpc.connection import RETRY_FOR, Call, Connection
+from qmig.rpc.call import Call
+from qmig.rpc.connection import RETRY_FOR, Connection
 from qmig.sources.milvus.messages import RawQueryResults, milvus
 
-# For the first question that is put to a server.
+#: Settings of the first call to a server, which shows whether one answers.
 ASKED_ONCE = {"timeout": 5.0, "retry_for": 0.0}
 SERVICE = "/milvus.proto.milvus.MilvusService/"
-# A larger answer is refused by this side too, so that a worker's memory stays flat; the reader halves its range.
+#: Bytes in one answer. A larger one is refused on this side too, so that a worker's memory stays flat; the reader
+#: then halves its range.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-# Rows that a query may return: a real server's default limit, and this reader's.
+#: Rows in one answer: the default limit of a real server.
 MAX_ROWS = 16_384
 
 # Status codes of Milvus 2.3 and later (merr): see its pkg/util/merr/errors.go.
 COLLECTION_NOT_FOUND, COLLECTION_NOT_LOADED, COLLECTION_NOT_FULLY_LOADED = 100, 101, 103
 DATABASE_NOT_FOUND = 800
 TRANSIENT_CODES = {1, 2, 5, 8, 9, 106, 503, 901, 902}
-# ErrorCode of older servers: RateLimit, NotReadyServe, NotReadyCoordActivating, TimeTickLongDelay.
+#: Codes of older servers: RateLimit, NotReadyServe, NotReadyCoordActivating, TimeTickLongDelay.
 TRANSIENT_ERROR_CODES = {49, 55, 56, 57}
-# What the proxy, gRPC, a query node and Milvus Lite 2.5 say.
+#: Parts of the errors for an answer that is too large, in lower case: from the proxy, gRPC, a query node and Milvus
+#: Lite 2.5.
 TOO_LARGE = (
     "maxoutputsize",
     "message larger than max",
@@ -35,7 +38,7 @@ TOO_LARGE = (
 
 
 class ResultTooLargeError(TerminalError):
-    """The server does not give this many rows, or this many bytes, in one answer."""
+    """The answer has more rows or bytes than the server sends at once."""
 
 
 class UnsupportedCallError(TerminalError):
@@ -43,7 +46,7 @@ class UnsupportedCallError(TerminalError):
 
 
 class MilvusConnection(Connection):
-    """One Milvus server, and one database of it."""
+    """A connection to one database of a Milvus server."""
 
     def __init__(self, migration: Migration, credentials: Credentials, retry_for: float = RETRY_FOR) -> None:
         metadata = [("authorization", token)] if (token := _authorization(credentials)) else []
@@ -60,7 +63,7 @@ class MilvusConnection(Connection):
         self._query = self.raw_method(f"{SERVICE}Query")
 
     def ask(self, method: str, request: Any, answer: Any, **settings: Any) -> Any:
-        """Call a method by its name and return its answer, a message of the class `answer`."""
+        """Call a method by name and return its answer, a message of the class `answer`."""
         raw = self.raw_method(f"{SERVICE}{method}")
 
         def call(request: Any, **settings: Any) -> Any:
@@ -71,7 +74,7 @@ class MilvusConnection(Connection):
         return self.call(call, request, **settings)
 
     def query(self, request: milvus.QueryRequest) -> Any:
-        """Rows as `RawQueryResults`; transient errors are tried again."""
+        """Query rows as `RawQueryResults`; tries again after a transient error."""
 
         def call(request: Any, **settings: Any) -> Any:
             return self.results(self._query(request.SerializeToString(), **settings))
@@ -79,17 +82,17 @@ class MilvusConnection(Connection):
         return self.call(call, request)
 
     def start_query(self, request: milvus.QueryRequest) -> Call[bytes]:
-        """Send a query and go on; `results` reads the answer."""
+        """Send a query without waiting for its answer, which `results` reads."""
         return self.start(self._query, request.SerializeToString())
 
     def results(self, answer: bytes) -> Any:
-        """The rows in a serialized answer, or the error that it carries."""
+        """Read the rows of a serialized answer; raises the error that it carries."""
         found = RawQueryResults.FromString(answer)
         self.check(found.status)
         return found
 
     def check(self, status: Any) -> None:
-        """Raise what a status in an answer means."""
+        """Raise the error that a status in an answer stands for."""
         if not status.code and not status.error_code:
             return
         reason = " ".join((status.reason or status.detail or "unknown error").split())
@@ -107,7 +110,7 @@ class MilvusConnection(Connection):
         raise TerminalError(message)
 
     def error(self, error: grpc.RpcError) -> QmigError:
-        # Not a limit of the rate, as in Qdrant: the answer is larger than a message may be.
+        # Unlike Qdrant's, this is not about a rate: the answer is too large for a message.
         if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
             details = " ".join((error.details() or "").split()) or "RESOURCE_EXHAUSTED"
             return ResultTooLargeError(f"{self.role} {self.endpoint.url}: {details}")
@@ -120,7 +123,7 @@ class MilvusConnection(Connection):
 
 
 def server_version(server: MilvusConnection) -> str:
-    """The server's version; empty where it has no word for it, as Milvus Lite 2.5 has none."""
+    """Ask for the server's version; empty where it tells none, as Milvus Lite 2.5."""
     try:
         answer = server.ask("GetVersion", milvus.GetVersionRequest(), milvus.GetVersionResponse, **ASKED_ONCE)
     except UnsupportedCallError:
@@ -131,7 +134,7 @@ def server_version(server: MilvusConnection) -> str:
 
 
 def _authorization(credentials: Credentials) -> str:
-    """The header's value for a token or for user and password; empty without either."""
+    """The authorization header for a token or for user and password; empty without either."""
     token = credentials.source_api_key
     if credentials.source_username or credentials.source_password:
         if token:

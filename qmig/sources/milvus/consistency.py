@@ -1,4 +1,4 @@
-"""One point of consistency for a whole migration: a timestamp that every read sees at least."""
+"""Choose the guarantee timestamp of a migration: every read sees at least the rows written before it."""
 
 import time
 
@@ -7,29 +7,30 @@ from qmig.sources.milvus.connection import MilvusConnection
 from qmig.sources.milvus.messages import milvus
 from qmig.sources.milvus.requests import Requests
 
-# Milvus' timestamps: milliseconds since the epoch, and below them a counter of so many bits.
+#: Bits of the counter below the milliseconds in a timestamp of Milvus.
 LOGICAL_BITS = 18
-# A server that waits for its timestamp cannot answer at once for one that is so far ahead.
+#: Milliseconds by which the probe's timestamp lies in the future.
 AHEAD_MS = 3000
-ANSWERS_WITHIN = 0.5
+#: Seconds within which only a server that ignores the timestamp answers the probe.
+PROBE_SECONDS = 0.5
 
 
 def choose_guarantee_timestamp(server: MilvusConnection, requests: Requests) -> int:
-    """A timestamp of now, for a server that waits until it has seen it; 0 where only Strong reads are sure.
+    """Return the server's present timestamp; 0 where it ignores timestamps, so that only Strong reads are safe.
 
-    Milvus waits with an answer until the guarantee timestamp has passed (its docs, "Consistency Level"); one that
-    answers at once for a timestamp in the future pays no heed to it.
+    Milvus delays an answer until the guarantee timestamp has passed (its docs, "Consistency Level"). A server that
+    answers at once for a timestamp in the future ignores it.
     """
     try:
         now: int = server.ask(
             "AllocTimestamp", milvus.AllocTimestampRequest(), milvus.AllocTimestampResponse, retry_for=0
         ).timestamp
     except QmigError:
-        # Milvus Lite has no clock of its own to ask.
+        # Milvus Lite does not give timestamps.
         now = int(time.time() * 1000) << LOGICAL_BITS
-    requests.moment = now + (AHEAD_MS << LOGICAL_BITS)
+    requests.guarantee_timestamp = now + (AHEAD_MS << LOGICAL_BITS)
     probe = server.start_query(requests.keys(None, None, None, 1))
-    if probe.wait(ANSWERS_WITHIN):
+    if probe.wait(PROBE_SECONDS):
         return 0
     probe.cancel()
     return now

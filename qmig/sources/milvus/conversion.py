@@ -1,18 +1,17 @@
-"""From the columns of an answer to serialized `PointStruct`s: each column adds its bytes to every row."""
+"""Convert the columns of an answer to serialized `PointStruct`s: each column adds its bytes to every row."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from qmig.errors import TerminalError
-from qmig.qdrant.passthrough import varint
-from qmig.sources.base import InvalidRow
+from qmig.qdrant.batch import InvalidRow
+from qmig.qdrant.encoding import string_value, varint
 from qmig.sources.milvus.columns import DynamicColumn, Prefixes, Rows, ScalarColumn, StructColumn
 from qmig.sources.milvus.keys import Key, Keys, keys_of
 from qmig.sources.milvus.mapping import FieldMapping, multi_name
-from qmig.sources.milvus.values import string_value
 from qmig.sources.milvus.vectors import DenseColumn, MultiColumn, SparseColumn, with_headers
 
-# `id` of a PointStruct with a number (field 1 of a PointId) and with a UUID (field 2).
+#: `id` of a PointStruct, its number (field 1 of a PointId), and all that stands before a UUID (field 2).
 ID, NUMBER, UUID = b"\x0a", b"\x08", b"\x0a\x26\x12\x24"
 
 
@@ -53,7 +52,7 @@ class Converter:
         return []
 
     def points(self, results: Any, partition: str | None) -> tuple[list[Key], list[bytes | InvalidRow]]:
-        """Keys and points of the rows, in the order of the answer; a row that holds what Qdrant cannot is unfit."""
+        """Convert the rows to keys and points, in the order of the answer; InvalidRow for what Qdrant cannot hold."""
         keys = self.key_column(results)
         if not keys:
             return [], []
@@ -67,12 +66,12 @@ class Converter:
         vectors = [column.entries(self._column(by_name, column.field.name), rows) for column in self._vectors]
         columns.append(with_headers(vectors, rows.count))
         points: list[bytes | InvalidRow] = list(map(b"".join, zip(*columns, strict=True)))
-        for row, reason in rows.unfit.items():
+        for row, reason in rows.invalid.items():
             points[row] = self.invalid_row(keys[row], reason)
         return keys, points
 
     def invalid_row(self, key: Key, reason: str) -> InvalidRow:
-        """The row with this key, of which no point can be made."""
+        """The row with this key as one that cannot become a point."""
         text = self.keys.text(key)
         return InvalidRow(text, self.keys.ids([key])[0], f"the row with key {text!r}: {reason}")
 
@@ -82,7 +81,7 @@ class Converter:
         return by_name[name]
 
     def _ids(self, keys: Sequence[Key]) -> list[bytes]:
-        """The point's id of each key, as the first field of a point."""
+        """Encode the point ids of the keys, each as the first field of its point."""
         found = []
         for text in self.keys.ids(keys):
             if len(text) == 36:

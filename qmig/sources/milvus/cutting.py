@@ -1,4 +1,4 @@
-"""Where a collection can be cut: Int64 keys by counting ranges, string keys by reading the keys alone."""
+"""Cut a collection into chunks: Int64 keys by counting ranges, string keys by reading the keys alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -6,23 +6,23 @@ from itertools import pairwise
 from qmig.sources.milvus.keys import MAX_INT64, MIN_INT64, Key, Keys
 from qmig.sources.milvus.ranges import RangeReader
 
-# Sizes of a chunk, in parts of the aim: no range above the first is left whole, no chunk below the second.
-MOST, LEAST = 1.25, 0.6
-# Parts that a range is cut into at once: few enough to follow where the keys crowd.
+#: Largest and smallest chunk, as multiples of the size that is aimed at.
+MAX_SIZE, MIN_SIZE = 1.25, 0.6
+#: Parts that a range is cut into at once.
 MIN_PARTS, MAX_PARTS = 8, 64
 
-# `[first, second)` for each pair, and the rows in it.
+#: Counts the rows in each range `[first, second)`.
 Counts = Callable[[Sequence[tuple[int, int]]], Sequence[int]]
 
 
 def cut_numbers(sample: Sequence[int], total: int, pieces: int, count: Counts) -> list[tuple[int, int]]:
-    """Keys that cut `total` numbers, of which `sample` are some, into about `pieces` chunks of about the same size.
+    """Find keys that cut `total` rows into about `pieces` chunks of equal size; `sample` holds some of their keys.
 
-    With each key come the rows before it, from the key before.
+    Each key comes with the number of rows between the key before and this one.
 
-    A range with too many rows is cut into equal widths, which are counted; those that still have too many are cut
-    again, and neighbours with few go together. So every chunk is within twice the aim, unless one key alone has
-    more rows.
+    A range with too many rows is cut into parts of equal width, whose rows are counted. Parts with still too many
+    rows are cut again, and neighbours with few rows are joined. So no chunk has more than twice the rows that are
+    aimed at, unless one key alone has more.
     """
     aim = max(1.0, total / pieces)
     if not sample:
@@ -30,17 +30,17 @@ def cut_numbers(sample: Sequence[int], total: int, pieces: int, count: Counts) -
     low, high = _extent(sample, count)
     chunks: list[list[int]] = []
     for start, rows in _leaves(low, high, total, aim, count):
-        if chunks and (chunks[-1][1] < LEAST * aim or chunks[-1][1] + rows <= MOST * aim):
+        if chunks and (chunks[-1][1] < MIN_SIZE * aim or chunks[-1][1] + rows <= MAX_SIZE * aim):
             chunks[-1][1] += rows
         else:
             chunks.append([start, rows])
-    if len(chunks) > 1 and chunks[-1][1] < LEAST * aim:
+    if len(chunks) > 1 and chunks[-1][1] < MIN_SIZE * aim:
         del chunks[-1]
     return [(following[0], rows) for (_, rows), following in pairwise(chunks)]
 
 
 def _extent(sample: Sequence[int], count: Counts) -> tuple[int, int]:
-    """A range that holds all rows: as wide as some of their keys lie, and wider while there are more."""
+    """Find a range that holds all rows: that of the sample, widened while rows lie outside."""
     low, high = min(sample), max(sample) + 1
     wider = high - low
     while low > MIN_INT64 and count([(MIN_INT64, low)])[0]:
@@ -52,8 +52,8 @@ def _extent(sample: Sequence[int], count: Counts) -> tuple[int, int]:
 
 
 def _leaves(low: int, high: int, rows: int, aim: float, count: Counts) -> list[tuple[int, int]]:
-    """The range in parts of at most `MOST` times the aim: where each starts, and its rows."""
-    if rows <= MOST * aim or high - low == 1:
+    """Cut the range into parts of at most `MAX_SIZE` times the aim; yield the start of each and its rows."""
+    if rows <= MAX_SIZE * aim or high - low == 1:
         return [(low, rows)]
     parts = min(max(MIN_PARTS, round(rows / aim)), MAX_PARTS, high - low)
     edges = [low + (high - low) * part // parts for part in range(parts + 1)]
@@ -67,7 +67,7 @@ def _leaves(low: int, high: int, rows: int, aim: float, count: Counts) -> list[t
 def cut_strings(
     reader: RangeReader, keys: Keys, part: str | None, size: int, start: Key | None
 ) -> Iterator[tuple[Key, int]]:
-    """A key after every `size` others from `start` on, found by reading all keys once, and the rows before it."""
+    """Read all keys from `start` on once, and yield a key after every `size` of them with the rows before it."""
     before = 0
     for page in reader.pages(part, start, None):
         for key in page.keys:

@@ -1,4 +1,4 @@
-"""Milvus' indexes as Qdrant's: the nearest settings for a vector's, and payload indexes for the scalar ones."""
+"""Map Milvus' indexes to Qdrant's: the nearest settings for vectors, payload indexes for scalar fields."""
 
 import json
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from qmig.qdrant import messages as api
 from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Collection, Field, Index
 
-# Types of an index on a vector that say nothing which Qdrant has a setting for.
+#: Types of vector indexes without a setting in Qdrant.
 PLAIN = {"", "AUTOINDEX", "HNSW", "DISKANN", "IVF_RABITQ", "SCANN", "GPU_CAGRA"}
 EXACT = {"FLAT", "BIN_FLAT", "GPU_BRUTE_FORCE"}
 HNSW_PARAMS = {"M": "m", "efConstruction": "ef_construct"}
-# Looked at where the quantization is set.
+#: Parameters that the quantization is derived from.
 QUANTIZATION_PARAMS = {"m", "nbits", "sq_type", "refine", "refine_type"}
-# Settings of one server or one search, which another server has no use for.
+#: Settings of one server or one search, which are not copied.
 SILENT = {"mmap.enabled", "index.offset_cache.enabled", "dim", "warmup"}
-# Compression of a product quantization, by the bytes that are left of a float32's four times so many.
+#: Compression of a product quantization, by the ratio of a vector's bytes to those of its code.
 COMPRESSIONS = {4: api.x4, 8: api.x8, 16: api.x16, 32: api.x32, 64: api.x64}
 CASTS = {
     "BOOL": api.PayloadSchemaType.Bool,
@@ -24,7 +24,7 @@ CASTS = {
 
 
 def dense_settings(collection: Collection, one: Field, params: api.VectorParams) -> list[str]:
-    """Set what is nearest to the field's index; one line for each thing that has no counterpart."""
+    """Set what is nearest to the field's index; returns one line for each setting without a counterpart."""
     index = one.index
     notices: list[str] = []
     if _on_disk(collection, one):
@@ -70,7 +70,7 @@ def _set_quantization(one: Field, index: Index, params: api.VectorParams) -> Non
 
 
 def _on_disk(collection: Collection, one: Field) -> bool:
-    """Whether the vectors are read from disk: mmap, set on the index, the field or the collection."""
+    """Whether vectors are read from disk: mmap is set on the index, the field or the collection."""
     holders = [one.index.params if one.index else {}, one.params, collection.properties]
     return next((held["mmap.enabled"].lower() == "true" for held in holders if "mmap.enabled" in held), False)
 
@@ -78,7 +78,7 @@ def _on_disk(collection: Collection, one: Field) -> bool:
 def payload_indexes(
     collection: Collection, skipped: set[str], id_field: str
 ) -> tuple[dict[str, api.PayloadSchemaInfo], list[str]]:
-    """The payload indexes by payload key, and one line for each index that has no counterpart."""
+    """Map scalar indexes to payload indexes by payload key; also one line for each without a counterpart."""
     found: dict[str, api.PayloadSchemaInfo] = {}
     notices: list[str] = []
     for one in collection.fields:
@@ -111,7 +111,7 @@ def payload_indexes(
 
 
 def _schema_type(kind: int) -> Any:
-    """The index's type for a type of field; None where there is none."""
+    """The type of payload index for a field; None where there is none."""
     if kind in INTEGERS:
         return api.PayloadSchemaType.Integer
     if kind in TEXTS:
@@ -148,7 +148,7 @@ def _text(one: Field) -> api.PayloadSchemaInfo:
 
 
 def _json_index(one: Field, index: Index, found: dict[str, api.PayloadSchemaInfo], notices: list[str]) -> None:
-    """An index on a path in JSON: `field["a"]["b"]` is `field.a.b`."""
+    """Map an index on a path in JSON: `field["a"]["b"]` becomes `field.a.b`."""
     path, cast = index.params.get("json_path", ""), index.params.get("json_cast_type", "").upper()
     keys = [partition.strip("\"' ") for partition in path.replace("]", "").split("[")]
     kind = CASTS.get(cast.removeprefix("ARRAY_"))

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from qmig.errors import TerminalError
-from qmig.qdrant.passthrough import varint
+from qmig.qdrant.encoding import varint
 from qmig.sources.milvus.messages import schema
 from qmig.sources.milvus.schema import TEXTS, TYPES, Field
 
-# Namespace of the ids made of keys; changing it would copy every such row once more.
+#: Namespace of the UUIDs that are made from keys. Another namespace would copy every such row again.
 NAMESPACE = uuid.UUID("3d1c6c1e-5a0e-5d0c-8f0b-2b8a7d1f4e61")
 MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 
@@ -26,7 +26,7 @@ CANONICAL_UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[
 # ranges are cut at other keys where there are any.
 ESCAPES = {ord("\\"): "\\\\", ord('"'): '\\"', ord("\n"): "\\n", ord("\r"): "\\r"}
 
-# An int or bytes, never both in one collection: so their order in Python is the server's.
+#: An int, or the bytes of a string; a collection has keys of one kind. Python orders them as the server does.
 Key = Any
 
 
@@ -34,28 +34,28 @@ class Keys(Protocol):
     """The keys of one collection."""
 
     def column(self, scalars: Any) -> list[Key]:
-        """The keys in a raw column."""
+        """Decode the keys of a raw column."""
 
     def parse(self, text: str) -> Key:
-        """A key from its text."""
+        """Parse a key from its text."""
 
     def text(self, key: Key) -> str:
-        """A key as text."""
+        """Write a key as text."""
 
     def after(self, key: Key) -> Key | None:
         """The smallest key above this one; None where there is none."""
 
     def condition(self, start: Key | None, end: Key | None) -> str:
-        """The filter for `[start, end)`; an open end is None."""
+        """Write the filter for `[start, end)`; None is an open end."""
 
     def one_of(self, keys: Sequence[Key]) -> str:
-        """The filter for these keys."""
+        """Write the filter for these keys."""
 
     def is_safe(self, key: Key) -> bool:
-        """Whether every server understands the key in a filter."""
+        """Whether every server parses the key in a filter."""
 
     def ids(self, keys: Sequence[Key]) -> list[str]:
-        """The ids of the points that rows with these keys become."""
+        """The point ids of rows with these keys."""
 
 
 class Int64Keys:
@@ -66,7 +66,7 @@ class Int64Keys:
 
     def column(self, scalars: Any) -> list[int]:
         packed = b"".join(scalars.long_data.data)
-        # Field 1 of a LongArray, packed: decoded in one go.
+        # Field 1 of a LongArray, packed: one call decodes the whole column.
         return list(schema.LongArray.FromString(b"\x0a" + varint(len(packed)) + packed).data)
 
     def parse(self, text: str) -> int:
@@ -79,7 +79,7 @@ class Int64Keys:
         return None if key == MAX_INT64 else key + 1
 
     def condition(self, start: int | None, end: int | None) -> str:
-        # Neither the literal -9223372036854775808 parses, its digits taken for a positive number, nor any beyond.
+        # The literal -9223372036854775808 does not parse: its digits are read first, and are too large a number.
         conditions = []
         if start is not None and start > MIN_INT64:
             conditions.append(f"{self._field} >= {start}")
@@ -102,7 +102,7 @@ class Int64Keys:
 
 
 class VarCharKeys:
-    """Keys of a VarChar field, as UTF-8 bytes: so Milvus compares them."""
+    """Keys of a VarChar field as UTF-8 bytes, which is how Milvus compares them."""
 
     def __init__(self, field: str) -> None:
         self._field = field
@@ -136,7 +136,7 @@ class VarCharKeys:
 
 
 def keys_of(field: Field) -> Keys:
-    """The keys of a collection with this key field; TerminalError where they are of another type."""
+    """The kind of keys that a key field has; TerminalError for a type that cannot be a key."""
     if field.type == TYPES.Int64:
         return Int64Keys(field.name)
     if field.type in TEXTS:
@@ -145,12 +145,12 @@ def keys_of(field: Field) -> Keys:
 
 
 def literal(key: bytes) -> str:
-    """A string key in a filter."""
+    """Write a string key as a literal of a filter."""
     return f'"{key.decode().translate(ESCAPES)}"'
 
 
 def hashed(name: bytes) -> str:
-    """The UUIDv5 of `name` in qmig's namespace, as `uuid.uuid5` makes it and in a third of its time."""
+    """Compute the UUIDv5 of `name` in `NAMESPACE`, in a third of the time of `uuid.uuid5`."""
     digest = bytearray(hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80

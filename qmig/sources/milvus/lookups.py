@@ -1,22 +1,22 @@
-"""Looking up rows by their keys, as steps that `ranges.RangeRead` takes."""
+"""Look up rows by their keys, as steps of a `ranges.RangeRead`."""
 
 from collections.abc import Mapping, Sequence
 
-from qmig.sources.base import Batch, InvalidRow
+from qmig.qdrant.batch import Batch, InvalidRow
 from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
 from qmig.sources.milvus.ranges import Steps, batch_of
 from qmig.sources.milvus.requests import Requests
 
-# Keys that one filter names.
-KEYS_AT_ONCE = 1_000
+#: Keys in one filter.
+MAX_KEYS_PER_FILTER = 1_000
 
 
 def rows(requests: Requests, converter: Converter, partition: str | None, keys: Sequence[Key]) -> Steps[Batch]:
-    """The rows with these keys, as far as there are any."""
+    """Read the rows with these keys; those that do not exist are left out."""
     points: list[bytes | InvalidRow] = []
-    left, size = list(keys), KEYS_AT_ONCE
+    left, size = list(keys), MAX_KEYS_PER_FILTER
     while left:
         try:
             answer = yield requests.rows_of(partition, left[:size])
@@ -33,11 +33,11 @@ def rows(requests: Requests, converter: Converter, partition: str | None, keys: 
 def present(
     requests: Requests, converter: Converter, partitions: Sequence[str | None], ids: Mapping[Key, bytes]
 ) -> Steps[set[bytes]]:
-    """The ids of those of these keys that one of the parts has."""
+    """Find the point ids of those keys that exist in one of the partitions."""
     found: set[bytes] = set()
     keys = list(ids)
     for partition in partitions:
-        for first in range(0, len(keys), KEYS_AT_ONCE):
-            answer = yield requests.keys_of(partition, keys[first : first + KEYS_AT_ONCE])
+        for first in range(0, len(keys), MAX_KEYS_PER_FILTER):
+            answer = yield requests.keys_of(partition, keys[first : first + MAX_KEYS_PER_FILTER])
             found.update(ids[key] for key in converter.key_column(answer))
     return found

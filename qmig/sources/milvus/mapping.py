@@ -1,5 +1,7 @@
-"""What becomes of what: a Milvus collection as a Qdrant collection, and how each field's column becomes part of a
-point. All that cannot come along is found here, before anything is written."""
+"""Map a Milvus schema to a Qdrant collection, and each field to a payload key or a vector.
+
+Whatever cannot be mapped is found here, before anything is written.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,26 +21,27 @@ METRICS = {
     "MAX_SIM_IP": api.Dot,
     "MAX_SIM_L2": api.Euclid,
 }
-# Distances by the names that --distance takes.
+#: Distances by the names that --distance takes.
 DISTANCES = {"cosine": api.Cosine, "dot": api.Dot, "euclid": api.Euclid, "manhattan": api.Manhattan}
 DENSE = {TYPES.FloatVector, TYPES.Float16Vector, TYPES.BFloat16Vector, TYPES.Int8Vector, TYPES.BinaryVector}
 SCALARS = INTEGERS | TEXTS | {TYPES.Bool, TYPES.Float, TYPES.Double, TYPES.JSON, TYPES.Geometry, TYPES.Timestamptz}
 ARRAY_ELEMENTS = INTEGERS | TEXTS | {TYPES.Bool, TYPES.Float, TYPES.Double}
-# Vectors in an array of structs that become a multivector.
+#: Types of vectors in an array of structs that can become a multivector.
 MULTI_ELEMENTS = DENSE - {TYPES.BinaryVector}
 
 
 @dataclass
 class FieldMapping:
-    """The target that holds a collection's rows, and the fields that become its points.
-
-    `table` has a line a field: what it is in Milvus and what it becomes. Notices tell what comes otherwise.
-    """
+    """How the fields of a collection are mapped."""
 
     collection: Collection
+    #: Settings of a Qdrant collection that can hold the rows.
     info: api.CollectionInfo
+    #: Payload key of the primary key.
     id_field: str
+    #: Payload key of the partition's name; None where the name is not kept.
     partition_field: str | None
+    #: Fields that become payload, dense vectors, sparse vectors, and lists of objects with their multivectors.
     payload: list[Field] = field(default_factory=list)
     dense: list[Field] = field(default_factory=list)
     sparse: list[Field] = field(default_factory=list)
@@ -48,12 +51,12 @@ class FieldMapping:
 
     @property
     def output_fields(self) -> list[str]:
-        """The fields that a query asks for."""
+        """The fields that queries ask for."""
         return [one.name for one in (self.collection.key, *self.payload, *self.dense, *self.sparse, *self.structs)]
 
     @property
     def payload_names(self) -> dict[str, str]:
-        """Payload keys by field; the partition's name is under the empty one."""
+        """Payload keys by field; that of the partition's name is under the empty field name."""
         names = {one.name: one.name for one in (*self.payload, *self.structs) if not one.is_dynamic}
         names[self.collection.key.name] = self.id_field
         if self.partition_field is not None:
@@ -62,12 +65,12 @@ class FieldMapping:
 
 
 def multi_name(struct: Field, member: Field) -> str:
-    """The name of the multivector that a member of an array of structs becomes; Milvus searches it by this name."""
+    """The name of the multivector for a member of an array of structs: the one by which Milvus searches it."""
     return f"{struct.name}[{member.name}]"
 
 
 def map_collection(collection: Collection, settings: Settings) -> FieldMapping:
-    """Decide on every field; TerminalError names all that have no counterpart, UsageError a wrong option."""
+    """Map every field; TerminalError names all that have no counterpart, UsageError a wrong option."""
     _check_names(collection, settings)
     mapping = FieldMapping(
         collection, api.CollectionInfo(), settings.id_field or collection.key.name, settings.partition_field
@@ -122,7 +125,7 @@ def _check_clashes(mapping: FieldMapping) -> None:
 
 
 def _map_field(mapping: FieldMapping, one: Field, settings: Settings) -> None:
-    """ValueError where the field has no counterpart."""
+    """Map one field; ValueError where it has no counterpart."""
     skip = f"leave it out with --skip-field {one.name}"
     if one.name in settings.skip_fields:
         becomes = "left out: --skip-field"
@@ -212,7 +215,7 @@ def _map_struct(mapping: FieldMapping, one: Field, settings: Settings) -> str:
 
 
 def _distance(one: Field, name: str, settings: Settings) -> Any:
-    """The distance that is asked for or that the index has."""
+    """The distance that the command gives, or that of the index."""
     if wanted := settings.distances.get(name):
         return DISTANCES[wanted]
     metric = one.index.metric.upper() if one.index else ""

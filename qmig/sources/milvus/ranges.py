@@ -1,11 +1,11 @@
-"""Reading a key range whole, from a server that promises no order.
+"""Read a key range completely from a server that promises no order.
 
-A query with a limit returns any rows of its range. So the keys come first, alone, a page at a time: a page is whole
-when the server counts as many rows in its range as it gave, or fewer than the limit. Between two keys of a page the
-rows are then asked for by a range that holds just so many, and each of those keys must be in the answer.
+A query with a limit returns any rows of its range. So keys are read first, alone, page by page: a page is complete
+if the server counts as many rows in its range as it returned, or fewer than the limit. Then the rows between two keys
+of a page are read, and each key of the page must be in the answer.
 
-The steps are generators: they yield a request and are sent its answer. So one description serves a read that waits
-(`run`) and one that goes on in the background (`RangeRead`).
+The steps are generators, which yield a request and are sent its answer. So the same steps serve a read that waits
+(`run`) and one in the background (`RangeRead`).
 """
 
 import time
@@ -16,8 +16,8 @@ from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from qmig.errors import QmigError, TerminalError
-from qmig.rpc.connection import Call
-from qmig.sources.base import Batch, InvalidRow, KeyPage
+from qmig.qdrant.batch import Batch, InvalidRow, KeyPage
+from qmig.rpc.call import Call
 from qmig.sources.milvus.connection import MAX_ROWS, MilvusConnection, ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
@@ -27,23 +27,26 @@ from qmig.sources.milvus.requests import Requests, counted
 Result = TypeVar("Result")
 Steps = Generator[milvus.QueryRequest, Any, Result]
 
-# Rows of a range that is asked for whole, in parts of the limit: some are inserted meanwhile.
-ROOM = 0.75
-# Bytes of one answer, by the size of the rows before it, and what is assumed of the first.
+#: Share of the limit that a range of rows aims at: some rows are inserted meanwhile.
+ROW_FILL = 0.75
+#: Bytes that an answer aims at, from the size of the rows before.
 ANSWER_BYTES = 16 * 1024 * 1024
+#: Bytes assumed of the first row.
 FIRST_ROW_BYTES = 64 * 1024
-# The part of the limit that a narrower range aims at.
+#: Share of the limit that a narrower range of keys aims at.
 FILL = 0.8
 
 
 @dataclass(frozen=True)
 class Page:
-    """All keys of `[start, stop)`, in order. `is_last` where that is the end of the range that was asked for."""
+    """All keys of `[start, stop)`, in order."""
 
     start: Key | None
     stop: Key | None
+    #: Whether the range that was asked for ends here.
     is_last: bool
     keys: list[Key]
+    #: Rows that the server counts between them.
     counted: int
 
 
@@ -57,7 +60,7 @@ class RangeReader:
         self._keys = converter.keys
         self._page_rows = MAX_ROWS
         self._row_bytes = FIRST_ROW_BYTES
-        # The page that is being read, with its part and the end of its range.
+        # The page that is being read, with its partition and the end of its range.
         self._open: tuple[str | None, Key | None, Page] | None = None
 
     def start_read(self, partition: str | None, start: Key | None, end: Key | None, limit: int) -> "RangeRead[Batch]":
@@ -65,7 +68,7 @@ class RangeReader:
         return RangeRead(self._server, self._read(partition, start, end, limit))
 
     def start_keys(self, partition: str | None, start: Key | None, end: Key | None) -> "RangeRead[KeyPage]":
-        """Begin to read keys from `start` on, a page of them at most."""
+        """Begin to read keys from `start` on, at most one page."""
         return RangeRead(self._server, self._read_keys(partition, start, end))
 
     def pages(self, partition: str | None, start: Key | None, end: Key | None) -> Generator[Page, None, None]:
@@ -78,15 +81,15 @@ class RangeReader:
             start = page.stop
 
     def some_keys(self, partition: str | None, limit: int) -> list[Key]:
-        """Any keys of a part."""
+        """Read some keys of a partition, in no order."""
         return self._converter.key_column(self._server.query(self._requests.keys(partition, None, None, limit)))
 
     def count(self, partition: str | None, start: Key | None, end: Key | None) -> int:
-        """Rows in a range, repeats of a key counted."""
+        """Count the rows in a range, with repeats of a key."""
         return counted(self._server.query(self._requests.count(partition, start, end)))
 
     def run(self, steps: Steps[Result]) -> Result:
-        """Take the steps one after another, each waited for."""
+        """Take the steps and wait for each answer."""
         answer: Any = None
         error: ResultTooLargeError | None = None
         while True:
@@ -102,7 +105,7 @@ class RangeReader:
                 error = refused
 
     def _page(self, partition: str | None, start: Key | None, end: Key | None) -> Steps[Page]:
-        """The keys from `start` on, so many as one answer holds."""
+        """Read the keys from `start` on, as many as fit into one answer."""
         stop, is_last = end, True
         while True:
             limit = self._page_rows
@@ -116,7 +119,7 @@ class RangeReader:
             keys = self._checked(self._converter.key_column(answer), start, stop)
             is_full = len(keys) >= limit
             if is_full:
-                # Perhaps the smallest of the range, as real servers give them: then its part up to the last is whole.
+                # A real server returns the smallest keys: then the range up to the last of them is complete.
                 del keys[self._cut(keys, len(keys) - 1, 1) + 1 :]
                 stop = self._keys.after(keys[-1])
                 is_last = stop is None
@@ -127,17 +130,17 @@ class RangeReader:
                 stop, is_last = self._narrower(keys, start, rows, limit), False
             elif not is_full:
                 return Page(start, stop, is_last, keys, rows)
-            # Otherwise the part up to the last is asked for once more: it fits into one answer.
+            # Otherwise read the range up to the last key again: it fits into one answer.
 
     def _narrower(self, keys: list[Key], start: Key | None, rows: int, limit: int) -> Key | None:
-        """An end before which fewer rows than the limit are to be expected; `keys` are any of the range's."""
+        """Choose an end before which fewer rows than the limit are expected; `keys` are some of the range."""
         place = int(len(keys) * FILL * limit / rows)
         if len(keys) > 1:
             return keys[max(1, place)] if place < len(keys) else keys[-1]
         return keys[0] if start is None or keys[0] > start else self._keys.after(keys[0])
 
     def _cut(self, keys: list[Key], place: int, least: int) -> int:
-        """`place`, or the first before it, but not before `least`, whose key stands safely in a filter."""
+        """The last place up to `place`, but not before `least`, whose key every server parses in a filter."""
         for safe in range(place, least - 1, -1):
             if safe >= len(keys) or self._keys.is_safe(keys[safe]):
                 return safe
@@ -153,9 +156,9 @@ class RangeReader:
                 page = yield from self._page(partition, start, end)
                 self._open = (partition, end, page)
             first = 0 if start is None else bisect_left(page.keys, start)
-            # At least two, so that one row is fewer.
+            # At least two, so that a range of one row has fewer rows than the limit.
             limit_of_server = max(2, self._page_rows)
-            most = min(max(1, int(limit_of_server * ROOM)), max(1, ANSWER_BYTES // self._row_bytes))
+            most = min(max(1, int(limit_of_server * ROW_FILL)), max(1, ANSWER_BYTES // self._row_bytes))
             wanted = min(limit, most, len(page.keys) - first)
             if wanted == 0:
                 if page.is_last:
@@ -177,13 +180,13 @@ class RangeReader:
             ordered = self._checked(keys, start, stop)
             announced = page.keys[first:last]
             if ordered != announced and wanted > 1 and not set(announced) <= set(ordered):
-                # Deleted since, or cut off by the limit, which counts every repeat of a key.
+                # Rows are missing: deleted since, or cut off by the limit, which counts each repeat of a key.
                 rows = counted((yield self._requests.count(partition, start, stop)))
                 if rows >= limit_of_server:
                     limit = wanted // 2
                     continue
             if len(keys) >= limit_of_server:
-                # Far more rows than there were when the page was read.
+                # Many rows were inserted since the page was read.
                 page = None
                 continue
             self._row_bytes = max(1, answer.ByteSize() // len(keys)) if keys else self._row_bytes
@@ -203,7 +206,7 @@ class RangeReader:
         )
 
     def _page_at(self, partition: str | None, start: Key | None, end: Key | None) -> Page | None:
-        """The page that is open, if the range goes on within it."""
+        """The open page, if the range continues in it."""
         if self._open is None or start is None:
             return None
         of_partition, of_end, page = self._open
@@ -211,7 +214,7 @@ class RangeReader:
         return page if within and (of_partition, of_end) == (partition, end) else None
 
     def _checked(self, keys: Sequence[Key], start: Key | None, end: Key | None) -> list[Key]:
-        """The keys in order; TerminalError where one is not of the range that was asked for, or there twice."""
+        """Sort the keys; TerminalError where one lies outside the range or occurs twice."""
         found = sorted(keys)
         if found and ((start is not None and found[0] < start) or (end is not None and found[-1] >= end)):
             wrong = found[0] if start is not None and found[0] < start else found[-1]
@@ -228,7 +231,7 @@ class RangeReader:
 
 
 def batch_of(points: Sequence[bytes | InvalidRow], next_key: str | None) -> Batch:
-    """What a converter made of rows, points and rows that are none apart."""
+    """Build a batch from converted rows: points and invalid rows apart."""
     return Batch(
         [point for point in points if isinstance(point, bytes)],
         next_key,
@@ -237,7 +240,7 @@ def batch_of(points: Sequence[bytes | InvalidRow], next_key: str | None) -> Batc
 
 
 class RangeRead(Generic[Result]):
-    """A read under way: the step that is being waited for, until there is a result."""
+    """A read in the background: it waits for one step after another until there is a result."""
 
     def __init__(self, server: MilvusConnection, steps: Steps[Result]) -> None:
         self._server = server
@@ -264,7 +267,7 @@ class RangeRead(Generic[Result]):
         return self._result
 
     def _go_on(self) -> None:
-        """Read the answer that is there, and take the next step."""
+        """Read the answer that has arrived, and take the next step."""
         assert self._call is not None
         answer: Any = None
         refused: ResultTooLargeError | None = None

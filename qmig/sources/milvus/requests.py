@@ -1,4 +1,4 @@
-"""The queries that a migration sends, all with one point of consistency."""
+"""Build the queries of a migration, all with one guarantee timestamp."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,32 +11,32 @@ COUNT = "count(*)"
 
 
 class Requests:
-    """Queries of one collection. `moment` is the timestamp that every one of them sees at least; 0 is Strong."""
+    """Builds queries of one collection. A `guarantee_timestamp` of 0 asks for Strong consistency."""
 
     def __init__(self, collection: str, keys: Keys, output_fields: list[str]) -> None:
         self._collection = collection
         self._keys = keys
         self._output_fields = output_fields
-        self.moment = 0
+        self.guarantee_timestamp = 0
 
     def rows(self, partition: str | None, start: Key | None, end: Key | None, limit: int) -> milvus.QueryRequest:
-        """At most `limit` whole rows of `[start, end)`: any of them."""
+        """Ask for at most `limit` rows of `[start, end)`; which ones is the server's choice."""
         return self._range(partition, start, end, self._output_fields, limit)
 
     def keys(self, partition: str | None, start: Key | None, end: Key | None, limit: int) -> milvus.QueryRequest:
-        """At most `limit` keys of `[start, end)`: any of them."""
+        """Ask for at most `limit` keys of `[start, end)`; which ones is the server's choice."""
         return self._range(partition, start, end, self._output_fields[:1], limit)
 
     def count(self, partition: str | None, start: Key | None, end: Key | None) -> milvus.QueryRequest:
-        """The number of rows in `[start, end)`, a key that is there twice counted twice."""
+        """Ask for the number of rows in `[start, end)`; a key that occurs twice counts twice."""
         return self._range(partition, start, end, [COUNT], None)
 
     def rows_of(self, partition: str | None, keys: Sequence[Key]) -> milvus.QueryRequest:
-        """The whole rows with these keys."""
+        """Ask for the rows with these keys."""
         return self._query(partition, self._keys.one_of(keys), self._output_fields, 2 * len(keys))
 
     def keys_of(self, partition: str | None, keys: Sequence[Key]) -> milvus.QueryRequest:
-        """Those of these keys that there are."""
+        """Ask which of these keys exist."""
         return self._query(partition, self._keys.one_of(keys), self._output_fields[:1], 2 * len(keys))
 
     def _range(
@@ -52,8 +52,8 @@ class Requests:
             expr=condition,
             output_fields=fields,
             partition_names=[] if partition is None else [partition],
-            consistency_level=CUSTOMIZED if self.moment else STRONG,
-            guarantee_timestamp=self.moment,
+            consistency_level=CUSTOMIZED if self.guarantee_timestamp else STRONG,
+            guarantee_timestamp=self.guarantee_timestamp,
         )
         if limit is not None:
             request.query_params.add(key="limit", value=str(limit))
@@ -61,6 +61,6 @@ class Requests:
 
 
 def counted(results: Any) -> int:
-    """The number in the answer to `count`."""
+    """Read the number in the answer to a count."""
     (packed,) = results.fields_data[0].scalars.long_data.data
     return sum((byte & 127) << 7 * place for place, byte in enumerate(packed))

@@ -1,4 +1,4 @@
-"""What a Milvus collection has: fields, indexes, functions, as its server describes them."""
+"""Read the schema of a Milvus collection: fields, indexes and functions, as its server describes them."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Field:
-    """One field. `made_by` is the function that makes it, if one does; `members` are those of an array of structs."""
+    """One field of a collection."""
 
     name: str
     type: int
@@ -38,8 +38,10 @@ class Field:
     is_key: bool = False
     is_partition_key: bool = False
     is_dynamic: bool = False
+    #: Name of the function that makes the field; empty where rows hold it.
     made_by: str = ""
     indexes: tuple[Index, ...] = ()
+    #: Members of an array of structs.
     members: tuple["Field", ...] = ()
 
     @property
@@ -90,7 +92,7 @@ class Collection:
 
 
 def describe(server: MilvusConnection, name: str) -> Collection:
-    """The collection `name`; TerminalError where it is not there."""
+    """Describe the collection `name`; TerminalError where it does not exist."""
     request = milvus.DescribeCollectionRequest(collection_name=name)
     try:
         answer = server.ask("DescribeCollection", request, milvus.DescribeCollectionResponse)
@@ -104,7 +106,7 @@ def describe(server: MilvusConnection, name: str) -> Collection:
 
 
 def collection_of(answer: milvus.DescribeCollectionResponse, indexes: Mapping[str, tuple[Index, ...]]) -> Collection:
-    """A collection out of the messages that describe it; `indexes` by field."""
+    """Build a collection from the messages that describe it; `indexes` are by field."""
     functions = tuple(
         Function(
             one.name,
@@ -126,13 +128,13 @@ def collection_of(answer: milvus.DescribeCollectionResponse, indexes: Mapping[st
 
 
 def check_loaded(server: MilvusConnection, name: str, partitions: Iterable[str]) -> None:
-    """TerminalError where the collection, or one of the partitions, is not loaded."""
+    """Raise TerminalError where the collection, or one of the partitions, is not loaded."""
     for chosen in [[one] for one in partitions] or [[]]:
         request = milvus.GetLoadStateRequest(collection_name=name, partition_names=chosen)
         try:
             state = server.ask("GetLoadState", request, milvus.GetLoadStateResponse).state
         except TerminalError:
-            # A server that does not tell says so when it is read.
+            # A server without this call reports it when the collection is read.
             return
         if state != LOADED:
             what = f"partition {chosen[0]!r} of {name!r}" if chosen else f"collection {name!r}"
@@ -143,7 +145,7 @@ def check_loaded(server: MilvusConnection, name: str, partitions: Iterable[str])
 
 
 def partition_names(server: MilvusConnection, name: str) -> list[str]:
-    """The partitions of a collection, in an order that does not depend on the server's."""
+    """List the partitions of a collection, sorted."""
     request = milvus.ShowPartitionsRequest(collection_name=name)
     answer = server.ask("ShowPartitions", request, milvus.ShowPartitionsResponse)
     return sorted(answer.partition_names)
@@ -164,7 +166,7 @@ def _indexes(server: MilvusConnection, name: str) -> dict[str, tuple[Index, ...]
     found: dict[str, tuple[Index, ...]] = {}
     for one in answer.index_descriptions:
         params = _pairs(one.params)
-        # Some servers give the parameters by name, some as JSON under `params`.
+        # Some servers return the parameters by name, some as JSON under `params`.
         nested = _object(params.pop("params", ""))
         params = {**{key: str(value) for key, value in nested.items()}, **params}
         index = Index(params.pop("index_type", ""), params.pop("metric_type", ""), params)
@@ -189,7 +191,7 @@ def _field(
         nullable=one.nullable,
         is_key=one.is_primary_key,
         is_partition_key=one.is_partition_key,
-        # Milvus Lite 2.5 flags the output of a function and does not tell which one makes it.
+        # Milvus Lite 2.5 marks the output of a function, but does not name the function.
         made_by=made_by.get(name, "a function" if one.is_function_output else ""),
         indexes=indexes.get(full, ()),
     )

@@ -1,29 +1,31 @@
-"""What a migration from Milvus says beyond its ends; it stands in the definition, and so in the ledger."""
+"""Settings of a migration from Milvus, beyond its ends. The ledger records them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# Consistency levels on the wire.
+#: Consistency levels of Milvus' messages.
 STRONG, CUSTOMIZED = 0, 4
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Choices about fields, and the moment that all reads see at least.
+    """How fields are mapped, and how consistent reads are."""
 
-    `distances` are by vector field. `moment` is a timestamp of Milvus (milliseconds since the epoch << 18) for
-    every read; 0 reads with Strong consistency, None is not decided yet.
-    """
-
+    #: Fields that are left out.
     skip_fields: tuple[str, ...] = ()
+    #: Distances by vector field, where the command gives one.
     distances: Mapping[str, str] = field(default_factory=dict)
+    #: Payload key of the primary key; None is the key field's own name.
     id_field: str | None = None
+    #: Payload key of the partition's name; None leaves the name out.
     partition_field: str | None = None
-    moment: int | None = None
+    #: Guarantee timestamp of every read, in Milvus' form (milliseconds since the epoch << 18). 0 reads with Strong
+    #: consistency; None is not chosen yet.
+    guarantee_timestamp: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As `migration.Source.settings` holds it."""
+        """Convert to what `SourceSpec.settings` holds."""
         return {**asdict(self), "skip_fields": list(self.skip_fields), "distances": dict(self.distances)}
 
     @classmethod

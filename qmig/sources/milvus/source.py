@@ -1,19 +1,17 @@
-"""A Milvus collection as the source: read by ranges of its primary key, chosen partitions one by one."""
+"""A Milvus collection as the source of a migration, read by ranges of its primary key."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from qmig import migration as definition
 from qmig.errors import AccessError, QmigError, TerminalError, TransientError, UsageError
-from qmig.migration import MILVUS_PORT, Credentials, Migration
-from qmig.qdrant import messages as api
+from qmig.migration import SourceSpec
+from qmig.qdrant.batch import Batch, Boundary, KeyPage
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import payload_value, raw_id
-from qmig.qdrant.shard_keys import ShardKeyPlacement
 from qmig.rpc.diagnosis import explain
-from qmig.sources.base import Batch, Boundary, KeyPage, RangeCount
+from qmig.sources.base import Description, RangeCount, Source
 from qmig.sources.milvus.connection import MilvusConnection, UnsupportedCallError, server_version
 from qmig.sources.milvus.consistency import choose_guarantee_timestamp
 from qmig.sources.milvus.conversion import Converter
@@ -21,27 +19,25 @@ from qmig.sources.milvus.cutting import cut_numbers, cut_strings
 from qmig.sources.milvus.keys import Int64Keys, Key
 from qmig.sources.milvus.lookups import present, rows
 from qmig.sources.milvus.mapping import FieldMapping, map_collection
-from qmig.sources.milvus.outline import outline
+from qmig.sources.milvus.mapping_table import describe_mapping
 from qmig.sources.milvus.ranges import RangeRead, RangeReader
 from qmig.sources.milvus.requests import Requests, counted
 from qmig.sources.milvus.schema import check_loaded, describe, partition_names
 from qmig.sources.milvus.settings import Settings
+from qmig.sources.registry import KINDS
 
-# Keys from which the extent of all of them is found.
+MILVUS = KINDS["milvus"]
+
+#: Keys from which the range of all keys is estimated.
 SAMPLE = 1_000
-# Counts that are asked for at once.
-COUNTS_AT_ONCE = 8
+#: Counts under way at once.
+MAX_COUNTS = 8
 
 
-def open_source(migration: Migration, credentials: Credentials) -> "MilvusSource":
-    """Connect to the migration's source."""
-    return MilvusSource(MilvusConnection(migration, credentials), migration.source)
-
-
-class MilvusSource:
+class MilvusSource(Source):
     """Reads the collection that `source` names on `server`."""
 
-    def __init__(self, server: MilvusConnection, source: definition.SourceSpec) -> None:
+    def __init__(self, server: MilvusConnection, source: SourceSpec) -> None:
         self.server = server
         self._source = source
         self._settings = Settings.from_dict(source.settings)
@@ -49,7 +45,7 @@ class MilvusSource:
 
     @cached_property
     def mapping(self) -> FieldMapping:
-        """What becomes of the collection's fields."""
+        """How the collection's fields are mapped."""
         return map_collection(describe(self.server, self._source.collection), self._settings)
 
     @cached_property
@@ -59,52 +55,53 @@ class MilvusSource:
     @cached_property
     def _requests(self) -> Requests:
         requests = Requests(self._source.collection, self._converter.keys, self.mapping.output_fields)
-        requests.moment = self._settings.moment or 0
+        requests.guarantee_timestamp = self._settings.guarantee_timestamp or 0
         return requests
 
     @cached_property
     def _reader(self) -> RangeReader:
         return RangeReader(self.server, self._requests, self._converter)
 
-    def identify(self) -> tuple[str, str]:
-        try:
-            return "Milvus", server_version(self.server)
-        except AccessError:
-            raise
-        except QmigError as error:
-            raise TerminalError(explain(self.server.endpoint, "source", error, "Milvus", MILVUS_PORT)) from None
-
-    def info(self) -> api.CollectionInfo:
+    def describe(self) -> Description:
+        version = self._version()
         collection = self.mapping.collection
         if self._source.partitions:
             self._check_partitions()
         check_loaded(self.server, collection.name, self._source.partitions)
         info = self.mapping.info
         info.points_count = sum(self.count(partition, exact=True) for partition in self.partitions())
-        return info
+        return Description(MILVUS.product, version, info)
+
+    def _version(self) -> str:
+        """The server's version; TerminalError with the likely mistake where no Milvus answers."""
+        try:
+            return server_version(self.server)
+        except AccessError:
+            raise
+        except QmigError as error:
+            reason = explain(self.server.endpoint, "source", error, MILVUS.product, MILVUS.url.default_port)
+            raise TerminalError(reason) from None
 
     def notices(self) -> list[str]:
         notices = list(self.mapping.notices)
-        if not self._requests.moment:
-            notices.append(
-                "the source pays no heed to a point of consistency; every read asks for Strong consistency instead"
-            )
+        if not self._requests.guarantee_timestamp:
+            notices.append("the source ignores guarantee timestamps; every read asks for Strong consistency instead")
         return notices
 
     def freeze_settings(self, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
         if recorded is None:
-            moment = choose_guarantee_timestamp(self.server, self._requests)
+            guarantee_timestamp = choose_guarantee_timestamp(self.server, self._requests)
         else:
             before = Settings.from_dict(recorded)
-            if replace(before, moment=None) != replace(self._settings, moment=None):
+            if replace(before, guarantee_timestamp=None) != replace(self._settings, guarantee_timestamp=None):
                 raise UsageError(
                     "this migration was begun with other fields, distances or payload keys than are given now; give "
                     "the same --skip-field, --distance, --id-field and --partition-field, or begin again with "
                     "--restart-migration"
                 )
-            moment = before.moment or 0
-        self._settings = replace(self._settings, moment=moment)
-        self._requests.moment = moment
+            guarantee_timestamp = before.guarantee_timestamp or 0
+        self._settings = replace(self._settings, guarantee_timestamp=guarantee_timestamp)
+        self._requests.guarantee_timestamp = guarantee_timestamp
         return self._settings.to_dict()
 
     def describe_mapping(self) -> list[str]:
@@ -112,13 +109,7 @@ class MilvusSource:
         _, points = self._converter.points(
             self.server.query(self._requests.rows(partition, None, None, 1)), partition
         )
-        return outline(self.mapping, next((point for point in points if isinstance(point, bytes)), None))
-
-    def shard_keys(self) -> list[ShardKeyPlacement]:
-        return []
-
-    def count_duplicate_ids(self) -> int:
-        return 0
+        return describe_mapping(self.mapping, next((point for point in points if isinstance(point, bytes)), None))
 
     def partitions(self) -> Sequence[str | None]:
         """The chosen partitions, or all of them where their names are kept, or [None]."""
@@ -167,7 +158,7 @@ class MilvusSource:
     def start_present(self, partition: str | None, points: Sequence[bytes]) -> RangeRead[set[bytes]]:  # noqa: ARG002
         ids: dict[Key, bytes] = {}
         for point in points:
-            # A point of others may have a key of its own there, under which a row makes another point.
+            # Another program's point may hold a key there whose row has another point id.
             if (text := self._key_in(point)) is not None:
                 key = self._converter.keys.parse(text)
                 made = PointKey(self._converter.keys.ids([key])[0]).to_message().SerializeToString()
@@ -204,12 +195,12 @@ class MilvusSource:
         ]
 
     def _count_range(self, partition: str | None, start: Key | None, end: Key | None) -> RangeCount:
-        """The keys of a range, looked at one by one."""
-        given = withheld = 0
+        """Count the keys of a range by reading them."""
+        readable = unreadable = 0
         for page in self._reader.pages(partition, start, end):
-            given += len(page.keys)
-            withheld += max(0, page.counted - len(page.keys))
-        return RangeCount(given, withheld)
+            readable += len(page.keys)
+            unreadable += max(0, page.counted - len(page.keys))
+        return RangeCount(readable, unreadable)
 
     def close(self) -> None:
         self.server.close()
@@ -218,11 +209,11 @@ class MilvusSource:
         return None if text is None else self._converter.keys.parse(text)
 
     def _counts(self, partition: str | None, ranges: Sequence[tuple[Key | None, Key | None]]) -> list[int]:
-        """The rows in each range, several of them asked for at once."""
+        """Count the rows in each range, several ranges at once."""
         found: list[int] = []
-        for first in range(0, len(ranges), COUNTS_AT_ONCE):
+        for first in range(0, len(ranges), MAX_COUNTS):
             portion = [
-                self._requests.count(partition, start, end) for start, end in ranges[first : first + COUNTS_AT_ONCE]
+                self._requests.count(partition, start, end) for start, end in ranges[first : first + MAX_COUNTS]
             ]
             calls = [self.server.start_query(request) for request in portion]
             for request, call in zip(portion, calls, strict=True):

@@ -1,4 +1,4 @@
-"""A column of a vector field, as the entries that it adds to each row's named vectors."""
+"""Convert columns of vector fields to named vectors, one entry for each row."""
 
 from array import array
 from collections.abc import Callable, Iterable
@@ -7,10 +7,9 @@ from struct import unpack
 from typing import Any
 
 from qmig.errors import TerminalError
-from qmig.qdrant.passthrough import varint
+from qmig.qdrant.encoding import FIELD_1, FIELD_2, length_delimited, varint
 from qmig.sources.milvus.columns import Rows, member_name, spread
 from qmig.sources.milvus.schema import TYPES, Field
-from qmig.sources.milvus.values import FIRST, SECOND, holding
 
 # Fields of a `Vector`, length-delimited.
 DENSE, SPARSE, MULTI = (varint(number << 3 | 2) for number in (101, 102, 103))
@@ -28,13 +27,13 @@ class DenseColumn:
     def __init__(self, field: Field, name: str) -> None:
         self.field = field
         size = 4 * field.dim
-        vector = DENSE + varint(_length_with_head(size)) + FIRST + varint(size)
-        head = holding(FIRST, name.encode()) + SECOND + varint(len(vector) + size)
-        self._prefix = FIRST + varint(len(head) + len(vector) + size) + head + vector
+        vector = DENSE + varint(_length_with_head(size)) + FIELD_1 + varint(size)
+        head = length_delimited(FIELD_1, name.encode()) + FIELD_2 + varint(len(vector) + size)
+        self._prefix = FIELD_1 + varint(len(head) + len(vector) + size) + head + vector
         self._size = size
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
-        """The entry of each row among its named vectors; nothing for a null."""
+        """Return the named vector of each row; empty for a null."""
         floats = floats_of(data.vectors, self.field.type)
         size, prefix = self._size, self._prefix
         if len(floats) % size:
@@ -55,10 +54,10 @@ class SparseColumn:
 
     def __init__(self, field: Field, name: str) -> None:
         self.field = field
-        self._name = holding(FIRST, name.encode())
+        self._name = length_delimited(FIELD_1, name.encode())
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
-        """The entry of each row among its named vectors; nothing for a null."""
+        """Return the named vector of each row; empty for a null."""
         contents = list(data.vectors.sparse_float_vector.contents)
         found = [self._entry(pairs) for pairs in contents]
         found = spread(found, data.valid_data, rows, b"", self.field.name)
@@ -72,8 +71,8 @@ class SparseColumn:
     def _entry(self, pairs: bytes) -> bytes:
         indices, values = _halves(pairs)
         packed = b"".join(map(varint, array("I", indices)))
-        vector = holding(SPARSE, holding(FIRST, values) + holding(SECOND, packed))
-        return holding(FIRST, self._name + holding(SECOND, vector))
+        vector = length_delimited(SPARSE, length_delimited(FIELD_1, values) + length_delimited(FIELD_2, packed))
+        return length_delimited(FIELD_1, self._name + length_delimited(FIELD_2, vector))
 
 
 class MultiColumn:
@@ -82,10 +81,10 @@ class MultiColumn:
     def __init__(self, struct: Field, member: Field, name: str) -> None:
         self.field = struct
         self._member = member
-        self._name = holding(FIRST, name.encode())
+        self._name = length_delimited(FIELD_1, name.encode())
 
     def entries(self, data: Any, rows: Rows) -> list[bytes]:
-        """The entry of each row among its named vectors; nothing for a null or an empty list."""
+        """Return the named vector of each row; empty for a null or an empty list."""
         for partition in data.struct_arrays.fields:
             if member_name(partition.field_name, self.field.name) == self._member.name:
                 cells = [floats_of(cell, self._member.element_type) for cell in partition.vectors.vector_array.data]
@@ -101,12 +100,12 @@ class MultiColumn:
             return b""
         size = 4 * self._member.dim
         vectors = (floats[start : start + size] for start in range(0, len(floats), size))
-        multi = b"".join(holding(FIRST, holding(FIRST, vector)) for vector in vectors)
-        return holding(FIRST, self._name + holding(SECOND, holding(MULTI, multi)))
+        multi = b"".join(length_delimited(FIELD_1, length_delimited(FIELD_1, vector)) for vector in vectors)
+        return length_delimited(FIELD_1, self._name + length_delimited(FIELD_2, length_delimited(MULTI, multi)))
 
 
 class Headers(dict[int, bytes]):
-    """What stands before a point's named vectors that are so many bytes together."""
+    """The bytes before a point's named vectors, by the length of these vectors together."""
 
     def __missing__(self, length: int) -> bytes:
         named = NAMED + varint(length)
@@ -115,7 +114,7 @@ class Headers(dict[int, bytes]):
 
 
 def with_headers(columns: list[list[bytes]], rows: int) -> list[bytes]:
-    """The vectors of each row in one field of its point; a row without any says so."""
+    """Join the named vectors of each row into one field of its point; a row without vectors has an empty one."""
     headers = Headers()
     entries: Iterable[bytes] = columns[0] if len(columns) == 1 else map(b"".join, zip(*columns, strict=True))
     if not columns:
@@ -124,7 +123,7 @@ def with_headers(columns: list[list[bytes]], rows: int) -> list[bytes]:
 
 
 def floats_of(vectors: Any, kind: int) -> bytes:
-    """A column of vectors as float32."""
+    """Decode a column of vectors to float32."""
     decode: Callable[[bytes], bytes] | None = DECODERS.get(kind)
     if decode is None:
         return b"".join(vectors.float_vector.data)
@@ -132,20 +131,20 @@ def floats_of(vectors: Any, kind: int) -> bytes:
 
 
 def may_be_infinite(floats: bytes) -> bool:
-    """Whether a float has an exponent as large as NaN's and infinity's; a quick look at every fourth byte."""
+    """Whether a float may be NaN or infinite: a quick check of the exponents, in every fourth byte."""
     high = floats[3::4]
     return 0x7F in high or 0xFF in high
 
 
 def check_finite(floats: bytes, rows: Rows, row: int, field: str) -> None:
-    """Refuse a row whose vector holds NaN or infinity: Qdrant takes it, and no search finds it."""
+    """Refuse a row whose vector holds NaN or infinity: Qdrant stores it, but no search finds it."""
     for value in array("f", floats):
         if not isfinite(value):
             rows.refuse(row, field, str(value))
 
 
 def _halves(pairs: bytes) -> tuple[bytes, bytes]:
-    """Indices and values of a sparse vector, which stand in turns, 4 bytes each."""
+    """Split a sparse vector into indices and values, which alternate, 4 bytes each."""
     halves = []
     for first in (0, 4):
         half = bytearray(len(pairs) // 2)
@@ -176,7 +175,7 @@ def _from_bits(data: bytes) -> bytes:
 
 
 def _length_with_head(size: int) -> int:
-    return len(FIRST) + len(varint(size)) + size
+    return len(FIELD_1) + len(varint(size)) + size
 
 
 DECODERS = {

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from qmig.embedded.processes import ChildProcess
+from qmig.embedded.child_process import ChildProcess
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord
 from qmig.monitor.progress import Progress

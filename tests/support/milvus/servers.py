@@ -23,8 +23,8 @@ from typing import ClassVar
 
 import grpc
 
+from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.milvus import LOOPBACK, OWN_CONNECTION, READY_SECONDS, EmbeddedMilvus, MilvusServer
-from qmig.embedded.processes import ChildProcess
 
 # The libraries of that wheel are for its executable alone: no other program starts among them.
 OLDER_LITE_START = 'cd "$0" && export LD_LIBRARY_PATH="$1" DYLD_LIBRARY_PATH="$1" && shift && exec "$@"'

@@ -28,7 +28,7 @@ READERS: dict[str, tuple[dict[str, Any], Read]] = {
 }
 PLACES = [(kind, path) for kind, (fields, _) in READERS.items() for path in paths(fields) if path != ("version",)]
 #: Fields that may be left out.
-OPTIONAL = ("abandoned", "tls", "ca_cert", "skip_tls_verification", "credentials")
+OPTIONAL = ("abandoned", "tls", "ca_cert", "scheme", "path", "skip_tls_verification", "credentials")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,8 +11,9 @@ import pytest
 from qmig.coordinator.plan import LARGE_PLAN_CHUNKS, MIN_CHUNK_SIZE, cut, default_chunk_size, plan_size
 from qmig.jobs.reconciliation import holes
 from qmig.ledger.records import ChunkRecord
+from qmig.qdrant.batch import Boundary
 from qmig.qdrant.keys import PointKey
-from qmig.sources.base import Boundary, Source
+from qmig.sources.base import Source
 
 MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
 

@@ -6,7 +6,7 @@ import pytest
 
 from qmig.jobs.batch_size import FIRST_BATCH_POINTS, MAX_BATCH_POINTS, BatchSize
 from qmig.migration import MAX_BATCH_BYTES, Options
-from qmig.sources.base import Batch
+from qmig.qdrant.batch import Batch
 
 
 def batch(count: int, size: int) -> Batch:

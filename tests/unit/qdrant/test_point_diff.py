@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from qmig.qdrant import messages as api
-from qmig.qdrant.passthrough import read_get, split, varint
+from qmig.qdrant.encoding import varint
+from qmig.qdrant.passthrough import read_get, split
 from qmig.qdrant.payload import to_payload
 from qmig.qdrant.point_diff import PointComparison
 from tests.support.collections import (

@@ -1,4 +1,4 @@
-"""What a dry run shows: what every field becomes, and one row converted."""
+"""Describe a mapping for `--dry-run`: what each field becomes, and one converted row."""
 
 import json
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload
 from qmig.sources.milvus.mapping import FieldMapping
 
-SHOWN_NUMBERS = 4
-SHOWN_CHARACTERS = 200
+MAX_NUMBERS = 4
+MAX_CHARACTERS = 200
 
 
-def outline(mapping: FieldMapping, point: bytes | None) -> list[str]:
-    """The table of `mapping`, and a serialized point in words; one line each."""
+def describe_mapping(mapping: FieldMapping, point: bytes | None) -> list[str]:
+    """The lines that show `mapping` as a table and `point`, a serialized `PointStruct`, in words."""
     rows = [("field", "in Milvus", "in Qdrant"), *mapping.table]
     if mapping.partition_field is not None:
         rows.append(("", "partition", f"payload {mapping.partition_field!r}"))
@@ -25,7 +25,7 @@ def outline(mapping: FieldMapping, point: bytes | None) -> list[str]:
     message = api.PointStruct.FromString(point)
     payload = json.dumps(from_payload(message.payload), ensure_ascii=False)
     lines.append(f"  id       {message.id.uuid or message.id.num}")
-    lines.append(f"  payload  {payload[:SHOWN_CHARACTERS]}{'…' * (len(payload) > SHOWN_CHARACTERS)}")
+    lines.append(f"  payload  {payload[:MAX_CHARACTERS]}{'…' * (len(payload) > MAX_CHARACTERS)}")
     lines += [f"  vector   {name}: {_described(vector)}" for name, vector in message.vectors.vectors.vectors.items()]
     return lines
 
@@ -33,7 +33,7 @@ def outline(mapping: FieldMapping, point: bytes | None) -> list[str]:
 def _described(vector: api.Vector) -> str:
     if vector.HasField("sparse"):
         pairs = [f"{at}: {value:g}" for at, value in zip(vector.sparse.indices, vector.sparse.values, strict=True)]
-        return f"{{{', '.join(pairs[:SHOWN_NUMBERS])}{', …' * (len(pairs) > SHOWN_NUMBERS)}}}, {len(pairs)} values"
+        return f"{{{', '.join(pairs[:MAX_NUMBERS])}{', …' * (len(pairs) > MAX_NUMBERS)}}}, {len(pairs)} values"
     if vector.HasField("multi_dense"):
         first = _numbers(vector.multi_dense.vectors[0].data)
         return f"[{first}, …], {len(vector.multi_dense.vectors)} vectors"
@@ -41,5 +41,5 @@ def _described(vector: api.Vector) -> str:
 
 
 def _numbers(data: Sequence[float]) -> str:
-    more = ", …" if len(data) > SHOWN_NUMBERS else ""
-    return f"[{', '.join(f'{value:g}' for value in data[:SHOWN_NUMBERS])}{more}]"
+    more = ", …" if len(data) > MAX_NUMBERS else ""
+    return f"[{', '.join(f'{value:g}' for value in data[:MAX_NUMBERS])}{more}]"

@@ -1,9 +1,11 @@
-"""Child processes that end with their parent: started, waited for until ready, stopped."""
+"""Child processes that end with their parent: start them, wait until they are ready, stop them."""
 
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,8 @@ READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 STDERR_LINES = 5
+#: Ports for servers: below those of outgoing connections, which could otherwise take a port before its server does.
+PORTS = range(15_000, 32_000)
 
 
 class ChildProcess:
@@ -39,9 +43,9 @@ class ChildProcess:
         stdin: bytes = b"",
         show_log: bool = False,
     ) -> None:
-        """Start `command`; `name` is for messages, `env` goes on top of this process' environment.
+        """Start `command`. `name` is for messages, and `env` is added to this process' environment.
 
-        With `show_log` its stderr is this process' own, and cannot be read back.
+        With `show_log` it shares this process' stderr, which then cannot be read back.
         """
         self.name = name
         self._stdout = tempfile.TemporaryFile()  # noqa: SIM115
@@ -70,14 +74,14 @@ class ChildProcess:
         return self._process.poll() is None
 
     def wait_for_line(self, mark: str, timeout: float = READY_SECONDS) -> str:
-        """Wait until the process has printed a line with `mark` in it; what follows it in that line.
+        """Wait until the process prints a line with `mark`, and return what follows the mark.
 
         Raises TerminalError where the process ends, or `timeout` seconds pass, before that.
         """
         return self._wait_for(self.read_stdout, mark, timeout)
 
     def wait_for_log(self, mark: str, timeout: float = READY_SECONDS) -> str:
-        """The same as `wait_for_line` for a line on stderr."""
+        """Wait for a line on stderr, as `wait_for_line` does."""
         return self._wait_for(self.read_stderr, mark, timeout)
 
     def _wait_for(self, read: Callable[[], str], mark: str, timeout: float) -> str:
@@ -106,11 +110,11 @@ class ChildProcess:
         return _contents(self._stderr.fileno())
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end; the exit status, negative for a signal."""
+        """Wait for the end and return the exit status, negative for a signal."""
         return self._process.wait(timeout)
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
-        """SIGTERM, and after `timeout` seconds SIGKILL to the process and its session."""
+        """Send SIGTERM, and after `timeout` seconds SIGKILL to the process and its session."""
         if self.running:
             self._process.terminate()
             try:
@@ -119,7 +123,7 @@ class ChildProcess:
                 self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to the process and whatever it has started in its session."""
+        """Send SIGKILL to the process and whatever it has started in its session."""
         if self.running:
             os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
@@ -127,7 +131,7 @@ class ChildProcess:
 
 @cache
 def _starter(parent: int) -> ThreadPoolExecutor:
-    """The one thread that starts all children of a process.
+    """The thread that starts all children of this process.
 
     The kernel sends the parent-death signal when the thread that forked ends, so that thread has to live as
     long as the process; a fork of this process gets another one.
@@ -136,7 +140,7 @@ def _starter(parent: int) -> ThreadPoolExecutor:
 
 
 def _launcher(parent: int) -> list[str]:
-    """What asks for the parent-death signal and then becomes the command.
+    """The command that asks for the parent-death signal and then becomes the child.
 
     It asks after the exec: code between fork and exec meets gRPC's own fork handlers, and they may abort.
     """
@@ -148,3 +152,15 @@ def _launcher(parent: int) -> list[str]:
 def _contents(descriptor: int) -> str:
     size = os.fstat(descriptor).st_size
     return os.pread(descriptor, size, 0).decode(errors="replace")
+
+
+def free_port() -> int:
+    """Choose a port of loopback at which nothing listens."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

@@ -1,0 +1,46 @@
+"""What a read of points or keys returns."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class InvalidRow:
+    """A source row that cannot be stored as a Qdrant point."""
+
+    #: The row's key in the source.
+    key: str
+    #: The id that its point has, or would have.
+    point: str
+    #: Why it cannot be stored, for people.
+    reason: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Points that were read from one range of keys."""
+
+    #: Serialized `PointStruct`s, in the order of their keys where a range was read.
+    points: list[bytes]
+    #: The key to read on from; None at the end of the range.
+    next_key: str | None
+    #: Rows of the same range that cannot be stored as points.
+    invalid_rows: tuple[InvalidRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class KeyPage:
+    """Keys that were read from one range."""
+
+    #: The keys in their order.
+    keys: list[str]
+    #: The key to read on from; None at the end of the range.
+    next_key: str | None
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A key between two chunks of a partition."""
+
+    key: str
+    #: Estimated number of points between the boundary before and this one.
+    points: int

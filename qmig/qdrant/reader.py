@@ -1,0 +1,244 @@
+"""Read a Qdrant collection: ranges of its points, its keys, points by their ids."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from math import ceil
+from typing import Generic, TypeVar
+
+from qmig.qdrant import messages as api
+from qmig.qdrant.batch import Batch, Boundary, KeyPage
+from qmig.qdrant.collection import collection_info, exact_count, is_custom, strict_mode
+from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
+from qmig.qdrant.passthrough import get_request, point_id, raw_id, read_get, read_scroll
+from qmig.qdrant.server import Server
+from qmig.qdrant.shard_keys import ShardKeyPlacement, shard_keys
+from qmig.rpc.call import Call
+
+#: Sampled ids for each chunk. The size of a chunk then varies by 1/sqrt(50), about a seventh.
+SAMPLES_PER_CHUNK = 50
+#: Sampled ids for one plan.
+MAX_SAMPLES = 100_000
+#: Queries for one sample, where strict mode allows only a few ids in one answer.
+MAX_SAMPLE_QUERIES = 200
+#: Ids in one page of an id-only scroll.
+ID_PAGE = 20_000
+#: Ids in one request for points.
+MAX_IDS_PER_GET = 5_000
+#: Stands for "no limit": larger than any limit that a read asks for.
+NO_QUERY_LIMIT = 2**31
+SCROLL, GET = "/qdrant.Points/Scroll", "/qdrant.Points/Get"
+
+Answer = TypeVar("Answer")
+
+
+class CollectionReader:
+    """Reads one collection of a server.
+
+    A partition is a shard key as JSON text, or None for the whole collection. A key is a point id as text.
+    """
+
+    def __init__(self, server: Server, collection: str) -> None:
+        self.server = server
+        self.collection = collection
+        self._scroll = server.raw_method(SCROLL)
+        self._get = server.raw_method(GET)
+        self._query_limit: int | None = None
+
+    # The whole collection
+
+    def partitions(self) -> Sequence[str | None]:
+        """List every shard key, or [None] without custom sharding.
+
+        A scroll without a shard key drops ids that repeat across keys, so each key is read by itself.
+        """
+        if not is_custom(collection_info(self.server, self.collection)):
+            return [None]
+        return [shard_key_text(placement.shard_key) for placement in self.shard_keys()]
+
+    def shard_keys(self) -> list[ShardKeyPlacement]:
+        """List the shard keys with their placement; empty without custom sharding."""
+        return shard_keys(self.server, self.collection)
+
+    def count(self, partition: str | None, exact: bool) -> int:
+        """Count the points of a partition; an estimate unless `exact`."""
+        if exact:
+            return exact_count(self.server, self.collection, shard_key_of(partition))
+        request = api.CountPoints(
+            collection_name=self.collection, exact=False, shard_key_selector=shard_key_selector(partition)
+        )
+        return self.server.call(self.server.points.Count, request).result.count
+
+    def count_distinct_ids(self) -> int:
+        """Count the ids of the whole collection, each once even where several shard keys have it.
+
+        A scroll without a shard key merges the shards and drops repeats (measured on 1.18).
+        """
+        total, offset = 0, None
+        while True:
+            request = self._scroll_request(None, offset, ID_PAGE)
+            request.with_payload.enable = False
+            points, next_page = read_scroll(self.server.call(self._scroll, request.SerializeToString()))
+            total += len(points)
+            if next_page is None:
+                return total
+            offset = PointKey.of(next_page).text
+
+    def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
+        """Cut a partition into about `pieces` ranges of equal size, at ids from a random sample above `start`."""
+        if pieces < 2:
+            return
+        keys = self._sample(partition, min(MAX_SAMPLES, pieces * SAMPLES_PER_CHUNK))
+        cuts = {keys[len(keys) * piece // pieces] for piece in range(1, pieces)} if keys else set()
+        points = self.count(partition, exact=False) // (len(cuts) + 1)
+        for key in sorted(cuts):
+            if start is None or key > PointKey(start):
+                yield Boundary(key.text, points)
+
+    # Ranges
+
+    def start_read(self, partition: str | None, start: str | None, end: str | None, limit: int) -> "RawRead[Batch]":
+        """Begin to read at most `limit` points of `[start, end)`, in the order of their ids."""
+        request = self._scroll_request(partition, start, limit)
+        request.with_payload.enable = True
+        request.with_vectors.enable = True
+        return self._start_scroll(request, end)
+
+    def start_keys(self, partition: str | None, start: str | None, end: str | None, limit: int) -> "RawRead[KeyPage]":
+        """Begin to read at most `limit` keys of `[start, end)`, and nothing else."""
+        request = self._scroll_request(partition, start, limit)
+        request.with_payload.enable = False
+
+        def keys(response: bytes) -> KeyPage:
+            batch = batch_before(response, end)
+            return KeyPage([self.key_of(point) for point in batch.points], batch.next_key)
+
+        return RawRead(self.server.start(self._scroll, request.SerializeToString()), keys)
+
+    def start_ids(
+        self, partition: str | None, start: str | None, end: str | None, limit: int, field: str | None
+    ) -> "RawRead[Batch]":
+        """Begin to read points of `[start, end)` with their id and at most one payload field."""
+        request = self._scroll_request(partition, start, limit)
+        if field is None:
+            request.with_payload.enable = False
+        else:
+            request.with_payload.include.fields.append(field)
+        return self._start_scroll(request, end)
+
+    def point_ids(self, partition: str | None, start: str | None, end: str | None) -> set[str]:
+        """Read the ids of all points in `[start, end)`."""
+        found: set[str] = set()
+        while True:
+            request = self._scroll_request(partition, start, ID_PAGE)
+            request.with_payload.enable = False
+            page = self.server.call(self._scroll, request.SerializeToString())
+            batch = batch_before(page, end)
+            found.update(self.key_of(point) for point in batch.points)
+            if batch.next_key is None:
+                return found
+            start = batch.next_key
+
+    # Points by their ids
+
+    def start_points(self, partition: str | None, keys: Sequence[str]) -> "RawRead[Batch]":
+        """Begin to read the points with these keys; those that do not exist are left out, and no order is kept."""
+        return self.start_get(partition, [_raw_id(key) for key in keys])
+
+    def start_get(self, partition: str | None, ids: Sequence[bytes]) -> "RawRead[Batch]":
+        """Begin to read the points with these raw ids; those that do not exist are left out, and no order is kept."""
+        call = self.server.start(self._get, self._get_request(partition, ids, whole=True))
+        return RawRead(call, lambda response: Batch(read_get(response), None))
+
+    def start_present(self, partition: str | None, points: Sequence[bytes]) -> "RawRead[set[bytes]]":
+        """Begin to ask which of these points exist, by their ids; the answer holds the raw ids."""
+        request = self._get_request(partition, [raw_id(point) for point in points], whole=False)
+        return RawRead(self.server.start(self._get, request), lambda response: set(map(raw_id, read_get(response))))
+
+    def present_ids(self, ids: Iterable[str], partition: str | None) -> set[str]:
+        """Find those of `ids` that exist in a partition."""
+        found: set[str] = set()
+        left = iter(ids)
+        while page := list(islice(left, MAX_IDS_PER_GET)):
+            request = self._get_request(partition, [_raw_id(one) for one in page], whole=False)
+            found.update(map(self.key_of, read_get(self.server.call(self._get, request))))
+        return found
+
+    def key_of(self, point: bytes) -> str:
+        """The id of a serialized `PointStruct` as text."""
+        return PointKey.of(point_id(point)).text
+
+    # Requests
+
+    def _sample(self, partition: str | None, size: int) -> list[PointKey]:
+        """Draw about `size` ids at random and sort them; several queries where strict mode limits one answer."""
+        keys: list[PointKey] = []
+        limit = self._allowed(size)
+        for _ in range(min(MAX_SAMPLE_QUERIES, ceil(size / limit))):
+            request = api.QueryPoints(
+                collection_name=self.collection,
+                query=api.Query(sample=api.Random),
+                limit=limit,
+                with_payload=api.WithPayloadSelector(enable=False),
+                with_vectors=api.WithVectorsSelector(enable=False),
+                shard_key_selector=shard_key_selector(partition),
+            )
+            answer = self.server.call(self.server.points.Query, request).result
+            keys += [PointKey.of(point.id) for point in answer]
+        return sorted(keys)
+
+    def _allowed(self, limit: int) -> int:
+        """Reduce the limit of a query or scroll to what the collection's strict mode allows."""
+        if self._query_limit is None:
+            self._query_limit = strict_mode(collection_info(self.server, self.collection)).max_query_limit
+        return min(limit, self._query_limit or NO_QUERY_LIMIT)
+
+    def _get_request(self, partition: str | None, ids: Sequence[bytes], whole: bool) -> bytes:
+        """A request for points by their raw ids, with payload and vectors if `whole`."""
+        header = api.GetPoints(collection_name=self.collection, shard_key_selector=shard_key_selector(partition))
+        header.with_payload.enable = header.with_vectors.enable = whole
+        return get_request(header.SerializeToString(), ids)
+
+    def _start_scroll(self, request: api.ScrollPoints, end: str | None) -> "RawRead[Batch]":
+        call = self.server.start(self._scroll, request.SerializeToString())
+        return RawRead(call, lambda response: batch_before(response, end))
+
+    def _scroll_request(self, partition: str | None, start: str | None, limit: int) -> api.ScrollPoints:
+        return api.ScrollPoints(
+            collection_name=self.collection,
+            limit=self._allowed(limit),
+            offset=None if start is None else PointKey(start).to_message(),
+            shard_key_selector=shard_key_selector(partition),
+        )
+
+
+class RawRead(Generic[Answer]):
+    """A call under way whose answer is converted from its bytes."""
+
+    def __init__(self, call: Call[bytes], convert: Callable[[bytes], Answer]) -> None:
+        self._call = call
+        self._convert = convert
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the answer, at most `seconds`; whether it has arrived."""
+        return self._call.wait(seconds)
+
+    def result(self) -> Answer:
+        """Wait for the answer; TransientError or TerminalError where the call failed."""
+        return self._convert(self._call.result())
+
+
+def batch_before(response: bytes, end: str | None) -> Batch:
+    """The points of a scroll response below `end`: a scroll has a start, but no end."""
+    points, next_page = read_scroll(response)
+    next_key = None if next_page is None else PointKey.of(next_page)
+    if end is not None:
+        stop = PointKey(end)
+        if next_key is None or next_key >= stop:
+            next_key = None
+            del points[bisect_left(points, stop, key=lambda point: PointKey.of(point_id(point))) :]
+    return Batch(points, None if next_key is None else next_key.text)
+
+
+def _raw_id(key: str) -> bytes:
+    return PointKey(key).to_message().SerializeToString()
