@@ -62,8 +62,8 @@ def answer(handler: Handler) -> Callable[[Any, grpc.ServicerContext], Any]:
         except Refusal as refusal:
             context.abort(refusal.code, refusal.text)
         except ValueError as error:
-            unfit = from_conversion(error)
-            context.abort(unfit.code, unfit.text)
+            converted = from_conversion(error)
+            context.abort(converted.code, converted.text)
         except Exception as error:  # noqa: BLE001
             traceback.print_exc(file=sys.stderr)
             context.abort(grpc.StatusCode.INTERNAL, f"Service internal error: {error}")
