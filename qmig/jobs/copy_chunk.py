@@ -32,7 +32,7 @@ def copy_chunk(io: ChunkIO) -> ChunkRecord:
         _on_stop(io)
         if not io.is_at_end:
             raise
-    _check_counts(io.chunk)
+    _check_counts(io)
     return io.finish()
 
 
@@ -94,10 +94,15 @@ def _advance(io: ChunkIO, write: Write, rejected: int) -> None:
     )
 
 
-def _check_counts(chunk: ChunkRecord) -> None:
-    """TerminalError if a point that was read is neither in the target nor rejected."""
-    if chunk.read != chunk.acknowledged + chunk.rejected:
+def _check_counts(io: ChunkIO) -> None:
+    """TerminalError if a point that the source returned is neither in the target nor rejected.
+
+    The points are counted where they come from the source: a batch that is lost on its way to the target is missing
+    in the chunk's own counts altogether.
+    """
+    chunk = io.chunk
+    if not io.returned == chunk.read == chunk.acknowledged + chunk.rejected:
         raise TerminalError(
-            f"chunk {chunk.index + 1}: {chunk.read} points read, {chunk.acknowledged} acknowledged, "
+            f"chunk {chunk.index + 1}: {io.returned} points read, {chunk.acknowledged} acknowledged, "
             f"{chunk.rejected} rejected; the counts do not match"
         )
