@@ -12,11 +12,13 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.errors import TerminalError
 from qmig.jobs.batch_size import BatchSize
 from qmig.jobs.runner import Worker
+from qmig.jobs.session import Session
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Credentials, Migration, Options, SourceSpec, TargetSpec
 from tests.support.collections import contents, create, dense_params, fill, simple_points
 from tests.support.ends import Ends
+from tests.support.waiting import until
 
 POINTS = 200
 
@@ -86,3 +88,22 @@ def test_a_chunk_of_which_a_batch_got_lost_fails(
     assert chunk.state == State.FAILED
     assert chunk.error is not None
     assert "the counts do not match" in chunk.error
+
+
+def test_heartbeats_are_sent_while_a_worker_connects(
+    ledger: Ledger, task: ChunkTask, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that hangs answers, or fails, only after longer than a lease."""
+    heartbeats: list[int] = []
+    connect = Session.connect
+
+    def connect_after_two_heartbeats(session: Session) -> None:
+        before = chunk_in(ledger, task).heartbeat
+        until(lambda: chunk_in(ledger, task).heartbeat >= before + 2, "two heartbeats")
+        heartbeats.append(chunk_in(ledger, task).heartbeat - before)
+        connect(session)
+
+    monkeypatch.setattr(Session, "connect", connect_after_two_heartbeats)
+    worker.run_chunk(task, ignore)
+    assert len(heartbeats) == 1
+    assert chunk_in(ledger, task).state == State.DONE
