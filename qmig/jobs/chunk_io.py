@@ -163,9 +163,12 @@ class ChunkIO:
 
     def start_write(self, batch: Batch) -> Write:
         """Start to write a batch."""
-        upserts, unroutable = self.session.writer.start(batch.points, self._lease.chunk.partition)
+        writer = self.session.writer
+        routed = writer.route(batch.points, self._lease.chunk.partition)
+        if not writer.is_ready_for(routed):
+            self.run_blocking(partial(writer.create_shard_keys, routed))
         read = len(batch.points) + len(batch.invalid_rows)
-        return Write(read, batch.next_key, upserts, batch.invalid_rows, unroutable)
+        return Write(read, batch.next_key, writer.send(routed), batch.invalid_rows, routed.strays)
 
     def refused_points(self, write: Write) -> Iterator[tuple[bytes, str]]:
         """Wait until a write is durably in the target. Yield each point that the target refuses, with the reason."""

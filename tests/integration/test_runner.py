@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from qmig.broker.access import AccessGrant
@@ -15,8 +16,11 @@ from qmig.jobs.runner import Worker
 from qmig.jobs.session import Session
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
-from qmig.migration import Credentials, Migration, Options, SourceSpec, TargetSpec
-from tests.support.collections import contents, create, dense_params, fill, simple_points
+from qmig.migration import Credentials, Migration, Options, Routing, SourceSpec, TargetSpec
+from qmig.qdrant import messages as api
+from qmig.qdrant.server import Server
+from qmig.qdrant.shard_keys import ShardKeyPlacement, create_shard_key, shard_keys
+from tests.support.collections import contents, create, delete, dense_params, fill, simple_points
 from tests.support.ends import Ends
 from tests.support.waiting import until
 
@@ -47,10 +51,14 @@ def ledger(ends: Ends, migration: Migration) -> Ledger:
     return ledger
 
 
-@pytest.fixture
-def task(migration: Migration) -> ChunkTask:
+def task_of(migration: Migration) -> ChunkTask:
     access = AccessGrant.of(migration, Credentials()).to_text()
     return ChunkTask(migration_task=MigrationTask(migration=migration.id, access=access), chunk=0)
+
+
+@pytest.fixture
+def task(migration: Migration) -> ChunkTask:
+    return task_of(migration)
 
 
 @pytest.fixture
@@ -90,20 +98,52 @@ def test_a_chunk_of_which_a_batch_got_lost_fails(
     assert "the counts do not match" in chunk.error
 
 
+def await_heartbeats(ledger: Ledger, task: ChunkTask) -> None:
+    """Take longer than two heartbeats of the chunk's owner."""
+    before = chunk_in(ledger, task).heartbeat
+    until(lambda: chunk_in(ledger, task).heartbeat >= before + 2, "two heartbeats")
+
+
 def test_heartbeats_are_sent_while_a_worker_connects(
     ledger: Ledger, task: ChunkTask, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that hangs answers, or fails, only after longer than a lease."""
-    heartbeats: list[int] = []
+    connected: list[Session] = []
     connect = Session.connect
 
-    def connect_after_two_heartbeats(session: Session) -> None:
-        before = chunk_in(ledger, task).heartbeat
-        until(lambda: chunk_in(ledger, task).heartbeat >= before + 2, "two heartbeats")
-        heartbeats.append(chunk_in(ledger, task).heartbeat - before)
+    def connect_slowly(session: Session) -> None:
+        await_heartbeats(ledger, task)
         connect(session)
+        connected.append(session)
 
-    monkeypatch.setattr(Session, "connect", connect_after_two_heartbeats)
+    monkeypatch.setattr(Session, "connect", connect_slowly)
     worker.run_chunk(task, ignore)
-    assert len(heartbeats) == 1
+    assert len(connected) == 1
     assert chunk_in(ledger, task).state == State.DONE
+
+
+@pytest.mark.usefixtures("custom_sharding")
+def test_heartbeats_are_sent_while_a_shard_key_is_created(
+    ends: Ends, ledger: Ledger, worker: Worker, migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster creates a shard key on all its peers, and they may take their time."""
+    delete(ends.target, ends.target_name)
+    create(ends.target, ends.target_name, dense_params(), sharding_method=api.Custom)
+    routed = msgspec.structs.replace(migration, routing=Routing(shard_key_field="title"))
+    ledger.update_migration(migration.id, definition=routed)
+    ledger.save_chunks([ChunkRecord(migration.id, 0, None, None, "2", expected=2)])
+    task = task_of(routed)
+    created: list[ShardKeyPlacement] = []
+
+    def create_slowly(server: Server, collection: str, placement: ShardKeyPlacement) -> None:
+        await_heartbeats(ledger, task)
+        create_shard_key(server, collection, placement)
+        created.append(placement)
+
+    monkeypatch.setattr("qmig.qdrant.writer.create_shard_key", create_slowly)
+    worker.run_chunk(task, ignore)
+    assert [placement.key for placement in created] == ["point 0", "point 1"]
+    assert chunk_in(ledger, task).acknowledged == 2
+    assert shard_keys(ends.target, ends.target_name) == [
+        ShardKeyPlacement(key, 1, 1) for key in ("point 0", "point 1")
+    ]
