@@ -128,7 +128,8 @@ class LedgerCollection:
         except (msgspec.ValidationError, UsageError) as error:
             raise TerminalError(
                 f"the record {point.id.uuid} in the ledger {self.name!r} at {self.server.endpoint.url} is malformed: "
-                f"{one_line(error)}; correct it, or delete it and begin its migration again"
+                f"{one_line(error)}; use the newer qmig that may have written it, or correct it; once it is deleted, "
+                "its migration begins again"
             ) from None
 
     # Writing
