@@ -50,10 +50,10 @@ def _copy(reject: RejectRecord, chunk: ChunkRecord, source: Source, writer: Writ
     points = [point for point in batch.points if source.key_of(point) == reject.key]
 
     def write() -> str | None:
-        upserts, unroutable = writer.start(points, reject.partition)
-        for upsert in upserts:
+        routed = writer.route(points, reject.partition)
+        for upsert in writer.send(routed):
             writer.check(upsert)
-        return next((reason for _, reason in unroutable), None)
+        return next((reason for _, reason in routed.strays), None)
 
     try:
         return attempts(write)

@@ -69,6 +69,8 @@ class ChunkIO:
         self.session = session
         #: The batch that is being written.
         self.writing: Write | None = None
+        #: Points and invalid rows of the chunk that the source has returned, up to the last batch that was read.
+        self.returned = lease.chunk.read
         self._lease = lease
         self._rate_limiter = rate_limiter
         #: The progress at the chunk's end, which `finish` writes together with the state.
@@ -103,6 +105,7 @@ class ChunkIO:
         reading: Read[Batch] | None = start_at(chunk.start if chunk.offset is None else chunk.offset)
         while reading is not None:
             batch = self.result(reading)
+            self.returned += len(batch.points) + len(batch.invalid_rows)
             if adapt_size:
                 self.session.batch_size.learn(batch)
             reading = None if batch.next_key is None else start_at(batch.next_key)
@@ -160,9 +163,12 @@ class ChunkIO:
 
     def start_write(self, batch: Batch) -> Write:
         """Start to write a batch."""
-        upserts, unroutable = self.session.writer.start(batch.points, self._lease.chunk.partition)
+        writer = self.session.writer
+        routed = writer.route(batch.points, self._lease.chunk.partition)
+        if not writer.is_ready_for(routed):
+            self.run_blocking(partial(writer.create_shard_keys, routed))
         read = len(batch.points) + len(batch.invalid_rows)
-        return Write(read, batch.next_key, upserts, batch.invalid_rows, unroutable)
+        return Write(read, batch.next_key, writer.send(routed), batch.invalid_rows, routed.strays)
 
     def refused_points(self, write: Write) -> Iterator[tuple[bytes, str]]:
         """Wait until a write is durably in the target. Yield each point that the target refuses, with the reason."""

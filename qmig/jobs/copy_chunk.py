@@ -1,6 +1,6 @@
 """Copy one chunk: read ahead, write behind, move the offset."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -32,7 +32,7 @@ def copy_chunk(io: ChunkIO) -> ChunkRecord:
         _on_stop(io)
         if not io.is_at_end:
             raise
-    _check_counts(io.chunk)
+    _check_counts(io)
     return io.finish()
 
 
@@ -40,10 +40,21 @@ def _batches(io: ChunkIO) -> Iterator[Batch]:
     """Read the chunk in batches that fit into one write each."""
     chunk, source = io.chunk, io.session.source
     for batch in io.batches(lambda key, limit: source.start_read(chunk.partition, key, chunk.end, limit)):
-        parts = list(io.session.batch_size.split(batch.points))
-        for part, following in pairwise(parts):
-            yield Batch(part, source.key_of(following[0]))
-        yield Batch(parts[-1], batch.next_key, batch.invalid_rows)
+        yield from split_batch(batch, list(io.session.batch_size.split(batch.points)), source.key_of)
+
+
+def split_batch(batch: Batch, parts: Sequence[list[bytes]], key_of: Callable[[bytes], str]) -> Iterator[Batch]:
+    """Make a batch of each part of a batch's points, with the invalid rows among them.
+
+    The offset may end up between two parts. An invalid row before it must be recorded by then: it is not read again.
+    """
+    start, end = -1, 0
+    for part, following in pairwise(parts):
+        end += len(part)
+        rows = tuple(row for row in batch.invalid_rows if start < row.position <= end)
+        yield Batch(part, key_of(following[0]), rows)
+        start = end
+    yield Batch(parts[-1], batch.next_key, tuple(row for row in batch.invalid_rows if row.position > start))
 
 
 def _rejects(io: ChunkIO, write: Write) -> Iterator[RejectRecord]:
@@ -94,10 +105,15 @@ def _advance(io: ChunkIO, write: Write, rejected: int) -> None:
     )
 
 
-def _check_counts(chunk: ChunkRecord) -> None:
-    """TerminalError if a point that was read is neither in the target nor rejected."""
-    if chunk.read != chunk.acknowledged + chunk.rejected:
+def _check_counts(io: ChunkIO) -> None:
+    """TerminalError if a point that the source returned is neither in the target nor rejected.
+
+    The points are counted where they come from the source: a batch that is lost on its way to the target is missing
+    in the chunk's own counts altogether.
+    """
+    chunk = io.chunk
+    if not io.returned == chunk.read == chunk.acknowledged + chunk.rejected:
         raise TerminalError(
-            f"chunk {chunk.index + 1}: {chunk.read} points read, {chunk.acknowledged} acknowledged, "
+            f"chunk {chunk.index + 1}: {io.returned} points read, {chunk.acknowledged} acknowledged, "
             f"{chunk.rejected} rejected; the counts do not match"
         )

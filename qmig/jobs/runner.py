@@ -91,7 +91,7 @@ class Worker:
         io = ChunkIO(lease, session, RateLimiter(self.fleet.broker_url, record.migration))
         try:
             _check_lost_owners(chunk)
-            io.retrying(session.connect)
+            io.run_blocking(session.connect)
             return _job(record, chunk)(io)
         except MigrationStoppedError:
             lease.release()

@@ -95,7 +95,7 @@ class _Verification:
             try:
                 batch = self._io.result(read)
             except TerminalError:
-                if shard_key is None or shard_key in self._session.target.partitions():
+                if shard_key is None or shard_key in self._io.run_blocking(self._session.target.partitions):
                     raise
                 # The target has no such shard key: none of its points is there.
                 continue

@@ -10,6 +10,7 @@ import msgspec
 
 from qmig.errors import TerminalError, TransientError, UsageError
 from qmig.formatting import one_line
+from qmig.ledger.fields import check_numbers
 from qmig.ledger.records import RecordKind
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload, to_payload
@@ -127,7 +128,8 @@ class LedgerCollection:
         except (msgspec.ValidationError, UsageError) as error:
             raise TerminalError(
                 f"the record {point.id.uuid} in the ledger {self.name!r} at {self.server.endpoint.url} is malformed: "
-                f"{one_line(error)}; correct it, or delete it and begin its migration again"
+                f"{one_line(error)}; use the newer qmig that may have written it, or correct it; once it is deleted, "
+                "its migration begins again"
             ) from None
 
     # Writing
@@ -138,7 +140,7 @@ class LedgerCollection:
             points = [
                 api.PointStruct(
                     id=api.PointId(uuid=record.id),
-                    payload=to_payload({"record": kind.value, **msgspec.to_builtins(record)}),
+                    payload=_payload({"record": kind.value, **msgspec.to_builtins(record)}),
                     vectors=NO_VECTORS,
                 )
                 for record in records[start : start + PAGE]
@@ -159,7 +161,7 @@ class LedgerCollection:
         return api.SetPayloadPoints(
             collection_name=self.name,
             wait=True,
-            payload=to_payload(msgspec.to_builtins(changes)),
+            payload=_payload(msgspec.to_builtins(changes)),
             points_selector=selector,
             ordering=STRONG,
         )
@@ -174,6 +176,12 @@ class LedgerCollection:
                 raise TransientError(f"target {self.server.endpoint.url}: the ledger's update ended as {status}")
 
         self.server.call(attempt, request, retry_for=retry_for)
+
+
+def _payload(fields: dict[str, Any]) -> dict[str, api.Value]:
+    """Convert fields to a payload; UsageError where they could not be read again."""
+    check_numbers(fields)
+    return to_payload(fields)
 
 
 def is_value(key: str, value: str | int) -> api.Condition:

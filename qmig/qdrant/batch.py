@@ -13,6 +13,8 @@ class InvalidRow:
     point: str
     #: Why it cannot be stored, for people.
     reason: str
+    #: Number of points of its batch whose keys come before its own.
+    position: int = 0
 
 
 @dataclass(frozen=True)

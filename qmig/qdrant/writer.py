@@ -9,7 +9,7 @@ from qmig.qdrant import messages as api
 from qmig.qdrant.enum_names import enum_name
 from qmig.qdrant.keys import shard_key_selector
 from qmig.qdrant.passthrough import read_upsert, upsert_request
-from qmig.qdrant.routing import Router
+from qmig.qdrant.routing import Routed, Router
 from qmig.qdrant.server import Server, completed
 from qmig.qdrant.shard_keys import ShardKeyPlacement, create_shard_key
 from qmig.rpc.call import Call
@@ -39,18 +39,24 @@ class Writer:
         self._upsert = server.raw_method(UPSERT)
         self._headers: dict[str | None, bytes] = {}
 
-    def start(
-        self, points: Sequence[bytes], partition: str | None
-    ) -> tuple[list[Upsert], Sequence[tuple[bytes, str]]]:
-        """Send serialized `PointStruct`s that were read from `partition`, in one request for each shard key.
+    def route(self, points: Sequence[bytes], partition: str | None) -> Routed:
+        """Group serialized `PointStruct`s that were read from `partition` by their shard key."""
+        return self._router.route(points, partition)
 
-        Also returns the points for which there is no shard key, each with the reason.
-        """
-        routed = self._router.route(points, partition)
-        upserts = [
+    def is_ready_for(self, routed: Routed) -> bool:
+        """Whether `send` returns at once: no shard key among these is new to this writer."""
+        return all(key in self._headers for key in routed.groups)
+
+    def create_shard_keys(self, routed: Routed) -> None:
+        """Create the shard keys that are new to this writer. On a cluster this takes a while."""
+        for key in routed.groups:
+            self._header(key)
+
+    def send(self, routed: Routed) -> list[Upsert]:
+        """Send points, in one request for each shard key."""
+        return [
             self._send(upsert_request(self._header(key), group), len(group)) for key, group in routed.groups.items()
         ]
-        return upserts, routed.strays
 
     def send_again(self, upsert: Upsert) -> Upsert:
         """Send the same request once more."""

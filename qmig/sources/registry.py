@@ -74,9 +74,23 @@ def open_source(migration: Migration, credentials: Credentials, retry_for: float
 
 
 def is_at(source: SourceSpec, url: str) -> bool:
-    """Whether a source is at `url`, the value of `--source-url`, as its kind reads URLs."""
-    named, recorded = Endpoint.parse(url, "--source-url", kind_of(source).url), source.endpoint
+    """Whether a source is at `url`, the value of `--source-url`, as its kind reads URLs.
+
+    A ledger may hold sources of several kinds: no source is at a URL of another kind, or of a kind that is missing.
+    """
+    kind = find_kind(source.kind)
+    if kind is None or not _may_be_of(url, kind):
+        return False
+    named, recorded = Endpoint.parse(url, "--source-url", kind.url), source.endpoint
     return (named.host, named.port, named.path) == (recorded.host, recorded.port, recorded.path)
+
+
+def _may_be_of(url: str, kind: SourceKind) -> bool:
+    """False where the URL's scheme is that of other kinds alone; a scheme of no kind is an error for `Endpoint`."""
+    scheme = url.strip().partition("://")[0].lower()
+    if scheme in kind.url.schemes:
+        return True
+    return not any(scheme in other.url.schemes for name in kind_names() if (other := find_kind(name)) is not None)
 
 
 def partition_title(migration: Migration, partition: str | None) -> str:

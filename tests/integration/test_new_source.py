@@ -135,7 +135,7 @@ def test_killed_at_any_moment_the_same_command_goes_on_and_verification_finds_wh
         assert f"{ROWS:,} points compared: all of them equal, and no point extra" in equal.stdout
         sampled = qmig("verify", *ends.where, "--sample", "10%", broker=redis.url, env=rows.env)
         assert sampled.returncode == 0, sampled.stderr
-        assert "points compared, a share of 10 %: all of them equal" in sampled.stdout
+        assert "points compared, a sample of 10 %: all of them equal" in sampled.stdout
 
         delete_points(ends.target, ends.target_name, 3)
         changed = simple_points(1, start=6, size=3)

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from qmig.errors import UsageError
+from qmig.ledger.records import PLAN, chunk_id
+from qmig.ledger.rejects import RejectRecord
 from qmig.migration import (
     Credentials,
     Endpoint,
@@ -28,9 +30,43 @@ MIGRATION = Migration(
 )
 
 
-def test_the_fingerprint_is_the_same_for_ever() -> None:
+MILVUS = Migration(
+    SourceSpec("milvus", Endpoint("::1", 19530), "größe", "shop", ("b", "a"), {"skip_fields": []}),
+    TargetSpec(Endpoint("target.example", 6334), "copy"),
+)
+
+
+@pytest.mark.parametrize(
+    ("migration", "fingerprint", "verification", "plan", "chunk", "reject"),
+    [
+        (
+            MIGRATION,
+            "91b7bac4-6509-5d7a-a3af-cf1d4163fe23",
+            "797cd9c7-ec1f-5682-bcb9-1ad16fe9b485",
+            "0413ad30-51cd-5f6f-b607-e92b14b17924",
+            "e1064ee6-1325-54f2-a88a-9e7e57e9d317",
+            "09891d42-21ea-5bb1-a019-4553cf8f9b57",
+        ),
+        (
+            MILVUS,
+            "3b74dfa6-c01b-53df-b399-00ad0c3302f9",
+            "842be87e-fc0c-55fa-a0da-b709bee0a702",
+            "b177e7f1-ad89-5776-b10c-ebe6fde3a59a",
+            "d4908814-8d99-59d5-ad5a-c9fc5169ed2a",
+            "cd6f7c78-c0c0-594c-8f8d-c1ec754eb819",
+        ),
+    ],
+    ids=["qdrant", "milvus"],
+)
+def test_the_ids_of_records_are_the_same_for_ever(
+    migration: Migration, fingerprint: str, verification: str, plan: str, chunk: str, reject: str
+) -> None:
     """Another value would orphan every ledger that there is."""
-    assert MIGRATION.id == "91b7bac4-6509-5d7a-a3af-cf1d4163fe23"
+    assert migration.id == fingerprint
+    assert migration.verification_id == verification
+    assert chunk_id(migration.id, PLAN) == plan
+    assert chunk_id(migration.id, 7) == chunk
+    assert RejectRecord(migration.id, 1, '"eu"', "k", "k", "", 1).id == reject
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ The steps are generators, which yield a request and are sent its answer. So the 
 import time
 from bisect import bisect_left
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
@@ -230,13 +230,16 @@ class RangeReader:
         return found
 
 
-def batch_of(points: Sequence[bytes | InvalidRow], next_key: str | None) -> Batch:
+def batch_of(rows: Sequence[bytes | InvalidRow], next_key: str | None) -> Batch:
     """Build a batch from converted rows: points and invalid rows apart."""
-    return Batch(
-        [point for point in points if isinstance(point, bytes)],
-        next_key,
-        tuple(point for point in points if isinstance(point, InvalidRow)),
-    )
+    points: list[bytes] = []
+    invalid_rows: list[InvalidRow] = []
+    for row in rows:
+        if isinstance(row, InvalidRow):
+            invalid_rows.append(replace(row, position=len(points)))
+        else:
+            points.append(row)
+    return Batch(points, next_key, tuple(invalid_rows))
 
 
 class RangeRead(Generic[Result]):

@@ -158,6 +158,7 @@ def test_an_unknown_option_in_a_definition_is_refused(ledger: Ledger, path: tupl
     place = ("definition", *path)
     said = refusal(ledger, MigrationRecord, changed(msgspec.to_builtins(MIGRATION), (*place, "newer"), True))
     assert f"unknown field `newer` - at `$.{'.'.join(place)}`" in said
+    assert "use the newer qmig that may have written it" in said
 
 
 @given(place=st.sampled_from(PLACES), value=ANY_JSON)

@@ -3,7 +3,8 @@
 import pytest
 
 from qmig.errors import UsageError
-from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
+from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec, UrlForm
+from qmig.sources.kind import SourceKind
 from qmig.sources.registry import KINDS, find_kind, is_at, kind_names, kind_of, partition_title
 
 TARGET = TargetSpec(Endpoint("target.example", 6334), "copy")
@@ -39,6 +40,21 @@ def test_an_unknown_kind_is_named_with_those_that_there_are() -> None:
 def test_a_source_is_recognised_by_its_url(kind: str, url: str, expected: bool) -> None:
     """A URL without a port means the default port of the source's kind; the source is at port 6334."""
     assert is_at(SourceSpec(kind, Endpoint("a", 6334), "products"), url) == expected
+
+
+def test_sources_of_other_kinds_in_a_ledger_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = UrlForm(None, {"file": False}, has_path=True)
+    monkeypatch.setitem(KINDS, "files", SourceKind("files", "Files", "nowhere", "part", form))
+    rows = SourceSpec("files", Endpoint("", 0, scheme="file", path="/rows"), "rows")
+    points = SourceSpec("qdrant", Endpoint("a", 6334), "products")
+    missing = SourceSpec("pgvector", Endpoint("a", 5432), "products")
+    assert [is_at(source, "http://a") for source in (rows, points, missing)] == [False, True, False]
+    assert [is_at(source, "file:///rows") for source in (rows, points, missing)] == [True, False, False]
+
+
+def test_a_url_of_no_kind_is_refused() -> None:
+    with pytest.raises(UsageError, match="--source-url ftp://a: "):
+        is_at(SourceSpec("qdrant", Endpoint("a", 6334), "products"), "ftp://a")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class FakeCall:
     def __init__(self, answer: Callable[[], bytes]) -> None:
         self._answer = answer
 
-    def answered_within(self, seconds: float) -> bool:  # noqa: ARG002
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002
         return True
 
     def result(self) -> bytes:
