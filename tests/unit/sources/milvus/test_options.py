@@ -1,5 +1,6 @@
 """The options of `qmig milvus`: the source that they describe, in qmig's and in qdrant/migration's spelling."""
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -57,6 +58,12 @@ def test_both_spellings_of_the_options_describe_the_same_source(arguments: Seque
 )
 def test_tls_is_what_the_url_or_the_option_asks_for(arguments: Sequence[str], tls: bool, expected: bool) -> None:
     assert described(arguments, tls).endpoint == Endpoint("a", 19530, expected)
+
+
+@pytest.mark.parametrize("name", ["größe", "shop\n"])
+def test_a_database_that_no_header_can_carry_is_refused_with_its_name(name: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"--source-database {name!r}: ")):
+        described([*ENDS, "--source-database", name])
 
 
 @pytest.mark.parametrize("distance", ["v", "v=far", "=dot", "v=dot;v=cosine"])
