@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 from celery import Task
-from celery.exceptions import Reject
+from celery.exceptions import Reject, WorkerLostError
 from celery.signals import worker_process_init, worker_shutting_down
 from kombu.exceptions import OperationalError
 
@@ -49,16 +49,21 @@ _progress = _Progress()
 _worker = Worker(lambda: Fleet(str(app.conf.broker_url)), stop_requested=lambda: _stop[0] != 0)
 
 
-class _HideRejectTraceback(logging.Filter):
-    """Removes the traceback from Celery's log line about a rejected task: a released chunk is no error."""
+class _HideTraceback(logging.Filter):
+    """Removes the traceback from a log line of Celery that says all without it.
+
+    A released chunk, as a rejected task, is no error, and a process that was killed has no frames of its own.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], Reject):
+        # Celery may wrap the error itself, not its class.
+        if record.exc_info and record.exc_info[0] in (Reject, WorkerLostError):
             record.exc_info = None
         return True
 
 
-logging.getLogger("celery.app.trace").addFilter(_HideRejectTraceback())
+for _logger in ("celery.app.trace", "celery.worker.request"):
+    logging.getLogger(_logger).addFilter(_HideTraceback())
 
 
 @worker_shutting_down.connect

@@ -17,6 +17,7 @@ from qmig.errors import (
     QmigError,
     TerminalError,
     TransientError,
+    UsageError,
 )
 from qmig.migration import Endpoint
 from qmig.rpc.call import Call
@@ -76,7 +77,8 @@ log = logging.getLogger(__name__)
 class Connection:
     """A connection to one server. Open it after a fork, never before.
 
-    `role` is "source" or "target" and begins every error message. `metadata` is sent with every call.
+    `role` is "source" or "target" and begins every error message. `metadata` is sent with every call; UsageError
+    where it cannot be.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Connection:
         self.role = role
         self._metadata = tuple(metadata)
         self._skip_tls_verification = skip_tls_verification
+        self._check_metadata()
         options = {**dict(CHANNEL_OPTIONS), **dict(channel_options)}
         self._channel = open_channel(endpoint, role, skip_tls_verification, list(options.items()))
         self._threads = ThreadPoolExecutor(MAX_CALLS)
@@ -149,6 +152,14 @@ class Connection:
         if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
             return AccessError(f"{message}; {self._credentials_hint()}")
         return TerminalError(message)
+
+    def _check_metadata(self) -> None:
+        for name, value in self._metadata:
+            if not (value.isascii() and value.isprintable()):
+                raise UsageError(
+                    f"{self.role} {self.endpoint.url}: its {name} has a line break or another character that cannot "
+                    f"be sent; {self._credentials_hint()}"
+                )
 
     def _credentials_hint(self) -> str:
         option = f"--{self.role}-api-key"

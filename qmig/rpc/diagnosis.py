@@ -34,7 +34,8 @@ def explain(endpoint: Endpoint, role: str, error: QmigError, product: str, defau
         return f"{where}: this is an HTTP port, not gRPC; give {port} in {option}"
     if _speaks_tls(endpoint):
         return f"{where}: the server speaks TLS; give {option} as https://{endpoint.address}"
-    return f"{where}: does not answer gRPC: {error}; check that it is {product}'s gRPC port"
+    answer = str(error).removeprefix(f"{where}: ")
+    return f"{where}: does not answer gRPC: {answer}; check that it is {product}'s gRPC port"
 
 
 def _speaks_tls(endpoint: Endpoint) -> bool:

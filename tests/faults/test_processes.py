@@ -66,11 +66,14 @@ def test_coordinator_killed_the_fleet_goes_on_and_so_does_the_command(filled: En
 
 
 def test_worker_process_killed_in_the_middle_of_a_chunk(filled: Ends) -> None:
-    with own_fleet() as (redis, _):
+    with own_fleet() as (redis, workers):
         running = start(filled, *SLOWLY, broker=redis.url)
         until_copied(filled, 500)
         kill_worker_at_work(filled)
         finish(running)
+        said = workers.read_stderr()
+    assert "signal 9 (SIGKILL)" in said
+    assert "Traceback" not in said
     assert arrived(filled)
     assert "1 of them resumed" in running.read_stdout()
 

@@ -131,6 +131,7 @@ def test_a_port_that_speaks_neither(there: Ends, qmig: Run) -> None:
         result = qmig("qdrant", *with_option(there, "--source-url", url), "-c")
 
     assert_refused(result, 1, f"source {url}", "gRPC port")
+    assert result.stderr.count(f"source {url}") == 1
     assert_nothing_written(there)
 
 
@@ -163,6 +164,18 @@ def test_a_wrong_api_key(there: Ends, qmig: Run, locked: Server, role: str, key:
     assert "wr0ng-k3y" not in result.stderr
     assert_nothing_written(there)
     assert not exists(locked, there.target_name)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("key", ["right\r", "two\nlines", "schlüssel"])
+def test_an_api_key_that_cannot_be_sent(there: Ends, qmig: Run, role: str, key: str) -> None:
+    name = f"{role.upper()}_API_KEY"
+
+    result = qmig("qdrant", *there.arguments, "-c", env={"QMIG_SECRET_KEY": new_secret(), name: key})
+
+    assert_refused(result, 2, f"{role} http", "line break", f"--{role}-api-key", f"${name}")
+    assert key[:5] not in result.stderr
+    assert_nothing_written(there)
 
 
 def test_a_source_that_is_not_there_with_close_names(there: Ends, qmig: Run) -> None:

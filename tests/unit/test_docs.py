@@ -130,7 +130,16 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
 def test_a_dead_link_or_anchor_fails_the_build_of_the_site(dead: str, tmp_path: Path) -> None:
     shutil.copytree(DOCS, tmp_path / "docs")
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
-    make = ["make", "--dry-run", f"VENV={sys.prefix}", "-f", str(ROOT / "Makefile"), "STAMP=", "docs"]
+    make = [
+        "make",
+        "--no-print-directory",
+        "--dry-run",
+        f"VENV={sys.prefix}",
+        "-f",
+        str(ROOT / "Makefile"),
+        "STAMP=",
+        "docs",
+    ]
     command = subprocess.run(make, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
     page = tmp_path / "docs" / "words.md"
 

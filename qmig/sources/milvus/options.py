@@ -66,13 +66,16 @@ OPTIONS = (
 
 
 def with_options(source: SourceSpec, given: Mapping[str, Any]) -> SourceSpec:
-    """Put the values of `OPTIONS`, by their names, into the source; UsageError where a distance is wrong."""
+    """Put the values of `OPTIONS`, by their names, into the source; UsageError where one is wrong."""
+    database = given["database"]
+    if not (database.isascii() and database.isprintable()):
+        raise UsageError(f"--source-database {database!r}: Milvus has no such name; give one of printable ASCII")
     skip_fields = tuple(sorted(set(given["skip_fields"])))
     settings = Settings(skip_fields, _distances(given["distances"]), given["id_field"], given["partition_field"])
     return replace(
         source,
         endpoint=replace(source.endpoint, tls=source.endpoint.tls or given["tls"]),
-        database=given["database"],
+        database=database,
         # The Go tool takes one option with commas; no name of a partition has one.
         partitions=tuple(name.strip() for text in given["partitions"] for name in text.split(",") if name.strip()),
         settings=settings.to_dict(),
