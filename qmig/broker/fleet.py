@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -36,8 +37,6 @@ NORMAL = 9
 PRIORITY_SEPARATOR = "\x06\x16"
 #: Seconds between two supervisions of a migration, and between two heartbeats of a worker.
 SUPERVISE_EVERY = 5.0
-#: Seconds after which a supervision that no worker was free for is dropped: later ones have been queued.
-SUPERVISE_EXPIRES = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +105,18 @@ class Fleet:
             log.info("%s; trying again", error)
 
     def enqueue_supervision(self, task: MigrationTask) -> None:
-        """Queue one supervision of the migration."""
-        settings = {"argsrepr": task.migration, "kwargsrepr": "", "expires": SUPERVISE_EXPIRES}
-        self._send([(SUPERVISE_MIGRATION, task, URGENT, settings)])
+        """Queue a supervision of the migration, unless one waits for a worker already.
+
+        Celery could let a task expire, but by the clock of the worker's host, which may be wrong.
+        """
+        if self.registry.claim_supervision(task.migration):
+            settings = {"argsrepr": task.migration, "kwargsrepr": ""}
+            try:
+                self._send([(SUPERVISE_MIGRATION, task, URGENT, settings)])
+            except TransientError:
+                with suppress(TransientError):
+                    self.registry.supervision_started(task.migration)
+                raise
 
     def queue(
         self, record: MigrationRecord, tasks: Iterable[tuple[ChunkTask, ChunkRecord]], urgent: bool = False

@@ -26,6 +26,8 @@ MIGRATIONS = "qmig:migrations:"
 WORKERS = "qmig:workers"
 #: A key by migration that exists until its next supervision is due.
 DUE = "qmig:due:"
+#: A key by migration that exists while a supervision of it is queued.
+SUPERVISION_QUEUED = "qmig:supervision-queued:"
 #: A lock by migration, held by the worker that supervises it.
 LOCK = "qmig:lock:"
 #: By run: how many chunks have been queued.
@@ -39,6 +41,8 @@ LEDGER_FAILURE = "qmig:ledger-failure:"
 KEY_EXPIRES = 7 * 86400
 #: Seconds after which a ledger failure expires; one that lasts is reported again by whoever takes the next chunk.
 LEDGER_FAILURE_SECONDS = 60
+#: Seconds after which a queued supervision counts as lost: the worker that took it may have died.
+SUPERVISION_EXPIRES = 30.0
 #: Seconds after which a lock expires that its holder no longer renews.
 LOCK_SECONDS = 30.0
 #: Seconds between two renewals of a lock.
@@ -121,6 +125,18 @@ class FleetRegistry:
             return True
         self._delete_if_no_ttl(DUE + migration)
         return False
+
+    def claim_supervision(self, migration: str) -> bool:
+        """Whether a supervision of the migration may be queued: at most one waits for a worker at any time."""
+        key = SUPERVISION_QUEUED + migration
+        if self._call("set", key, "1", nx=True, px=int(SUPERVISION_EXPIRES * 1000)):
+            return True
+        self._delete_if_no_ttl(key)
+        return False
+
+    def supervision_started(self, migration: str) -> None:
+        """Allow the next supervision to be queued: what is written from now on, this one may not see."""
+        self._call("delete", SUPERVISION_QUEUED + migration)
 
     # Workers
 

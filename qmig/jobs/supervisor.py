@@ -54,6 +54,7 @@ class Supervisor:
 
     def run_once(self) -> str:
         """Do the next step of the migration, unless another worker is doing it. Return what was done, as text."""
+        self._fleet.registry.supervision_started(self._task.migration)
         with self._fleet.registry.lock(self._task.migration) as is_locked:
             if not is_locked:
                 return LOCKED

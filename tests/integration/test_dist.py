@@ -102,7 +102,7 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_environment(wheel: Path, tmp_p
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     arrived = re.search(r"all ([\d,]+) points are in the target", demo.stdout + demo.stderr)
-    compared = re.search(r"compared ([\d,]+) points, .*: source and target are equal", demo.stdout)
+    compared = re.search(r"Compared ([\d,]+) points, .*: source and target are equal", demo.stdout)
     assert arrived is not None, demo.stdout
     assert compared is not None, demo.stdout
     assert arrived[1] == compared[1]

@@ -9,6 +9,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qmig.broker.fleet import Fleet
 from qmig.broker.registry import (
     DUE,
     LAST_CHANGES,
@@ -16,6 +17,7 @@ from qmig.broker.registry import (
     LOCK,
     MIGRATIONS,
     QUEUED,
+    SUPERVISION_QUEUED,
     WORKERS,
     FleetRegistry,
     WorkerInfo,
@@ -179,6 +181,10 @@ def test_another_kind_of_value(
 def test_what_never_ends_stands_in_the_way_once(board: FleetRegistry, client: redis.Redis) -> None:
     client.set(DUE + MIGRATION, "garbage")
     client.set(LOCK + MIGRATION, "garbage")
+    client.set(SUPERVISION_QUEUED + MIGRATION, "garbage")
+    assert not board.claim_supervision(MIGRATION)
+    assert board.claim_supervision(MIGRATION)
+    assert not board.claim_supervision(MIGRATION)
     assert not board.is_due(MIGRATION, 5.0)
     assert board.is_due(MIGRATION, 5.0)
     assert not board.is_due(MIGRATION, 5.0)
@@ -190,11 +196,24 @@ def test_what_never_ends_stands_in_the_way_once(board: FleetRegistry, client: re
             assert not another
 
 
+def test_one_supervision_waits_for_a_worker(server: EmbeddedRedis, client: redis.Redis) -> None:
+    client.flushall()
+    task = MigrationTask(migration=MIGRATION, access="{}")
+    with Fleet(server.url) as fleet:
+        for _ in range(3):
+            fleet.enqueue_supervision(task)
+        assert fleet.queued() == 1
+        fleet.registry.supervision_started(MIGRATION)
+        fleet.enqueue_supervision(task)
+        assert fleet.queued() == 2
+
+
 def write_over(client: redis.Redis, run: str, migration: str) -> None:
     """Garbage wherever qmig keeps something of this migration."""
     client.set(LAST_CHANGES + run, "garbage")
     client.set(QUEUED + run, "garbage")
     client.set(DUE + migration, "garbage")
+    client.set(SUPERVISION_QUEUED + migration, "garbage")
     client.hset(MIGRATIONS + QUEUE, "theirs", "[1]")
     client.hset(WORKERS, "theirs", DEEP)
 
