@@ -33,7 +33,7 @@ class OnError(StrEnum):
 
     #: Its chunk fails.
     FAIL = "fail"
-    #: The point is recorded as a reject, and the chunk goes on.
+    #: The point is recorded as a reject, and the chunk continues.
     SKIP = "skip"
 
 

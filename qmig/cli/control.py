@@ -13,7 +13,7 @@ from qmig.cli.options import option
 def pause(migration: str | None, **where: Any) -> None:
     """Pause a running migration.
 
-    Within about a second, workers finish their batches in flight and give their chunks back.
+    Within about a second, workers finish their batches in flight and release their chunks.
 
     \b
     Example:

@@ -64,7 +64,7 @@ def run(
     )
     run_options = RunOptions(create_target, ensure_indexes, restart, chunk_size, max_rate, retry_rejects)
     if detach and not broker_url:
-        raise UsageError("--detach needs a fleet that goes on without this command; give --broker-url")
+        raise UsageError("--detach needs a fleet that keeps running without this command; give --broker-url")
     if detach and verify:
         raise UsageError("--detach ends before the migration is done; leave out --verify and call qmig verify later")
     credentials = replace(credentials, target_api_key=target_api_key)
@@ -159,7 +159,7 @@ def run_detached(
         with Fleet(broker_url) as fleet:
             fleet.check()
             coordinator.detach(fleet, preflight, interrupted)
-        view.say(f"the fleet goes on with the migration; `qmig attach {migration.id}` shows it")
+        view.say(f"the fleet continues the migration; `qmig attach {migration.id}` shows it")
         print(migration.id, flush=True)
 
 

@@ -230,11 +230,11 @@ class ChunkIO:
         self._lease.sleep(seconds)
 
     def retrying(self, attempt: Callable[[], Answer]) -> Answer:
-        """Return what `attempt` returns. Call it again after transient errors."""
+        """Return what `attempt` returns. Retry it after transient errors."""
         return self._lease.retrying(self.session.options.retry_for, attempt)
 
     def run_blocking(self, call: Callable[[], Answer]) -> Answer:
-        """Run a call that blocks in a thread. Call it again after transient errors."""
+        """Run a call that blocks in a thread. Retry it after transient errors."""
         return self.retrying(partial(self._lease.run_blocking, call))
 
     # Progress

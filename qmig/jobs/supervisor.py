@@ -1,8 +1,8 @@
 """Drive a migration to its end: queue chunks, requeue stalled ones, reconcile counts, restore the target's settings.
 
 Any worker does this, one at a time for a migration, every few seconds and after each chunk that leaves the queue
-empty. So a migration needs no coordinator once it is planned. All that counts is in the ledger; what the registry on
-Redis holds may be lost.
+empty. So a migration needs no coordinator once it is planned. All durable state is in the ledger; the registry on
+Redis may be lost.
 """
 
 import base64
@@ -57,7 +57,7 @@ class Supervisor:
         with self._fleet.registry.lock(self._task.migration) as is_locked:
             if not is_locked:
                 return LOCKED
-            # The next supervision is due in seconds: no worker is held up by a target that is away.
+            # The next supervision is due in seconds: no worker waits for a target that is unavailable.
             record = self._ledger.migration(self._task.migration, RETRY_FOR)
             if record is None or record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
                 self._fleet.registry.forget(self._task.migration)
@@ -70,7 +70,7 @@ class Supervisor:
             return self._drive(record)
 
     def _drive(self, record: MigrationRecord) -> str:
-        """Queue what is to be queued. When no chunk is left, bring the migration to its end."""
+        """Queue new chunks, and requeue stalled ones. When no chunk is left, bring the migration to its end."""
         if queued := self._queue_new(record):
             return f"queued {pluralize(queued, 'chunk')}"
         if requeued := self._requeue(record):
@@ -86,7 +86,7 @@ class Supervisor:
         except TerminalError as error:
             return self._fail(record, str(error))
         except Exception as error:
-            # A defect ends the migration and is named there. Otherwise every supervision would meet it again.
+            # A defect ends the migration and is named there. Otherwise every supervision would fail with it.
             self._fail(record, f"unexpected {type(error).__name__}: {error}")
             raise
 
@@ -159,8 +159,8 @@ class Supervisor:
         if reconciliation.errors:
             return self._fail(
                 record,
-                f"{'; '.join(reconciliation.errors)}. `qmig verify --repair` brings over what is missing, "
-                "--restart-migration copies all of it again; the target keeps what it has",
+                f"{'; '.join(reconciliation.errors)}. `qmig verify --repair` copies what is missing, "
+                "--restart-migration copies everything again; the target keeps its points",
                 reconciliation=reconciliation,
             )
         if not self._is_current(record):
@@ -246,4 +246,4 @@ def _failures(failed: list[ChunkRecord]) -> str:
     shown = "; ".join(f"chunk {chunk.index + 1}: {chunk.error}" for chunk in failed[:MAX_FAILURES])
     more = f"; and {len(failed) - MAX_FAILURES} more" if len(failed) > MAX_FAILURES else ""
     chunks = pluralize(len(failed), "chunk")
-    return f"{chunks} failed, the others are done: {shown}{more}. The same command tries them again"
+    return f"{chunks} failed, the others are done: {shown}{more}. The same command retries them"

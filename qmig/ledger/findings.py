@@ -1,4 +1,4 @@
-"""What a verification checks, and what it found."""
+"""The options and the findings of a verification."""
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum

@@ -75,7 +75,7 @@ def explanation(endpoint: Endpoint, role: str, reason: str, skip_verification: b
         )
     if reason == EXPIRED:
         return f"{where}: its {reason}, which --skip-tls-verification does not get past; renew it there"
-    return f"{where}: it shows another certificate than before; that one is fetched"
+    return f"{where}: it shows another certificate than before, which is being fetched"
 
 
 def no_tls(endpoint: Endpoint, role: str) -> str:
@@ -117,7 +117,7 @@ class FollowingChannel:
             try:
                 certificate = self._fetched()
             except QmigError:
-                # The call has failed with an error of its own, and is tried again.
+                # The call has failed with an error of its own, and is retried.
                 return
             if certificate != self._certificate:
                 # The old channel stays open: calls of other threads may still be under way on it.

@@ -38,12 +38,12 @@ class SourceModule(Protocol):
         """Put the values of `OPTIONS`, by their names, into the source; UsageError where a value is wrong."""
 
     def open_source(self, migration: Migration, credentials: Credentials, retry_for: float) -> "Source":
-        """Connect to the migration's source; calls try again for `retry_for` seconds after a transient error."""
+        """Connect to the migration's source; calls are retried for `retry_for` seconds after a transient error."""
 
 
 @dataclass(frozen=True)
 class SourceKind:
-    """One row of the registry: all that is known of a kind of source before its module is imported."""
+    """One row of the registry: the properties of a kind of source that are known before its module is imported."""
 
     #: The name: `qmig NAME` is its command, and the ledger records it.
     name: str

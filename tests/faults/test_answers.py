@@ -70,7 +70,7 @@ def test_terminal_error_fails_its_chunk_and_lets_the_others_finish(
     assert result.returncode == 1
     assert "1 chunk failed, the others are done" in result.stderr
     assert broken.details in result.stderr
-    assert "The same command tries them again" in result.stderr
+    assert "The same command retries them" in result.stderr
     again = qmig("qdrant", *refused.arguments, broker=fleet)
     assert again.returncode == 0, again.stderr
     assert arrived(refused)

@@ -1,4 +1,4 @@
-"""A full disk on the target stops a migration with a clear error; with space made the same command goes on."""
+"""A full disk on the target stops a migration with a clear error; with space made the same command resumes."""
 
 import shutil
 import subprocess
@@ -72,7 +72,7 @@ def test_full_disk_stops_the_migration_and_space_lets_it_go_on(
     error = running.read_stderr().splitlines()[-1]
     assert error.startswith("Error: ")
     assert "No space left on device" in error
-    assert "the same command goes on" in error
+    assert "the same command resumes" in error
 
     (small_disk / "ballast").unlink()
     result = qmig("qdrant", *ends.arguments, *SLOWLY)
@@ -91,7 +91,7 @@ def test_ledger_that_cannot_be_written_stops_the_migration(
     finish(running, 1)
     error = running.read_stderr().splitlines()[-1]
     assert f"target {target_answers.url}: {FULL.details}" in error
-    assert "the same command goes on" in error
+    assert "the same command resumes" in error
 
     target_answers.mend()
     result = qmig("qdrant", *refused.arguments, *SLOWLY)

@@ -125,7 +125,7 @@ def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> Non
         running = start(filled, *LEISURELY, broker=broker.url)
         until_copied(filled, 500)
         assert steer("pause").returncode == 0
-        until(lambda: not any(chunk.owner for chunk in chunks_of(filled)), "every chunk being given back")
+        until(lambda: not any(chunk.owner for chunk in chunks_of(filled)), "every chunk being released")
         at_rest = copied(filled)
         assert 0 < at_rest < POINTS
         until_logged(running, "paused; `qmig resume` continues it")
@@ -155,7 +155,7 @@ def test_cancelled_it_ends_and_the_target_gets_its_settings_back(filled: Ends, s
         assert 0 < copied(filled) < POINTS
         refused = steer("resume")
         assert refused.returncode == 2
-        assert "the command that began it goes on with it" in refused.stderr
+        assert "the command that began it resumes it" in refused.stderr
 
         result = qmig("qdrant", *filled.arguments, *SLOWLY, broker=broker.url)
         assert result.returncode == 0, result.stderr
@@ -187,7 +187,7 @@ def test_attached_from_elsewhere_it_is_seen_to_its_end(filled: Ends, qmig: Run) 
             until_logged(process, "points/s")
         os.kill(leaving.pid, signal.SIGINT)
         finish(leaving, 130)
-        assert "goes on, and `qmig attach" in leaving.read_stderr()
+        assert "continues, and `qmig attach" in leaving.read_stderr()
         finish(viewing)
     assert f"all {POINTS:,} points are in the target" in viewing.read_stdout()
     assert arrived(filled)

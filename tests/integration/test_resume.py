@@ -39,7 +39,7 @@ def test_ctrl_c_stores_the_offsets_and_says_how_to_go_on(filled: Ends, qmig: Run
     os.kill(running.pid, number)
 
     finish(running, 130)
-    assert "the same command goes on from there" in running.read_stderr()
+    assert "the same command resumes from there" in running.read_stderr()
     record = record_of(filled)
     assert record is not None
     assert record.state == State.STOPPED

@@ -283,7 +283,7 @@ def test_workers_with_another_secret_are_named_and_take_nothing(locked: Ends, se
     assert arrived(locked)
     log = process.read_stderr()
     name = f"worker qmig-{wrong.pid}@{socket.gethostname()} has {said} $QMIG_SECRET_KEY"
-    assert any(name in line and "it takes no part" in line for line in log.splitlines())
+    assert any(name in line and "it takes none of these tasks" in line for line in log.splitlines())
     assert "Task migrate_chunk" not in wrong.read_stderr()
     assert "refused" not in wrong.read_stderr()
 

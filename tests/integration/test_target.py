@@ -296,7 +296,7 @@ def test_a_dry_run_shows_the_plan_that_the_ledger_has(ends: Ends, migrate: Run) 
     anew = migrate("--dry-run", "--restart-migration").stdout
 
     assert "has this migration, done; its counts would be reconciled again, and nothing copied" in again
-    assert "chunks  2 of about 100 points, planned already" in again
+    assert "chunks  2 of about 100 points, already planned" in again
     assert f"1  […, {first.end})  ~100 points  done" in again
     assert "its plan and offsets would be deleted, and it would begin again" in anew
     assert "chunks  about 1 of about 5,000 points" in anew

@@ -28,8 +28,8 @@ SHORT, LONG = (0.2, 5.0), (16.0, 22.0)
 LONG_ONES = 0.15
 TWO_AT_ONCE = 0.3
 
+#: Begins a fault. The function that it returns ends the fault; `mend` of the fleet runs as well.
 Strike = Callable[[Bench, random.Random], Callable[[], object] | None]
-"""Does something bad; what it returns ends it, beside the bench's own `mend`."""
 
 
 @dataclass

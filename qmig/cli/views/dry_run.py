@@ -43,7 +43,7 @@ def describe_dry_run(migration: Migration, preflight: PreflightResult, run_optio
         )
     chunks: Iterable[ChunkRecord]
     if record is not None and record.planned and not run_options.restart:
-        lines.append(f"chunks  {record.chunks:,} of about {record.chunk_size:,} points, planned already")
+        lines.append(f"chunks  {record.chunks:,} of about {record.chunk_size:,} points, already planned")
         chunks = preflight.ledger.chunks(record.migration, range(min(record.chunks, MAX_DRY_RUN_CHUNKS + 1)))
     else:
         size = plan_size(preflight.source, run_options.chunk_size)

@@ -23,8 +23,8 @@ DATATYPES = {
     api.Uint8: edge.VectorStorageDatatype.Uint8,
 }
 MAX_SIZE = 65536
+#: Name of an unused vector in a collection without vectors: the engine needs at least one.
 NO_VECTORS = edge.EdgeSparseVectorParams()
-"""The engine wants at least one vector: this one stands in, unused, in a collection without vectors."""
 
 
 def new_config(request: api.CreateCollection) -> api.CollectionConfig:

@@ -38,6 +38,6 @@ def test_a_migration_that_lost_points_is_brought_to_its_end_by_a_repair(
     delete_points(migrated.target, migrated.target_name, 7, 8)
     result = migrate("-c")
     assert result.returncode == 1
-    assert "`qmig verify --repair` brings over what is missing" in result.stderr
+    assert "`qmig verify --repair` copies what is missing" in result.stderr
     assert verify("--repair").returncode == 0
     assert migrate("-c").returncode == 0

@@ -61,7 +61,7 @@ def test_a_migration_is_named_by_its_id_or_by_its_ends(make_ends: Callable[[], E
     assert "10 points compared" in qmig("verify", *one.where, beginning, broker=fleet).stdout
     result = qmig("verify", *one.where, "--source-collection", "another", broker=fleet)
     assert result.returncode == 2
-    assert "there is no migration between these ends" in result.stderr
+    assert "there is no migration with this source and target" in result.stderr
 
 
 def test_a_migration_that_is_not_finished_is_not_verified(

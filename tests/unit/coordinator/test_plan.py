@@ -16,6 +16,7 @@ from qmig.qdrant.keys import PointKey
 from qmig.sources.base import Source
 
 MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
+NOT_ALL_KEYS = "do not cover all keys: the first start and the last end must be open"
 
 
 class Collection:
@@ -130,9 +131,9 @@ def test_a_hole_in_a_plan_is_found() -> None:
     chunks = make_plan(Collection({None: list(range(1000)), '"eu"': list(range(10))}), 100)
 
     assert holes(chunks) == []
-    assert holes(chunks[:4] + chunks[5:]) == ["chunks 4 and 6 do not join"]
-    assert holes(chunks[1:]) == ["chunks 2 to 10 do not reach to the ends of the keys"]
-    assert holes(chunks[:9] + chunks[10:]) == ["chunks 1 to 9 do not reach to the ends of the keys"]
+    assert holes(chunks[:4] + chunks[5:]) == ["chunks 4 and 6 do not meet: one must start where the other ends"]
+    assert holes(chunks[1:]) == [f"chunks 2 to 10 {NOT_ALL_KEYS}"]
+    assert holes(chunks[:9] + chunks[10:]) == [f"chunks 1 to 9 {NOT_ALL_KEYS}"]
 
 
 @pytest.mark.parametrize("points", [0, 1, 4999, 5000, 5001, 10**5, 10**6, 10**7, 10**8, 10**9, 10**10])
