@@ -1,4 +1,4 @@
-"""A full disk on the target stops a migration with a clear error; with space made the same command resumes."""
+"""A full disk on the target stops a migration with a clear error; with more space the same command resumes."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ import pytest
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
 from tests.support.command import Run
-from tests.support.disturbed_ends import DisturbedEnds
+from tests.support.fault_servers import DisturbedEnds
 from tests.support.grpc_proxy import Refusal
 from tests.support.migrations import LEISURELY, SLOWLY, arrived, finish, start, until_copied
 from tests.support.qdrant_servers import qdrant_in
@@ -59,7 +59,7 @@ def fill_up(directory: Path) -> None:
         file.write(bytes(shutil.disk_usage(directory).free - LEFT_FREE))
 
 
-def test_full_disk_stops_the_migration_and_space_lets_it_go_on(
+def test_a_full_disk_stops_the_migration_and_it_resumes_with_space(
     ends_on_small_disk: DisturbedEnds, small_disk: Path, qmig: Run
 ) -> None:
     ends = ends_on_small_disk
@@ -93,7 +93,7 @@ def test_ledger_that_cannot_be_written_stops_the_migration(
     assert f"target {target_answers.url}: {FULL.details}" in error
     assert "the same command resumes" in error
 
-    target_answers.mend()
+    target_answers.restore()
     result = qmig("qdrant", *refused.arguments, *SLOWLY)
     assert result.returncode == 0, result.stderr
     assert arrived(refused)

@@ -1,4 +1,4 @@
-"""Who has a chunk: a worker that sleeps too long, dies again and again, gets its task twice, or has a wrong clock."""
+"""Leases: a worker that sleeps too long, dies again and again, gets its task twice, or has a wrong clock."""
 
 import os
 import re
@@ -21,8 +21,8 @@ from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Credentials
 from tests.support.command import Run
-from tests.support.disturbed_ends import DisturbedEnds, Stand
 from tests.support.ends import Ends
+from tests.support.fault_servers import DisturbedEnds, FaultServers
 from tests.support.migrations import (
     POINTS,
     SLOWLY,
@@ -85,14 +85,14 @@ def test_frozen_worker_loses_its_chunk_within_30_s_and_leaves_it_alone_when_it_w
 
 
 def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
-    disturbed: DisturbedEnds, stand: Stand, qmig: Run
+    disturbed: DisturbedEnds, fault_servers: FaultServers, qmig: Run
 ) -> None:
     with own_fleet(1) as (redis_server, _):
         # A source that never answers: nobody makes any progress.
         running = start(disturbed, "-c", "--chunk-size", str(POINTS), broker=redis_server.url)
-        stand.proxies["source"].delay(0.2)
+        fault_servers.proxies["source"].delay(0.2)
         until(lambda: bool(chunks_of(disturbed)), "a plan")
-        stand.proxies["source"].cut()
+        fault_servers.proxies["source"].cut()
         claims = 0
 
         def failed_or_struck() -> bool:
@@ -108,7 +108,7 @@ def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
         assert claims >= MAX_LOST_OWNERS
         finish(running, 1)
         assert "workers in a row died or stopped sending heartbeats at this chunk" in running.read_stderr()
-        stand.mend()
+        fault_servers.restore()
         again = qmig("qdrant", *disturbed.arguments, broker=redis_server.url)
         assert again.returncode == 0, again.stderr
     assert arrived(disturbed)

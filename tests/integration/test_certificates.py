@@ -1,4 +1,4 @@
-"""Certificates that expire or change while points are copied: said, waited for, and nothing is lost."""
+"""Certificates that expire or change during a copy are reported and waited for, and no point is lost."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What arrives equals what was there: every kind of vector, id and payload."""
+"""The target equals the source: every kind of vector, id and payload."""
 
 import random
 import uuid

@@ -1,4 +1,4 @@
-"""Paused, throttled, cancelled, left alone and taken up again from any host: nothing is missing at the end."""
+"""A migration that is paused, throttled, cancelled, abandoned or resumed from any host loses nothing."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_the_fleet_finishes_what_a_killed_coordinator_began(filled: Ends) -> Non
         running = start(filled, *SLOWLY, broker=broker.url)
         until_copied(filled, 500)
         running.kill()
-        # And it takes up the chunk of a worker that dies when nobody looks on.
+        # And it requeues the chunk of a worker that dies while no command follows the migration.
         kill_worker_at_work(filled)
         until_state(filled, State.DONE)
     assert arrived(filled)
@@ -120,7 +120,7 @@ def test_the_same_command_twice_at_once_is_done_by_one(filled: Ends, qmig: Run, 
     assert again.returncode == 0, again.stderr
 
 
-def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> None:
+def test_a_paused_migration_rests_and_a_resumed_one_continues(filled: Ends, steer: Run) -> None:
     with own_fleet() as (broker, _):
         running = start(filled, *LEISURELY, broker=broker.url)
         until_copied(filled, 500)
@@ -142,7 +142,9 @@ def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> Non
     assert arrived(filled)
 
 
-def test_cancelled_it_ends_and_the_target_gets_its_settings_back(filled: Ends, steer: Run, qmig: Run) -> None:
+def test_a_cancelled_migration_ends_and_the_target_gets_its_final_settings(
+    filled: Ends, steer: Run, qmig: Run
+) -> None:
     with own_fleet() as (broker, _):
         running = start(filled, *LEISURELY, broker=broker.url)
         until_copied(filled, 500)
@@ -162,7 +164,7 @@ def test_cancelled_it_ends_and_the_target_gets_its_settings_back(filled: Ends, s
     assert arrived(filled)
 
 
-def test_throttled_it_copies_no_more_than_that(filled: Ends, steer: Run) -> None:
+def test_a_throttled_migration_copies_no_more_than_its_limit(filled: Ends, steer: Run) -> None:
     """Two workers together; the limit holds over the whole fleet, and is lifted while it runs."""
     with own_fleet() as (broker, _):
         running = start(filled, "-c", "--chunk-size", "1500", "--max-rate", "200", broker=broker.url)
@@ -179,7 +181,7 @@ def test_throttled_it_copies_no_more_than_that(filled: Ends, steer: Run) -> None
     assert record.max_rate is None
 
 
-def test_attached_from_elsewhere_it_is_seen_to_its_end(filled: Ends, qmig: Run) -> None:
+def test_attach_follows_a_migration_to_its_end_from_another_process(filled: Ends, qmig: Run) -> None:
     with own_fleet() as (broker, _):
         assert qmig("qdrant", *filled.arguments, *LEISURELY, "--detach", broker=broker.url).returncode == 0
         viewing, leaving = attach(filled), attach(filled)

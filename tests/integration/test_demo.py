@@ -1,4 +1,4 @@
-"""The demo migrates, is killed and goes on, compares, says where there is no Milvus, and leaves nothing behind."""
+"""The demo migrates, is killed and resumes, compares, says if no Milvus is installed, and leaves nothing behind."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def as_json(payload: dict[str, object]) -> str:
     return json.dumps(payload, sort_keys=True)
 
 
-def test_the_killed_copy_goes_on_and_the_target_has_every_text(
+def test_the_killed_copy_resumes_and_the_target_has_every_text(
     target_server: Server, texts: list[Text], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:

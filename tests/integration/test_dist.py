@@ -1,4 +1,4 @@
-"""`make dist`: what the wheel and the sdist hold, and a demo out of the wheel alone."""
+"""`make dist`: the contents of wheel and sdist, and the demo from the wheel alone."""
 
 import os
 import re

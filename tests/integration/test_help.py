@@ -1,4 +1,4 @@
-"""The command line: every option has help, the Go tool's names work, global options stand in either place."""
+"""The command line: every option has help, the Go tool's names work, global options are accepted in either place."""
 
 import platform
 import re
@@ -109,7 +109,7 @@ def test_every_command_has_an_example_that_it_understands(name: str) -> None:
             pass
 
 
-def test_every_command_is_looked_at() -> None:
+def test_every_command_is_checked() -> None:
     assert set(commands()) == {*NAMES, "embedded qdrant"}
 
 

@@ -1,4 +1,4 @@
-"""One migration over several hosts, with the broker and both Qdrants on another; a host dies, a host is cut off."""
+"""One migration over several hosts, with the broker and both Qdrants on another; a host dies, a host is isolated."""
 
 import sys
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ def until_it_begins_a_chunk(ends: Ends, host: str) -> None:
     until(begins, f"{host} beginning a chunk")
 
 
-def test_a_host_that_dies_in_mid_run_is_replaced_by_the_others(add_host: AddHost, tmp_path: Path) -> None:
+def test_the_chunks_of_a_host_that_dies_are_copied_by_the_others(add_host: AddHost, tmp_path: Path) -> None:
     with servers(add_host("servers"), tmp_path) as (broker, ends):
         hosts = {name: add_host(name) for name in WORKERS}
         for host in hosts.values():

@@ -1,4 +1,4 @@
-"""Where the output goes: a full disk, a terminal that cannot be redrawn, a narrow one."""
+"""Outputs: a full disk, a terminal that cannot be redrawn, a narrow terminal."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""A plan of a real collection: sampled once, about even, and without a gap."""
+"""The plan of a real collection is sampled once, has chunks of about the same size, and has no gap."""
 
 import random
 import uuid

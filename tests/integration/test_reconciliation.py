@@ -1,4 +1,4 @@
-"""At the end the counts must match, and what is missing is named."""
+"""At the end the counts must match, and missing points are named."""
 
 import pytest
 
@@ -77,16 +77,16 @@ def test_a_finished_migration_leaves_the_settings_of_its_target_alone(ends: Ends
 def migrated_by_key(custom_sharding: None, ends: Ends, migrate: Run) -> Ends:  # noqa: ARG001
     """A hundred points under each of two shard keys, migrated."""
     create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom)
-    for part in ('"eu"', '"us"'):
-        create_shard_key(ends.source, ends.source_name, part)
-        fill(ends.source, ends.source_name, simple_points(100), part)
+    for shard_key in ('"eu"', '"us"'):
+        create_shard_key(ends.source, ends.source_name, shard_key)
+        fill(ends.source, ends.source_name, simple_points(100), shard_key)
     assert migrate("-c").returncode == 0
     return ends
 
 
 def test_points_missing_under_one_shard_key_are_named(migrated_by_key: Ends, migrate: Run) -> None:
     ends = migrated_by_key
-    delete_points(ends.target, ends.target_name, 7, part='"us"')
+    delete_points(ends.target, ends.target_name, 7, shard_key='"us"')
 
     result = migrate("-c")
 
@@ -96,8 +96,8 @@ def test_points_missing_under_one_shard_key_are_named(migrated_by_key: Ends, mig
 
 def test_fewer_under_one_shard_key_and_more_under_another_are_both_told(migrated_by_key: Ends, migrate: Run) -> None:
     ends = migrated_by_key
-    delete_points(ends.source, ends.source_name, 7, part='"us"')
-    delete_points(ends.target, ends.target_name, 7, part='"us"')
+    delete_points(ends.source, ends.source_name, 7, shard_key='"us"')
+    delete_points(ends.target, ends.target_name, 7, shard_key='"us"')
     fill(ends.target, ends.target_name, simple_points(10, start=500), '"eu"')
 
     result = migrate("-c")

@@ -1,4 +1,4 @@
-"""What others wrote on the broker under qmig's keys counts as lost, is named in the log, and holds up nothing."""
+"""Values that others wrote under qmig's keys on the broker count as lost, are logged, and delay nothing."""
 
 import json
 import logging
@@ -130,7 +130,7 @@ NOTED = {
 
 @settings(deadline=None)
 @given(data=st.data(), key=st.sampled_from(sorted(NOTED)), value=ANY_JSON)
-def test_whatever_stands_there_is_read_or_counts_as_lost(
+def test_any_json_on_redis_is_read_or_counts_as_lost(
     server: EmbeddedRedis, data: st.DataObject, key: str, value: object
 ) -> None:
     noted = NOTED[key]
@@ -176,7 +176,7 @@ def test_another_kind_of_value(
     assert [key in message for message in caplog.messages] == [True]
 
 
-def test_what_never_ends_stands_in_the_way_once(board: FleetRegistry, client: redis.Redis) -> None:
+def test_a_key_without_expiry_is_deleted_once(board: FleetRegistry, client: redis.Redis) -> None:
     client.set(DUE + MIGRATION, "garbage")
     client.set(LOCK + MIGRATION, "garbage")
     assert not board.is_due(MIGRATION, 5.0)
@@ -199,7 +199,7 @@ def write_over(client: redis.Redis, run: str, migration: str) -> None:
     client.hset(WORKERS, "theirs", DEEP)
 
 
-def test_a_migration_goes_on_over_garbage(ends: Ends) -> None:
+def test_a_migration_continues_beside_garbage(ends: Ends) -> None:
     fill_source(ends)
     with own_fleet() as (server, workers), redis.Redis.from_url(server.url) as client:
         running = start(ends, *SLOWLY, broker=server.url)

@@ -1,4 +1,4 @@
-"""Points that cannot be copied: the migration fails and names one, or skips them, and everything else arrives."""
+"""Points that cannot be copied: the migration fails and names one, or skips them and copies all others."""
 
 import json
 import math
@@ -102,9 +102,7 @@ def upserts_of(collection: str, allowed: Callable[[api.UpsertPoints], bool], tex
     return refuse
 
 
-def test_points_larger_than_the_message_limit_are_skipped_and_tried_again(
-    ends: Ends, migrate: Run, qmig: Run
-) -> None:
+def test_points_larger_than_the_message_limit_are_skipped_and_retried(ends: Ends, migrate: Run, qmig: Run) -> None:
     fill_with(ends, large)
     with GrpcProxy(ends.target.endpoint, max_message=MEBIBYTE) as proxy:
         result = migrate("-c", "--chunk-size", "500", "--on-error", "skip", target=proxy.url)
@@ -178,7 +176,7 @@ def test_points_of_a_wrong_dimension_are_skipped_and_corrected_ones_arrive(
     assert_books_balance(ends, 2000, 3)
 
 
-def test_a_reject_that_the_source_has_deleted_is_none_any_more(
+def test_a_point_that_the_source_has_deleted_is_no_reject_any_more(
     ends: Ends, source_proxy: GrpcProxy, migrate: Run, qmig: Run
 ) -> None:
     fill_with(ends, marked)
@@ -304,7 +302,9 @@ def test_a_restart_forgets_the_rejects(ends: Ends, source_proxy: GrpcProxy, migr
     assert_all_but(ends, ())
 
 
-def test_rejects_are_tried_again_only_at_the_end(ends: Ends, plan_only: Callable[..., None], migrate: Run) -> None:
+def test_rejects_are_retried_only_after_the_migrations_end(
+    ends: Ends, plan_only: Callable[..., None], migrate: Run
+) -> None:
     fill_with(ends, marked)
     result = migrate("-c", "--retry-rejects")
     assert result.returncode == 2

@@ -1,4 +1,4 @@
-"""A server that is away for a while is waited for, visibly, and for as long as was asked."""
+"""Workers wait for an unavailable server visibly, and for as long as `--retry-for` says."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def fill_and_refuse(ends: Ends, proxies: dict[str, GrpcProxy], refused: str) -> 
 
 
 @pytest.mark.parametrize("refused", [SCROLL, UPSERT])
-def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
+def test_a_wait_is_shown_in_the_chunk_and_cleared_afterwards(
     ends: Ends, proxies: dict[str, GrpcProxy], fleet: str, qmig: Run, refused: str
 ) -> None:
     arguments = fill_and_refuse(ends, proxies, refused)

@@ -1,4 +1,4 @@
-"""API keys open both ends and are seen nowhere: not in Redis, not in a log, not in the ledger."""
+"""API keys give access to both ends and are visible nowhere: not in Redis, a log or the ledger."""
 
 import base64
 import json

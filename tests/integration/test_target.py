@@ -1,4 +1,4 @@
-"""The target collection: created as the source is, or one that is there and fits."""
+"""The target collection: created like the source, or an existing one that matches."""
 
 from collections.abc import Callable
 
@@ -201,7 +201,7 @@ def test_other_points_of_the_target_are_kept_and_equal_ids_overwritten(ends: End
     assert arrived == {**before, **there}
 
 
-def test_a_points_old_payload_does_not_shine_through(ends: Ends, migrate: Run) -> None:
+def test_an_upsert_leaves_nothing_of_the_old_payload(ends: Ends, migrate: Run) -> None:
     create(ends.source, ends.source_name, dense_params())
     create(ends.target, ends.target_name, dense_params())
     fill(ends.source, ends.source_name, [point(1, dense([1.0, 0.0, 0.0, 0.0]))])

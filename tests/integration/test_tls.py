@@ -1,4 +1,4 @@
-"""TLS: what it takes, what a mistake gets, and the switch that trusts any certificate."""
+"""TLS: the options it needs, the messages for mistakes, and the option that trusts any certificate."""
 
 import ssl
 from collections.abc import Iterator

@@ -28,7 +28,7 @@ class Answering(GrpcProxy):
         """How many calls of `method` are still to be answered so."""
         return self._left[method]
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Pass everything on again."""
         with self._lock:
             self._replies.clear()

@@ -126,7 +126,7 @@ class Proxy:
 
         asyncio.run_coroutine_threadsafe(now(), self._loop).result()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """No fault any more; what `cut` held back arrives."""
 
         async def now() -> None:

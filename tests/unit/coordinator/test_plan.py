@@ -20,7 +20,7 @@ NOT_ALL_KEYS = "do not cover all keys: the first start and the last end must be 
 
 
 class Collection:
-    """Keys by part, cut by sampling as a Qdrant is; the count that a plan sees may be off."""
+    """Keys by partition, cut by sampling like those of a Qdrant; the count that a plan sees may be off."""
 
     def __init__(self, partitions: dict[str | None, list[int]], off: float = 1.0) -> None:
         self.keys = {partition: sorted(keys) for partition, keys in partitions.items()}
@@ -114,7 +114,7 @@ def test_chunks_know_what_they_aim_at() -> None:
 
 
 @pytest.mark.parametrize("recorded", range(1, 14))
-def test_a_plan_that_was_begun_goes_on_without_a_hole(recorded: int) -> None:
+def test_a_plan_that_was_begun_is_continued_without_a_hole(recorded: int) -> None:
     """Whatever was recorded when it was killed stays, though the boundaries behind it are sampled anew."""
     collection = Collection({None: list(range(1000)), '"eu"': list(range(300)), '"empty"': []})
     begun = make_plan(collection, 100)

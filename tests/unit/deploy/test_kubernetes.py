@@ -125,7 +125,7 @@ def test_every_server_and_worker_is_probed_and_has_a_place() -> None:
         assert set(one["resources"]["limits"]) == {"memory"}
 
 
-def test_a_worker_is_not_restarted_for_a_broker_that_is_away() -> None:
+def test_a_worker_is_not_restarted_while_the_broker_is_unavailable() -> None:
     *_, probe = container("worker")["livenessProbe"]["exec"]["command"]
     assert re.match(r"there=\$\(qmig workers\) \|\| exit 0;", probe)
 

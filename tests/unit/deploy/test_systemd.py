@@ -1,4 +1,4 @@
-"""deploy/systemd: units that systemd takes, that let batches end and that know no secret."""
+"""deploy/systemd: units that systemd accepts, that let batches end and that contain no secret."""
 
 import re
 import shutil

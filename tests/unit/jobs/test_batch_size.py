@@ -1,4 +1,4 @@
-"""The size of a batch follows the size of the points, and a portion never exceeds what a server takes."""
+"""The size of a batch follows the size of the points, and no part of a batch exceeds the server's limit."""
 
 import random
 

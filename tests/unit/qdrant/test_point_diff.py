@@ -1,4 +1,4 @@
-"""Two points are the same where the target could not have stored the source's otherwise, and only there."""
+"""Two points are equal if the target had to store the source's point like this, and only then."""
 
 import math
 import random
@@ -155,7 +155,7 @@ def test_nan_zeros_and_last_bits_are_the_same_in_a_payload(source: float, target
     assert difference(with_payload(a=nested(source)), with_payload(a=nested(target))) is None
 
 
-def test_a_value_that_is_not_set_is_null() -> None:
+def test_an_unset_value_is_null() -> None:
     unset = api.PointStruct(id=api.PointId(num=1), payload={"a": api.Value()})
     assert difference(unset, with_payload(a=None)) is None
     assert difference(unset, with_payload()) is not None

@@ -1,4 +1,4 @@
-"""Which answers mean that the contents are at fault, so that a batch is halved rather than tried again."""
+"""Which answers mean that the contents are at fault, so that a batch is halved and not retried."""
 
 import grpc
 import pytest

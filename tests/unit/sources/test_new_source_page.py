@@ -1,4 +1,4 @@
-"""docs/contributing/new-source.md walks a module that works: the one that is tested."""
+"""The module on the page docs/contributing/new-source.md is the module that is tested."""
 
 import re
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Small collections with every type of Milvus, and the rows that a reader has to get out of them.
 
-What each server takes and gives back, found by trying:
+Results of trials: what each server accepts and returns.
 
 ====================================  ===================  ==============================  =======================
 what                                  Milvus Lite 3.2.2    Milvus Lite 2.5.1               standalone 2.3.5

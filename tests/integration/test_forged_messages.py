@@ -1,4 +1,4 @@
-"""What a stranger with access to the broker sends is refused in one line each, and the worker goes on."""
+"""Messages that others send over the broker are refused in one line each, and the worker continues."""
 
 import base64
 import json
@@ -199,7 +199,7 @@ def test_a_migration_that_is_in_no_ledger(broker: EmbeddedRedis, worker: ChildPr
         assert client.hlen(MIGRATIONS + QUEUE) == 0
 
 
-def test_a_target_that_nobody_answers_holds_a_worker_up_for_half_a_minute(
+def test_a_target_that_does_not_answer_delays_a_worker_for_half_a_minute(
     broker: EmbeddedRedis, worker: ChildProcess, filled: Ends, qmig: Run
 ) -> None:
     nowhere = Endpoint("127.0.0.1", free_port())
@@ -214,7 +214,7 @@ def test_a_target_that_nobody_answers_holds_a_worker_up_for_half_a_minute(
     assert contents(filled.target, filled.target_name) == contents(filled.source, filled.source_name)
 
 
-def test_a_fleet_with_a_secret_connects_nowhere_for_a_stranger(filled: Ends) -> None:
+def test_a_fleet_with_a_secret_connects_nowhere_for_a_forged_task(filled: Ends) -> None:
     """Neither with a task of his own, nor with one that he saw, pointed at his server."""
     secret = new_secret()
     with (
