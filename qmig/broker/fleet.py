@@ -139,7 +139,7 @@ class Fleet:
         return self.registry.length((self.queue_name, f"{self.queue_name}{PRIORITY_SEPARATOR}{NORMAL}"))
 
     def describe_worker(self, name: str, processes: int) -> WorkerInfo:
-        """What a worker of this process tells the fleet about itself."""
+        """The description of a worker of this process for the registry."""
         return WorkerInfo(name, __version__, TASK_VERSION, processes, self.queue_name)
 
     def check_workers(self) -> list[str]:

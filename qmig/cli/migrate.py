@@ -1,4 +1,4 @@
-"""What every migrating command does: preflight, fleet, migration, summary and verification."""
+"""The steps of every command that migrates: preflight, fleet, migration, summary and verification."""
 
 from collections.abc import Callable
 

@@ -58,7 +58,7 @@ def source_command(kind: SourceKind) -> click.Command:
 
 
 def summary(name: str) -> str:
-    """What the list of commands says about a kind; the packages that add kinds are not loaded for it."""
+    """The description of a kind's command in the list of commands, without loading the packages that add kinds."""
     from qmig.sources.registry import KINDS
 
     if name not in KINDS:

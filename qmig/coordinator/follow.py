@@ -39,7 +39,7 @@ _STATES_THAT_WAIT = {
 
 
 class View(Protocol):
-    """Where a command prints messages, warnings and progress."""
+    """The output of a command for messages, warnings and progress."""
 
     def say(self, text: str) -> None: ...
 

@@ -39,7 +39,7 @@ class RunOptions:
 
 @dataclass
 class PreflightResult:
-    """What was found at both ends and in the ledger."""
+    """The state of source, target and ledger before the run."""
 
     source: Source
     target: Server

@@ -33,7 +33,7 @@ from qmig.sources.registry import open_source
 
 #: Failed chunks that the migration's error names; further ones are counted.
 MAX_FAILURES = 5
-#: The result when a command has changed the migration's state or run while the supervisor was at work.
+#: The result when a command has changed the migration's state or run while the supervisor was running.
 CHANGED_MEANWHILE = "nothing to do: the migration was paused, stopped, cancelled or begun again meanwhile"
 #: The result when another worker holds the migration's lock.
 LOCKED = "nothing to do: another worker supervises the migration"
@@ -142,7 +142,7 @@ class Supervisor:
     def _last_changes(
         self, record: MigrationRecord, chunks: Sequence[ChunkRecord]
     ) -> tuple[dict[int, LastChange], float]:
-        """When each chunk was last seen to change, by its index, and the present time; both by Redis' clock."""
+        """The time of each chunk's last change, by its index, and the present time; both by Redis' clock."""
         before, now = self._fleet.registry.last_changes(record.run), self._fleet.registry.now()
         return {chunk.index: LastChange.of(chunk, before.get(chunk.index), now) for chunk in chunks}, now
 

@@ -10,7 +10,7 @@ MAX_IDS = 20
 
 
 class FindingKind(StrEnum):
-    """What is wrong with a point."""
+    """The ways in which a point can be wrong."""
 
     #: The source has the point, the target does not.
     MISSING = "missing"

@@ -24,7 +24,7 @@ PLAN = -1
 
 
 class RecordKind(StrEnum):
-    """What a point of the ledger is a record of: its field `record`."""
+    """The kinds of records in the ledger: the values of the field `record`."""
 
     MIGRATION = "migration"
     PLAN = "plan"
@@ -33,7 +33,7 @@ class RecordKind(StrEnum):
 
 
 class JobKind(StrEnum):
-    """What is done with the chunks of a migration's record."""
+    """The jobs on the chunks of a migration's record."""
 
     COPY = "copy"
     VERIFY = "verify"

@@ -56,7 +56,7 @@ def trusted_roots(endpoint: Endpoint) -> bytes | None:
 
 
 def fault(details: str) -> str | None:
-    """What gRPC's error says is wrong with a server's certificate; None where the error is about something else."""
+    """The fault of a server's certificate by gRPC's error; None where the error is about something else."""
     if OTHER_NAME in details:
         return "it is for another name"
     if HANDSHAKE_FAILED not in details:

@@ -29,7 +29,7 @@ def source_option(name: str, *flags: str, **settings: Any) -> SourceOption:
 
 
 class SourceModule(Protocol):
-    """What the module of a kind offers."""
+    """The interface of a kind's module."""
 
     #: The options of `qmig NAME` beyond those that every kind has.
     OPTIONS: Sequence[SourceOption]
@@ -47,7 +47,7 @@ class SourceKind:
 
     #: The name: `qmig NAME` is its command, and the ledger records it.
     name: str
-    #: What people call the product, such as "Milvus".
+    #: Name of the product for people, such as "Milvus".
     product: str
     #: Import path of its `SourceModule`.
     module: str

@@ -85,7 +85,7 @@ class Proxy:
         self._rate = bytes_a_second
 
     def cut(self) -> None:
-        """Nothing gets through and nothing is closed, as in a network that drops every packet."""
+        """Let nothing through and close nothing, like a network that drops every packet."""
 
         def now() -> None:
             self._passing = False

@@ -1,4 +1,4 @@
-"""What `qmig list` prints: a table, or a few lines per migration where the terminal is narrow."""
+"""The output of `qmig list`: a table, or in a narrow terminal a few lines per migration."""
 
 from collections.abc import Sequence
 

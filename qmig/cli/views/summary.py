@@ -1,4 +1,4 @@
-"""What a migration or a verification prints at its end, for people and for programs."""
+"""The summary at the end of a migration or a verification, for people and for programs."""
 
 import json
 from typing import Any

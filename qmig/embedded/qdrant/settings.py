@@ -186,7 +186,7 @@ def smaller_is_nearer(params: api.CollectionParams, name: str) -> bool:
 
 
 def engine_config(params: api.CollectionParams) -> edge.EdgeConfig:
-    """What the engine needs: the vectors. It has no HNSW index and does not quantize: searches are exact."""
+    """The engine's configuration: the vectors. It has no HNSW index and does not quantize: searches are exact."""
     vectors = params.vectors_config
     if vectors.WhichOneof("config") == "params":
         dense = {"": engine_vector(vectors.params)}

@@ -32,7 +32,7 @@ MULTI_ELEMENTS = DENSE - {TYPES.BinaryVector}
 
 @dataclass
 class FieldMapping:
-    """How the fields of a collection are mapped."""
+    """The mapping of a collection's fields."""
 
     collection: Collection
     #: Settings of a Qdrant collection that can hold the rows.

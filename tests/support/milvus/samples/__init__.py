@@ -61,5 +61,5 @@ BY_NAME: Mapping[str, Sample] = {sample.name: sample for sample in SAMPLES}
 
 
 def samples_for(kind: str) -> list[Sample]:
-    """What a server of this kind takes; a server that is not one of ours may be asked anything."""
+    """The samples for a kind of server; a server that the tests did not start gets all of them."""
     return [sample for sample in SAMPLES if kind in sample.servers or (kind not in ALL and not sample.peculiar)]
