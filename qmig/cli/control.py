@@ -31,7 +31,7 @@ def pause(migration: str | None, **where: Any) -> None:
 def resume(migration: str | None, **where: Any) -> None:
     """Resume a paused migration.
 
-    The fleet enqueues its chunks within a few seconds.
+    The fleet queues its chunks within a few seconds.
 
     \b
     Example:

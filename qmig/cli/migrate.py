@@ -153,7 +153,7 @@ def run_detached(
     view: LiveView,
     interrupted: Callable[[], bool],
 ) -> None:
-    """Plan and enqueue the migration, print its id, and leave the rest to the fleet."""
+    """Plan the migration, print its id, and leave the rest to the fleet."""
     with Coordinator(migration, credentials, run_options, view) as coordinator:
         preflight = _preflight(coordinator, view)
         with Fleet(broker_url) as fleet:

@@ -17,7 +17,7 @@ from qmig.monitor.reader import ProgressReader
 
 #: Seconds between two reads of the ledger at the start: a short migration is followed closely.
 MIN_FOLLOW_INTERVAL = 0.25
-#: Seconds between two reads of the ledger later on, so that following a long migration costs nothing that counts.
+#: Seconds between two reads of the ledger later on, so that the cost of following a long migration is negligible.
 MAX_FOLLOW_INTERVAL = 2.0
 #: Seconds after which the interval has grown from its minimum to its maximum.
 FOLLOW_SLOWS_DOWN_OVER = 300.0

@@ -143,7 +143,7 @@ class Coordinator:
     def _change(self, ledger: Ledger, record: MigrationRecord, **changes: Any) -> MigrationRecord:
         """Change a migration that is being prepared.
 
-        TerminalError where another command has begun it meanwhile: each command has a run of its own.
+        TerminalError where another command has begun it since: each command has its own run.
         """
         if not ledger.change_migration(record, **changes):
             raise self._begun_elsewhere
@@ -236,7 +236,7 @@ class Coordinator:
         return replace(record, **changes)
 
     def _plan(self, planner: Planner, run: Run, seconds: float) -> None:
-        """Plan for `seconds`, and have the chunks that were found enqueued."""
+        """Plan for `seconds`, and have the supervisor queue the new chunks."""
         try:
             if self._planning_since is None:
                 if not planner.claim():

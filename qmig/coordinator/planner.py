@@ -1,4 +1,4 @@
-"""Write the plan to the ledger while it is being cut, so that the first chunks are copied meanwhile."""
+"""Write the plan to the ledger while it is being cut, so that the first chunks are copied before its end."""
 
 import time
 from collections.abc import Iterator

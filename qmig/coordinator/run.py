@@ -36,7 +36,7 @@ class Run:
         self._fleet.register(self._task)
 
     def enqueue_supervision(self) -> None:
-        """Have the supervisor enqueue chunks that were planned just now."""
+        """Have the supervisor queue chunks that were just planned."""
         self._fleet.enqueue_supervision(self._task)
 
     def follow(self, reader: ProgressReader, on_wait: Callable[[float], None] = time.sleep) -> Result:
@@ -55,6 +55,6 @@ class Run:
         return follower.follow(wait)
 
     def stop_if_interrupted(self, reader: ProgressReader) -> None:
-        """Stop a run that nobody follows yet."""
+        """Stop a run before it is followed."""
         if self.interrupted():
             Follower(reader, self._fleet, self._view, self._began).stop()

@@ -60,9 +60,9 @@ class Write:
 class ChunkIO:
     """Reads, writes and records for the job on one claimed chunk.
 
-    Whatever takes time sends heartbeats meanwhile. Transient errors are retried for `--retry-for` seconds, and the
-    ledger shows the reason. Any call may raise MigrationStoppedError when it is time to stop, and ChunkLostError when
-    another worker has the chunk.
+    Every call that takes time sends heartbeats while it waits. Transient errors are retried for `--retry-for`
+    seconds, and the ledger shows the reason. Any call may raise MigrationStoppedError when it is time to stop, and
+    ChunkLostError when another worker has the chunk.
     """
 
     def __init__(self, lease: Lease, session: Session, rate_limiter: RateLimiter) -> None:

@@ -99,7 +99,7 @@ def _sum_by_partition(chunks: Sequence[ChunkRecord], points: Callable[[ChunkReco
 def _compare_source(
     result: Reconciliation, read: Counts, chunks: Sequence[ChunkRecord], source: Source, migration: Migration
 ) -> None:
-    """Count the source again: note rows that nobody can read, and whether the source has changed."""
+    """Count the source again: note rows that no query returns, and whether the source has changed."""
     counted = {partition: source.count(partition, exact=True) for partition in source.partitions()}
     result.source_now = sum(counted.values())
     readable = dict(counted)

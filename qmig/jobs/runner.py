@@ -101,7 +101,7 @@ class Worker:
             lease.fail(error)
             raise
         except Exception as error:
-            # A defect fails its chunk and is named there. Otherwise the chunk would be retried for ever.
+            # A defect fails its chunk and is named there. Otherwise the chunk would be retried endlessly.
             lease.fail(TerminalError(f"unexpected {type(error).__name__}: {error}"))
             raise
 

@@ -120,7 +120,7 @@ class Supervisor:
                 chunks += self._ledger.chunks_in(record.migration, State.PENDING, PAGE)
             changes, now = self._last_changes(record, chunks)
         except TransientError:
-            # While the ledger could not be read no heartbeat could be seen: every lease begins anew.
+            # While the ledger could not be read, no heartbeat could be seen: every lease begins again.
             registry.save_last_changes(record.run, {})
             raise
         expired = [chunk for chunk in chunks if changes[chunk.index].has_expired(now)]

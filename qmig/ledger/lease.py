@@ -105,7 +105,7 @@ class Lease:
             self._on_heartbeat(self.chunk, now - self._started)
 
     def sleep(self, seconds: float) -> None:
-        """Wait, and send heartbeats meanwhile; MigrationStoppedError as soon as a stop is requested."""
+        """Wait, and send heartbeats during the wait; MigrationStoppedError as soon as a stop is requested."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.raise_if_stopping()

@@ -19,7 +19,7 @@ class SourceOption:
     name: str
     #: Its spellings, such as `--skip-field`.
     flags: tuple[str, ...]
-    #: Its help and whatever else `click.option` takes.
+    #: Its help, and other arguments of `click.option`.
     settings: Mapping[str, Any]
 
 
