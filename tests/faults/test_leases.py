@@ -39,7 +39,7 @@ from tests.support.migrations import (
 from tests.support.redelivery import deliver_again
 from tests.support.waiting import until, until_logged
 
-# Seconds within which a chunk of a worker that is gone has another one.
+# Seconds within which a stalled chunk gets another worker.
 TAKEN_UP_WITHIN = 30.0
 CLOCKS = Path(__file__).parent / "clocks"
 
@@ -155,7 +155,7 @@ def test_clock_of_one_worker_an_hour_off(filled: Ends, hours: int) -> None:
         running = start(filled, *SLOWLY, broker=redis_server.url)
         until_copied(filled, 2000)
         assert abs((clock_of(wrong) - clock_of(right)).total_seconds() - 3600 * hours) < 60
-        # Nobody was taken for gone.
+        # No lease expired.
         assert all(chunk.claims < 2 for chunk in chunks_of(filled))
         # From now on the one with the wrong clock is alone, and what is queued for it was queued by the other.
         os.kill(right.pid, signal.SIGTERM)

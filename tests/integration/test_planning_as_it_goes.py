@@ -124,7 +124,7 @@ def test_a_coordinator_that_lost_the_lease_on_its_plan_writes_nothing_more(ledge
     mine.begin(100)
     mine.go_on(0)
     before = ledger.migration(MIGRATION)
-    # Another one took it for gone.
+    # Another coordinator saw the lease expire.
     assert ledger.claim(ledger.plan(MIGRATION), Owner.parse("elsewhere/1/0/0/0")) is not None
 
     with pytest.raises(ChunkLostError):
@@ -140,10 +140,10 @@ def test_a_plan_that_could_not_be_recorded_does_not_count_as_complete(
     assert mine.claim()
     mine.begin(100)
 
-    def away(_: object) -> None:
-        raise TransientError("the target is away")
+    def unavailable(_: object) -> None:
+        raise TransientError("the target is unavailable")
 
-    monkeypatch.setattr(ledger, "save_chunks", away)
+    monkeypatch.setattr(ledger, "save_chunks", unavailable)
     with pytest.raises(TransientError):
         mine.go_on(10.0)
     monkeypatch.undo()
@@ -167,11 +167,11 @@ def test_a_plan_keeps_its_owner_while_the_ledger_is_unavailable(
     monkeypatch.setattr("qmig.coordinator.planner.time.monotonic", lambda: now)
     assert not other.claim()
 
-    def away(_: object) -> None:
-        raise TransientError("the target is away")
+    def unavailable(_: object) -> None:
+        raise TransientError("the target is unavailable")
 
     with monkeypatch.context() as patched:
-        patched.setattr(ledger, "plan", away)
+        patched.setattr(ledger, "plan", unavailable)
         with pytest.raises(TransientError):
             other.claim()
     now += LEASE_SECONDS

@@ -207,7 +207,7 @@ def test_a_migration_continues_beside_garbage(ends: Ends) -> None:
         record = record_of(ends)
         assert record is not None
         write_over(client, record.run, record.migration)
-        # Who takes up the chunks of these reads what stands there.
+        # The worker that claims these chunks reads these values.
         workers.kill()
         with workers_on(server.url, 2) as others:
             write_over(client, record.run, record.migration)

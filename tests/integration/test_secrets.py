@@ -104,7 +104,7 @@ class Watcher(threading.Thread):
 
 
 def assert_hidden(hidden: Iterable[str], places: dict[str, str]) -> None:
-    """None of the secrets is in any of the places, and each place has something to look at."""
+    """Check that no secret is in any of the places, and that no place is empty."""
     for place, text in places.items():
         assert text, f"{place} is empty"
         for secret in hidden:

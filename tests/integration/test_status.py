@@ -153,7 +153,7 @@ def test_workers_that_were_all_killed_are_not_shown_as_being_at_work(ends: Ends,
         running = start(ends, *TWO_CHUNKS, broker=broker.url)
         until(lambda: len(owners(ends)) == 2, "both workers taking a chunk")
         workers.kill()
-        until(lambda: not any(is_at_work(chunk) for chunk in chunks_of(ends)), "every worker being gone")
+        until(lambda: not any(is_at_work(chunk) for chunk in chunks_of(ends)), "every worker having ended")
 
         until_logged(running, "no worker answers on")
         one = as_json(qmig("status", *ends.where, "--json"))

@@ -29,7 +29,7 @@ class _Connection:
             writer.close()
 
     def reset(self) -> None:
-        """End both with RST: what was sent and not read yet is gone."""
+        """End both connections with RST: bytes that were sent and not read yet are lost."""
         for writer in self.writers:
             if writer.is_closing():
                 continue
