@@ -55,19 +55,19 @@ def disturbed(fault_servers: FaultServers) -> Iterator[DisturbedEnds]:
 
 @pytest.fixture
 def source_answers(disturbed: DisturbedEnds) -> Iterator[Answering]:
-    """Stands before the source and answers some calls itself."""
+    """A proxy before the source that answers some calls itself."""
     with Answering(disturbed.source.endpoint) as answering:
         yield answering
 
 
 @pytest.fixture
 def target_answers(disturbed: DisturbedEnds) -> Iterator[Answering]:
-    """Stands before the target and answers some calls itself."""
+    """A proxy before the target that answers some calls itself."""
     with Answering(disturbed.target.endpoint) as answering:
         yield answering
 
 
 @pytest.fixture
 def refused(disturbed: DisturbedEnds, source_answers: Answering, target_answers: Answering) -> DisturbedEnds:
-    """A filled source; the migration goes through what answers some calls itself."""
+    """A filled source; the migration goes through the proxies that answer some calls themselves."""
     return replace(disturbed, source_url=source_answers.url, target_url=target_answers.url)

@@ -78,7 +78,7 @@ def test_terminal_error_fails_its_chunk_and_lets_the_others_finish(
 
 @contextmanager
 def progress_events(broker: str) -> Iterator[list[str]]:
-    """What tasks tell Flower of their progress, as it comes in."""
+    """The progress events that tasks send to Flower, as they arrive."""
     told: list[str] = []
     app = Celery(broker=broker)
     with app.connection() as connection:

@@ -21,7 +21,7 @@ from tests.support.scripted_proxy import Answering
 
 DISK = "512m"
 LEFT_FREE = 48 * 2**20
-# As a real server answers every write (measured on 1.18.3), those of the ledger too.
+# A real server answers every write like this (measured on 1.18.3), also those of the ledger.
 FULL = Refusal(
     grpc.StatusCode.INTERNAL,
     "Service internal error: No space left on device: WAL buffer size exceeds available disk space",
@@ -30,7 +30,7 @@ FULL = Refusal(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A small file system of its own; skips where none may be mounted."""
+    """Mount a small file system; skip the test where that is not allowed."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", str(tmp_path)],
         check=False,
@@ -54,7 +54,7 @@ def ends_on_small_disk(disturbed: DisturbedEnds, small_disk: Path) -> Iterator[D
 
 
 def fill_up(directory: Path) -> None:
-    """Something else takes nearly all the space that is left."""
+    """Fill nearly all the free space with other data."""
     with (directory / "ballast").open("wb") as file:
         file.write(bytes(shutil.disk_usage(directory).free - LEFT_FREE))
 

@@ -55,7 +55,7 @@ def chunk_at(ends: Ends) -> ChunkRecord:
 
 @contextmanager
 def frozen(process: psutil.Process) -> Iterator[None]:
-    """SIGSTOP, and SIGCONT at the end."""
+    """Send SIGSTOP, and SIGCONT at the end."""
     process.suspend()
     try:
         yield
@@ -88,7 +88,7 @@ def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
     disturbed: DisturbedEnds, fault_servers: FaultServers, qmig: Run
 ) -> None:
     with own_fleet(1) as (redis_server, _):
-        # A source that never answers: nobody makes any progress.
+        # A source that never answers: no worker makes progress.
         running = start(disturbed, "-c", "--chunk-size", str(POINTS), broker=redis_server.url)
         fault_servers.proxies["source"].delay(0.2)
         until(lambda: bool(chunks_of(disturbed)), "a plan")
@@ -157,7 +157,7 @@ def test_clock_of_one_worker_an_hour_off(filled: Ends, hours: int) -> None:
         assert abs((clock_of(wrong) - clock_of(right)).total_seconds() - 3600 * hours) < 60
         # No lease expired.
         assert all(chunk.claims < 2 for chunk in chunks_of(filled))
-        # From now on the one with the wrong clock is alone, and what is queued for it was queued by the other.
+        # From now on only the worker with the wrong clock is left, and the other one has queued its chunks.
         os.kill(right.pid, signal.SIGTERM)
         finish(running)
     assert arrived(filled)

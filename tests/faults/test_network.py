@@ -99,7 +99,7 @@ def test_network_that_drops_everything_for_60_s_and_has_forgotten_its_connection
             proxy.cut()
         before = copied(disturbed)
         time.sleep(DROPPED_SECONDS)
-        # What the target had acknowledged before may still have been written, a batch a worker.
+        # Each worker may still have written the batch that was in flight.
         assert copied(disturbed) - before <= 100
         for proxy in fault_servers.proxies.values():
             proxy.forget()

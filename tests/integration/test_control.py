@@ -37,7 +37,7 @@ from tests.support.waiting import PATIENCE, until, until_logged
 
 @pytest.fixture
 def steer(qmig: Run, filled: Ends) -> Run:
-    """Calls a command that steers the one migration between the ends."""
+    """Call a command that controls the migration between the ends."""
 
     def run(command: str, *arguments: str, **settings: object) -> object:
         return qmig(command, *filled.where, *arguments, **settings)
@@ -129,7 +129,7 @@ def test_a_paused_migration_rests_and_a_resumed_one_continues(filled: Ends, stee
         at_rest = copied(filled)
         assert 0 < at_rest < POINTS
         until_logged(running, "paused; `qmig resume` continues it")
-        # Tasks that are delivered meanwhile find it paused.
+        # Tasks that are delivered now find the migration paused.
         until(lambda: redis.Redis.from_url(broker.url).llen("qmig\x06\x169") == 0, "the queue being empty")
         assert copied(filled) == at_rest
 
@@ -165,7 +165,7 @@ def test_a_cancelled_migration_ends_and_the_target_gets_its_final_settings(
 
 
 def test_a_throttled_migration_copies_no_more_than_its_limit(filled: Ends, steer: Run) -> None:
-    """Two workers together; the limit holds over the whole fleet, and is lifted while it runs."""
+    """Two workers share the limit, which is removed while the migration is running."""
     with own_fleet() as (broker, _):
         running = start(filled, "-c", "--chunk-size", "1500", "--max-rate", "200", broker=broker.url)
         until_copied(filled, 200)
@@ -213,7 +213,7 @@ def test_the_fleet_is_listed_with_its_versions(qmig: Run) -> None:
 
 
 def send_heartbeat(broker: EmbeddedRedis, version: str, tasks: int) -> None:
-    """A worker of another version, as it would sign in."""
+    """Register a worker of another version."""
     board = redis.Redis.from_url(broker.url)
     seconds, _ = board.time()
     other = {"name": "qmig-1@elsewhere", "version": version, "task_version": tasks, "processes": 4, "seen": seconds}

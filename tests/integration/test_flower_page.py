@@ -66,7 +66,7 @@ class Client:
         return int(self._open(request).status)
 
     def refusal(self, path: str, **fields: Any) -> tuple[int, str]:
-        """Status and text of the answer to a POST that is refused."""
+        """The status and the text of a refused POST."""
         with pytest.raises(urllib.error.HTTPError) as refused:
             self.post(path, **fields)
         return refused.value.code, refused.value.read().decode()
@@ -95,14 +95,14 @@ def client(fleet: str, ends: Ends) -> Iterator[Client]:
 
 
 def only(client: Client) -> dict[str, Any] | None:
-    """The one migration on the page, once the feed has seen it."""
+    """Wait until the feed has the only migration, and return it."""
     migrations: list[dict[str, Any]] = client.json("/migrations/data")["migrations"]
     assert len(migrations) <= 1
     return migrations[0] if migrations else None
 
 
 def seen(client: Client, state: str) -> dict[str, Any]:
-    """The one migration, once it is shown in this state."""
+    """Wait until the only migration is shown in this state, and return it."""
     until(lambda: (only(client) or {}).get("state") == state, f"the page showing it {state}")
     found = only(client)
     assert found is not None

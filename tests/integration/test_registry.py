@@ -64,7 +64,7 @@ def board(server: EmbeddedRedis, client: redis.Redis) -> Iterator[FleetRegistry]
 
 
 def of_another_kind(client: redis.Redis, key: str) -> None:
-    """A list under the key, or a string where that is what qmig has there."""
+    """Write a list under the key, or a string where qmig has a list."""
     client.delete(key)
     if key.startswith((MIGRATIONS, WORKERS)):
         client.set(key, "garbage")
@@ -191,7 +191,7 @@ def test_a_key_without_expiry_is_deleted_once(board: FleetRegistry, client: redi
 
 
 def write_over(client: redis.Redis, run: str, migration: str) -> None:
-    """Garbage wherever qmig keeps something of this migration."""
+    """Write garbage under every key that qmig has for this migration."""
     client.set(LAST_CHANGES + run, "garbage")
     client.set(QUEUED + run, "garbage")
     client.set(DUE + migration, "garbage")

@@ -36,7 +36,7 @@ def target_proxy(ends: Ends) -> Iterator[GrpcProxy]:
 
 
 def listed(qmig: Run, ends: Ends) -> list[dict[str, object]]:
-    """What `qmig rejects --json` says of the only migration in the ledger."""
+    """The output of `qmig rejects --json` for the only migration in the ledger."""
     result = qmig("rejects", *ends.where, "--json")
     assert result.returncode == 0, result.stderr
     plain = qmig("rejects", *ends.where)
@@ -50,7 +50,7 @@ def ids(rejects: list[dict[str, object]]) -> list[int]:
 
 
 def assert_all_but(ends: Ends, bad: Sequence[int]) -> None:
-    """The target holds every point of the source but these, payload and vectors as they are."""
+    """Check that the target has every point of the source except these, with equal payload and vectors."""
     wanted = contents(ends.source, ends.source_name)
     for key in bad:
         del wanted[str(key)]
@@ -233,7 +233,7 @@ def test_a_limit_on_the_batch_is_kept_to_and_refuses_no_point(
     assert result.returncode == 0, result.stderr
     assert_all_but(ends, ())
     assert listed(qmig, ends) == []
-    # It is found out once by each worker, and by each for what it had read already.
+    # Each worker learns the limit once, and has read some points before.
     assert sum(size > 30 for size in sizes) <= 2 * 2 * 3
 
 

@@ -45,7 +45,7 @@ def test_ctrl_c_stores_the_offsets_and_says_how_to_resume(filled: Ends, qmig: Ru
     assert record.state == State.STOPPED
     stopped = chunks_of(filled)
     assert all(not chunk.owner for chunk in stopped)
-    # The offsets are exact: what the ledger counts is what the target holds.
+    # The offsets are exact: the ledger's count is the target's.
     assert len(contents(filled.target, filled.target_name)) == sum(chunk.acknowledged for chunk in stopped)
     result = qmig("qdrant", *filled.arguments, *SLOWLY)
     assert result.returncode == 0, result.stderr

@@ -101,7 +101,7 @@ def create_with_every_setting(ends: Ends, points: int) -> None:
 
 
 def config_of(server: Server, name: str) -> api.CollectionConfig:
-    """The settings; a prevent_unoptimized that is off is as good as none."""
+    """The settings of a collection, in which prevent_unoptimized that is off counts as unset."""
     config = info(server, name).config
     if not config.optimizer_config.prevent_unoptimized:
         config.optimizer_config.ClearField("prevent_unoptimized")

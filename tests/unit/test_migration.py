@@ -29,7 +29,7 @@ MIGRATION = Migration(
 
 
 def test_the_fingerprint_is_the_same_for_ever() -> None:
-    """Another value would orphan every ledger that there is."""
+    """Another value would orphan every existing ledger."""
     assert MIGRATION.id == "91b7bac4-6509-5d7a-a3af-cf1d4163fe23"
 
 

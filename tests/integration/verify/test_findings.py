@@ -213,7 +213,7 @@ def test_a_point_that_is_being_written_to_is_counted_as_such(migrated: Ends, ver
     assert result.returncode == 4
     report = found(result)
     assert (report["different"]["count"], report["changing"], report["missing"]["count"]) == (1, 1, 0)
-    # Brought over once it is at rest.
+    # Repaired once the point is no longer written to.
     assert verify("--repair").returncode == 0
     assert contents(migrated.target, migrated.target_name) == contents(migrated.source, migrated.source_name)
 
@@ -233,7 +233,7 @@ def test_points_that_could_not_be_copied_are_told_apart(
         assert report["equal"] is False
         assert "4 points could not be copied and are missing, everything else is equal" in result.stderr
 
-        # A point that is lost besides, and that cannot be brought over either.
+        # Another point is missing, and cannot be copied either.
         assert migrate("--retry-rejects").returncode == 0
         assert verify().returncode == 0
         delete_points(ends.target, ends.target_name, 3, 4)
@@ -292,7 +292,7 @@ def test_points_that_were_routed_are_found_where_they_went(
     assert migrate(*routing).returncode == 0
     assert verify("--extra").returncode == 0
 
-    # Under a shard key that the target has not got yet.
+    # Under a shard key that the target does not have yet.
     fill(ends.source, ends.source_name, [with_payload(100, title="shard 9")])
     assert "missing 1: 100\n" in verify().stdout
     assert verify("--repair").returncode == 0

@@ -95,7 +95,7 @@ def test_no_key_falls_between_two_chunks(chunk_size: int | None, off: float) -> 
 
 def test_chunks_are_of_about_the_wanted_size() -> None:
     numbers = random.Random(2)
-    # Ids that crowd at one end: a cut by the range of ids would be of no use.
+    # Most ids are at one end, so that equal ranges of ids would make unequal chunks.
     collection = Collection({None: sorted({int(numbers.lognormvariate(20, 6)) for _ in range(40_000)})})
     chunks = plan_of(collection, 1000)
     found = sizes(collection, chunks)
@@ -115,7 +115,7 @@ def test_chunks_know_what_they_aim_at() -> None:
 
 @pytest.mark.parametrize("recorded", range(1, 14))
 def test_a_plan_that_was_begun_is_continued_without_a_hole(recorded: int) -> None:
-    """Whatever was recorded when it was killed stays, though the boundaries behind it are sampled anew."""
+    """The recorded chunks stay, and only the boundaries after them are sampled again."""
     collection = Collection({None: list(range(1000)), '"eu"': list(range(300)), '"empty"': []})
     begun = make_plan(collection, 100)
     assert len(begun) == 14

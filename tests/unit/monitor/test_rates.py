@@ -91,6 +91,6 @@ def test_points_count_for_the_worker_that_held_the_chunk_last() -> None:
         ],
     )
     assert rates.per_second == {"host/1": 250.0, "host/2": 50.0}
-    # Another worker took it over; the first gave no more sign of life.
+    # Another worker claimed the chunk; the first one sent no more heartbeats.
     rates.add(4.0, [replace(second, acknowledged=1400, owner=a, state=State.RUNNING)])
     assert rates.per_second == {"host/1": 200.0, "host/2": 25.0}

@@ -38,7 +38,7 @@ Git = Callable[..., None]
 
 @pytest.fixture
 def git(tmp_path: Path) -> Git:
-    """Calls git in a repository whose main has one commit; `origin/main` is what was pushed of it."""
+    """Call git in a repository whose main has one commit; `origin/main` is the pushed state of main."""
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid", "-c", "init.defaultBranch=main"]
 
     def run(*arguments: str) -> None:

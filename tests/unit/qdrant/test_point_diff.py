@@ -151,7 +151,7 @@ def test_a_payload_that_differs_is_named_with_both_values(
     ("source", "target"), [(NAN, struct.unpack("<d", b"\1\0\0\0\0\0\xf8\xff")[0]), (0.0, -0.0), (0.1, 0.1 + 2**-56)]
 )
 def test_nan_zeros_and_last_bits_are_the_same_in_a_payload(source: float, target: float, nested: Any) -> None:
-    """The last bits of a double are Qdrant's to lose: 1.18.3 gives one in ten back with another."""
+    """Qdrant may change the last bits of a double: 1.18.3 gives one in ten back with another."""
     assert difference(with_payload(a=nested(source)), with_payload(a=nested(target))) is None
 
 

@@ -9,7 +9,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "contributing" / "new-source.md"
 
 
 def lines(text: str) -> list[str]:
-    """The lines that say something, without their indentation: the page shows methods by themselves."""
+    """The lines that are not empty, without indentation: the page shows methods without their class."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -71,7 +71,7 @@ class FakeServer:
             self._random.shuffle(found)
         else:
             found.sort()
-        # A real server takes so many rows and gives each key once.
+        # A real server reads this number of rows and returns each key once.
         given = list(dict.fromkeys(found[:limit]))
         whole = "v" in request.output_fields
         if whole and len(given) > self.rows_of_an_answer:
