@@ -70,7 +70,7 @@ def source_points() -> int:
 
 
 def assert_works(ends: Ends, qmig: Run, url: str) -> None:
-    """Migrate with workers and Flower on this broker. The contents must be equal, and no log may have the password."""
+    """Migrate with workers and Flower on this broker. The contents must be equal, and no log has the password."""
     worker = start_workers(url, concurrency=2)
     port = free_port()
     command = [sys.executable, "-m", "qmig", "flower", "--port", str(port)]
