@@ -24,9 +24,9 @@ from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload
 from qmig.qdrant.server import Server
 from tests.conftest import Run
-from tests.contents import contents, delete, delete_points, new_name, point
-from tests.contents import fill as upsert
-from tests.processes import has_ended
+from tests.support.collections import contents, delete, delete_points, new_name, point
+from tests.support.collections import fill as upsert
+from tests.support.processes import has_ended
 
 DEMO = [sys.executable, "-m", "qmig", "demo"]
 # Seconds within which an interrupted demo must end everything.
