@@ -10,7 +10,7 @@ import click
 
 @click.group()
 def embedded() -> None:
-    """Run a Qdrant endpoint on this machine, to try qmig out and for tests."""
+    """Run a small Qdrant, to try qmig out and for tests."""
 
 
 @embedded.command()

@@ -1,8 +1,9 @@
 """The options of `qmig milvus`, and the source that they describe."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from qmig.errors import UsageError
 from qmig.migration import SourceSpec
