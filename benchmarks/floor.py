@@ -38,7 +38,7 @@ PROCESSES = 2
 
 @dataclass(frozen=True)
 class Request:
-    """Where a serialized request lies in the file of all requests."""
+    """The place of a serialized request in the file of all requests."""
 
     start: int
     size: int

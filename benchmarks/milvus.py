@@ -119,7 +119,7 @@ def read_as_points(url: str, target_url: str) -> Read:
 
 
 def query_loop(client: MilvusClient, rows: int) -> Read:
-    """What anybody would write: `client.query` range by range."""
+    """Read with the usual loop: `client.query`, range by range."""
     began, cpu, seen = time.monotonic(), time.process_time(), 0
     for start in range(0, rows, BATCH):
         found = client.query(NAME, filter=f"pk >= {start} and pk < {start + BATCH}", output_fields=["*"], limit=BATCH)

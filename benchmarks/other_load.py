@@ -1,4 +1,4 @@
-"""How much of this machine others took while something was measured: on a shared one a round may be worthless."""
+"""The load of other programs during a measurement: on a shared machine a round may be worthless."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What planning costs, and that it does not depend on the number of points; see benchmarks/README.md.
+"""The cost of planning, which does not depend on the number of points; see benchmarks/README.md.
 
 python benchmarks/planning.py --source-url http://a:6334 --target-url http://b:6334
 """

@@ -1,4 +1,4 @@
-"""How near qmig comes to what the two servers can do, and what it costs; see benchmarks/README.md.
+"""The throughput of qmig compared with that of the two servers, and its cost; see benchmarks/README.md.
 
 python benchmarks/throughput.py --source-url http://a:6334 --target-url http://b:6334
 """
@@ -37,7 +37,7 @@ UNITS = {"K": 1024, "M": 1024 * 1024}
 
 @dataclass(frozen=True)
 class Bars:
-    """What has to be held."""
+    """The limits that a run has to keep."""
 
     ratio: float = 1.25
     worker_microseconds: float = 10.0
@@ -158,7 +158,7 @@ def parse_size(text: str) -> int:
 
 
 def lines(result: Result, bars: Bars) -> Iterator[tuple[str, str, str, str]]:
-    """What was measured, the figure, its bar, and whether it holds."""
+    """Lines of the table: the measurement, the figure, its bar, and whether it is kept."""
     points = result.dataset.points
     floor_wall = result.floor(lambda f: f.wall)
 

@@ -29,17 +29,17 @@ _PASSWORD_PARAMETER = re.compile(r"(?i)([?&][^=&]*pass[^=&]*=)[^&]*")
 
 
 class OnError(StrEnum):
-    """What happens when a point cannot be copied."""
+    """The choices for a point that cannot be copied."""
 
     #: Its chunk fails.
     FAIL = "fail"
-    #: The point is recorded as a reject, and the chunk goes on.
+    #: The point is recorded as a reject, and the chunk continues.
     SKIP = "skip"
 
 
 @dataclass(frozen=True)
 class UrlForm:
-    """What the URLs of a kind of server look like."""
+    """The form of a kind of server's URLs."""
 
     #: Port where a URL names none; None where a URL names no host at all, as that of a file.
     default_port: int | None
@@ -166,7 +166,7 @@ class TargetSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a migration copies. Workers read the options from the ledger; a resume may change them."""
+    """The options of a migration's copy. Workers read them from the ledger; a resume may change them."""
 
     #: Points in one upsert; None lets `batch_bytes` decide.
     batch_size: int | None = None
@@ -183,7 +183,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which shard key of the target a point is written to; part of the plan, so that a resume keeps it.
+    """The choice of the target's shard key for each point; part of the plan, so that a resume keeps it.
 
     With neither field set, a point keeps the shard key that it has in the source.
     """
@@ -247,7 +247,7 @@ class Migration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What both servers ask for to let a client in; no representation shows it."""
+    """The credentials for both servers; no representation shows them."""
 
     source_api_key: str | None = None
     target_api_key: str | None = None

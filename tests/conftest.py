@@ -1,4 +1,4 @@
-"""Servers that run: Qdrant endpoints, a Redis and workers as processes, and qmig as its users call it.
+"""Running servers: Qdrant endpoints, a Redis and workers as processes, and `qmig` as a command.
 
 $QMIG_TEST_SOURCE_QDRANT and $QMIG_TEST_TARGET_QDRANT hold gRPC URLs of real servers; without them the embedded
 endpoint is used.
@@ -37,7 +37,7 @@ COMMAND_SECONDS = 300.0
 
 @pytest.fixture(autouse=True, scope="session")
 def _environment() -> None:
-    """The user's own settings are none of the tests' business."""
+    """Remove the user's own settings from the environment."""
     for name in ("QMIG_BROKER_URL", "QMIG_SECRET_KEY", "SOURCE_API_KEY", "TARGET_API_KEY"):
         os.environ.pop(name, None)
 
@@ -78,7 +78,7 @@ def target_server(target_url: str) -> Iterator[Server]:
 
 @pytest.fixture
 def make_ends(source_server: Server, target_server: Server) -> Iterator[Callable[[], Ends]]:
-    """Makes as many ends as a test needs."""
+    """Make as many ends as a test needs."""
     every: list[Ends] = []
 
     def make() -> Ends:
@@ -113,7 +113,7 @@ def filled(ends: Ends, source_points: int) -> Ends:
 
 @pytest.fixture(scope="session")
 def custom_sharding(source_server: Server, target_server: Server) -> None:
-    """Skips where a server cannot shard by key, and says so."""
+    """Skip the test if a server cannot shard by key."""
     for server in (source_server, target_server):
         name = new_name("custom")
         try:
@@ -148,7 +148,7 @@ def fleet(redis_server: EmbeddedRedis, fleet_workers: ChildProcess) -> str:  # n
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """What the shared workers said last stands in the report of a test that failed with them."""
+    """Add the last lines of the shared workers to the report of a test that failed with them."""
     report = yield
     workers = getattr(item, "funcargs", {}).get("fleet_workers")
     if report.failed and workers is not None:
@@ -166,7 +166,7 @@ def idle_broker() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def qmig() -> Run:
-    """Calls `qmig` as a process: `qmig("qdrant", …, broker=url, env={…})`."""
+    """Call `qmig` as a process: `qmig("qdrant", …, broker=url, env={…})`."""
 
     def run(
         *arguments: str,
@@ -195,7 +195,7 @@ def qmig() -> Run:
 
 @pytest.fixture
 def migrate(qmig: Run, fleet: str, ends: Ends) -> Run:
-    """`qmig qdrant` between the ends, by way of URLs where they are given, over the shared fleet."""
+    """Call `qmig qdrant` between the ends, through other URLs if they are given, over the shared fleet."""
 
     def run(
         *arguments: str, source: str | None = None, target: str | None = None, **settings: object
@@ -207,7 +207,7 @@ def migrate(qmig: Run, fleet: str, ends: Ends) -> Run:
 
 @pytest.fixture
 def plan_only(idle_broker: str, ends: Ends) -> Callable[..., None]:
-    """Begins a migration between the ends and stops it before its first point."""
+    """Begin a migration between the ends, and stop it before its first point."""
 
     def run(*arguments: str) -> None:
         process = ChildProcess(

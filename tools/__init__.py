@@ -1,1 +1,1 @@
-"""What the project's own automation runs; no part of the package."""
+"""The project's automation; not part of the package."""

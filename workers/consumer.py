@@ -1,4 +1,4 @@
-"""Refuse messages that are no tasks of qmig's: one line in the log for each, and the worker goes on."""
+"""Refuse messages that are no tasks of qmig's: one line in the log for each, and the worker continues."""
 
 import logging
 from collections.abc import Callable

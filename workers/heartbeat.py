@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     """A step of Celery's consumer that starts and stops the timer.
 
-    Each worker has the timer. For each migration the worker that comes first queues the next supervision.
+    Each worker has the timer. The first worker whose timer fires queues the next supervision of a migration.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -54,4 +54,4 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
                 if self._fleet.registry.is_due(task.migration, SUPERVISE_EVERY):
                     self._fleet.enqueue_supervision(task)
         except TransientError as error:
-            log.info("%s; trying again", error)
+            log.info("%s; retrying", error)

@@ -22,12 +22,12 @@ from qmig.jobs.runner import Worker
 
 log = logging.getLogger(__name__)
 
-#: Seconds without progress events after the broker was away: each attempt to send one would hold up the chunk.
+#: Seconds without progress events after the broker was unavailable: each attempt to send one would delay the chunk.
 PROGRESS_BACKOFF = 30.0
 
 
 class _Progress:
-    """Sends the progress of this process' chunk to Flower, as long as the broker is there."""
+    """Sends the progress of this process' chunk to Flower while the broker is available."""
 
     def __init__(self) -> None:
         #: The time of the next attempt.
@@ -104,4 +104,4 @@ def _supervise_if_due(task: ChunkTask) -> None:
     try:
         _worker.after_chunk(task)
     except QmigError as error:
-        log.warning("migration %s could not be supervised: %s; trying again", task.migration_task.migration, error)
+        log.warning("migration %s could not be supervised: %s; retrying", task.migration_task.migration, error)

@@ -1,1 +1,1 @@
-"""Redis and Celery: the application, its tasks, the sealed access, and who is on the fleet."""
+"""Redis and Celery: the application, its tasks, sealed access grants, and the registry of the fleet."""

@@ -14,7 +14,7 @@ from qmig.migration import Credentials, Endpoint, Migration
 
 
 class AccessGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a worker may open for one migration, or for its verification."""
+    """The servers, ledger and credentials that a worker may use for one migration, or for its verification."""
 
     #: Id of the migration's record.
     migration: str

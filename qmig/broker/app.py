@@ -8,7 +8,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from qmig.broker.queues import queue_name
 from qmig.broker.url import TIMEOUTS, normalized, tls_settings
 
-# Celery warns at every lost connection about a setting that is made below.
+# At every lost connection Celery warns about a setting that is made below.
 warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 #: Seconds after which Redis delivers a task again that was never acknowledged. Chunks of dead workers are queued
@@ -26,7 +26,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_consumer="workers.consumer:RefusingConsumer",
     worker_send_task_events=True,
-    # The event that a task was sent would be half of what it costs the coordinator to queue a chunk.
+    # The event that a task was sent would double the coordinator's cost of queueing a chunk.
     task_send_sent_event=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,

@@ -29,7 +29,7 @@ from qmig.errors import TransientError, UsageError
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.migration import redacted
 
-#: Priority of a chunk that is queued again, and of supervision: they go before the chunks that nobody has begun.
+#: Priority of a requeued chunk, and of supervision: they go before the chunks that no worker has begun.
 URGENT = 0
 #: Priority of a chunk that is queued for the first time.
 NORMAL = 9
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """The workers on one broker that share this process' secret."""
+    """The workers on one broker that have the same secret as this process."""
 
     def __init__(self, broker_url: str, supervise: Callable[[], None] | None = None) -> None:
         """`supervise` restarts processes of the fleet that have ended. UsageError if the URL names no Redis."""
@@ -70,7 +70,7 @@ class Fleet:
         self.close()
 
     def close(self) -> None:
-        """Close the connections to the broker; workers that were started elsewhere go on."""
+        """Close the connections to the broker; workers that were started elsewhere keep running."""
         self.registry.close()
 
     def check(self) -> None:
@@ -102,7 +102,7 @@ class Fleet:
             if not self.registry.is_registered(task.migration):
                 self.register(task)
         except TransientError as error:
-            log.info("%s; trying again", error)
+            log.info("%s; retrying", error)
 
     def enqueue_supervision(self, task: MigrationTask) -> None:
         """Queue a supervision of the migration, unless one waits for a worker already.
@@ -147,7 +147,7 @@ class Fleet:
         return self.registry.length((self.queue_name, f"{self.queue_name}{PRIORITY_SEPARATOR}{NORMAL}"))
 
     def describe_worker(self, name: str, processes: int) -> WorkerInfo:
-        """What a worker of this process tells the fleet about itself."""
+        """The description of a worker of this process for the registry."""
         return WorkerInfo(name, __version__, TASK_VERSION, processes, self.queue_name)
 
     def check_workers(self) -> list[str]:
@@ -158,7 +158,7 @@ class Fleet:
         warnings = []
         for worker in self.registry.workers():
             if worker.queue != self.queue_name:
-                warnings.append(f"{self.describe_secret_mismatch(worker)}; it takes no part")
+                warnings.append(f"{self.describe_secret_mismatch(worker)}; it takes none of these tasks")
             elif worker.task_version != TASK_VERSION:
                 raise UsageError(
                     f"worker {worker.name} runs qmig {worker.version}, which cannot take the tasks of qmig "
@@ -169,9 +169,9 @@ class Fleet:
         return warnings
 
     def describe_secret_mismatch(self, worker: WorkerInfo) -> str:
-        """Say why a worker takes its tasks from another queue: its secret differs from this process' one."""
+        """Say why a worker takes its tasks from another queue: it has another secret than this process."""
         if worker.queue == QUEUE:
-            return f"worker {worker.name} has no ${SECRET_VARIABLE}, and this is a fleet with one"
+            return f"worker {worker.name} has no ${SECRET_VARIABLE}, and this process has one"
         if self.queue_name == QUEUE:
-            return f"worker {worker.name} has a ${SECRET_VARIABLE}, and here is none"
-        return f"worker {worker.name} has another ${SECRET_VARIABLE} than this"
+            return f"worker {worker.name} has a ${SECRET_VARIABLE}, and this process has none"
+        return f"worker {worker.name} has another ${SECRET_VARIABLE} than this process"

@@ -27,7 +27,7 @@ class RateLimiter:
     def wait(self, points: int, max_rate: Callable[[], int | None], sleep: Callable[[float], None]) -> None:
         """Wait until this number of points may be sent, and while Redis is unavailable.
 
-        `max_rate` is called again and again, because the limit may change meanwhile; None is no limit. `sleep` may
+        `max_rate` is called repeatedly, because the limit may change; None is no limit. `sleep` may
         raise an error to end the wait.
         """
         left = points

@@ -1,7 +1,7 @@
 """The fleet's shared state on Redis: registered migrations, workers' heartbeats, locks, and what was queued and seen.
 
-All of it may be lost: whoever knows a migration registers it again, and what was queued or seen is found anew from
-the ledger. A value under these keys that qmig did not write counts as lost too: the log names it, and it is replaced.
+All of it may be lost: coordinators and workers register a migration again, and the rest is restored from the
+ledger. A value under these keys that qmig did not write counts as lost too: the log names it, and it is replaced.
 """
 
 import logging

@@ -30,7 +30,7 @@ class TaskArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any]) -> Self:
-        """Read the keyword arguments of a task; TerminalError if another version of qmig sent it, or a stranger."""
+        """Read the keyword arguments of a task; TerminalError if they are malformed or of another version of qmig."""
         fields = dict(kwargs)
         version = fields.pop("version", None)
         if version != TASK_VERSION or isinstance(version, bool | float):

@@ -29,7 +29,7 @@ COMMANDS = {
     "flower": ("qmig.cli.flower", "Run Flower for a fleet."),
     "secret": ("qmig.cli.secret", "Print a new secret for a fleet."),
     "demo": ("qmig.cli.demo", "Migrate a small real collection on this machine."),
-    "embedded": ("qmig.cli.embedded", "Run parts of the one-machine stack, to try qmig out and for tests."),
+    "embedded": ("qmig.cli.embedded", "Run a small Qdrant, to try qmig out and for tests."),
 }
 
 # Errors of a full disk, a used-up quota, a closed terminal and a closed descriptor.

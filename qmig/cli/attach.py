@@ -43,7 +43,7 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
         def wait(seconds: float) -> None:
             if interrupted():
                 raise Interrupted(
-                    f"detached; {record.title} goes on, and `qmig attach {record.migration}` shows it again"
+                    f"detached; {record.title} continues, and `qmig attach {record.migration}` shows it again"
                 )
             time.sleep(seconds)
 

@@ -13,7 +13,7 @@ from qmig.cli.options import option
 def pause(migration: str | None, **where: Any) -> None:
     """Pause a running migration.
 
-    Within about a second, workers finish their batches in flight and give their chunks back.
+    Within about a second, workers finish their batches in flight and release their chunks.
 
     \b
     Example:
@@ -31,7 +31,7 @@ def pause(migration: str | None, **where: Any) -> None:
 def resume(migration: str | None, **where: Any) -> None:
     """Resume a paused migration.
 
-    The fleet enqueues its chunks within a few seconds.
+    The fleet queues its chunks within a few seconds.
 
     \b
     Example:

@@ -32,10 +32,11 @@ KILL_AT = 0.5
 @click.command()
 @global_options
 def demo() -> None:
-    """Copy real data into a small Qdrant on this machine, kill the copy on its way, resume it, compare the contents.
+    """Copy real data into a small Qdrant on this machine, kill the copy halfway, resume it, compare the contents.
 
     The data are the definitions and the documentation of this Python's standard library. A second copy comes from a
-    Milvus. Everything runs on loopback in a temporary directory and is gone afterwards. It takes about a minute.
+    Milvus. Everything runs on loopback in a temporary directory, which is deleted at the end. The demo takes about a
+    minute.
     """
     with _interruptible() as check:
         _run(check)
@@ -100,7 +101,7 @@ def _from_qdrant(directory: Path, target: Server, texts: Sequence[Text], check: 
         info = collection_info(target, COLLECTION)
         return 0 if info is None else info.points_count
 
-    _title("From Qdrant, with a kill on the way")
+    _title("From Qdrant, killed and resumed")
     with EmbeddedQdrant(directory / "qdrant") as process:
         endpoint = Endpoint.parse(process.url, "source")
         click.echo(f"Two small Qdrants run here: {endpoint.url} and {target.endpoint.url}.")
@@ -112,7 +113,7 @@ def _from_qdrant(directory: Path, target: Server, texts: Sequence[Text], check: 
             killed = command.run_and_kill(lambda: copied() >= len(texts) * KILL_AT, check)
             click.echo(
                 f"\nKilled with SIGKILL at {copied():,} of {len(texts):,} points: {killed} processes, which are\n"
-                "the command, its Redis and its workers.\nThe same command goes on from the ledger in the target:"
+                "the command, its Redis and its workers.\nThe same command resumes from the ledger in the target:"
                 f"\n\n{command}"
             )
             click.echo(command.run(check))

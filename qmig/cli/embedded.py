@@ -1,4 +1,4 @@
-"""`qmig embedded`: the parts of the one-machine stack as commands of their own."""
+"""`qmig embedded`: a small Qdrant on this machine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ import click
 
 @click.group()
 def embedded() -> None:
-    """Run parts of the one-machine stack, to try qmig out and for tests."""
+    """Run a small Qdrant, to try qmig out and for tests."""
 
 
 @embedded.command()
-@click.option("--path", type=click.Path(path_type=Path), required=True, help="Directory of the data.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 picks a free one.")
+@click.option("--path", type=click.Path(path_type=Path), required=True, help="Directory for the data.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port to listen on; 0 picks a free one.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Serve TLS with this PEM certificate.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's PEM private key.")

@@ -1,4 +1,4 @@
-"""Opens the fleet that a command uses: the broker's, or one of this machine's own."""
+"""Open the fleet that a command uses: the broker's, or a local one."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from qmig.broker.fleet import Fleet
 
 @contextmanager
 def open_fleet(broker_url: str | None, workers: int | None) -> Iterator[Fleet]:
-    """The fleet of the broker, or else Redis and `workers` processes on this machine for this command alone.
+    """Open the broker's fleet, or start Redis and `workers` processes on this machine for this command alone.
 
     UsageError where the broker cannot be used.
     """

@@ -21,7 +21,7 @@ class Interruption:
         """Handle a signal."""
         if self._signalled:
             raise Interrupted(
-                "interrupted again: stopped without waiting for the workers; the same command goes on from the ledger"
+                "interrupted again: stopped without waiting for the workers; the same command resumes from the ledger"
             )
         self._signalled = True
 

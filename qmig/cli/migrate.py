@@ -1,4 +1,4 @@
-"""What every migrating command does: preflight, fleet, migration, summary and verification."""
+"""The steps of every command that migrates: preflight, fleet, migration, summary and verification."""
 
 from collections.abc import Callable
 
@@ -64,7 +64,7 @@ def run(
     )
     run_options = RunOptions(create_target, ensure_indexes, restart, chunk_size, max_rate, retry_rejects)
     if detach and not broker_url:
-        raise UsageError("--detach needs a fleet that goes on without this command; give --broker-url")
+        raise UsageError("--detach needs a fleet that keeps running without this command; give --broker-url")
     if detach and verify:
         raise UsageError("--detach ends before the migration is done; leave out --verify and call qmig verify later")
     credentials = replace(credentials, target_api_key=target_api_key)
@@ -153,13 +153,13 @@ def run_detached(
     view: LiveView,
     interrupted: Callable[[], bool],
 ) -> None:
-    """Plan and enqueue the migration, print its id, and leave the rest to the fleet."""
+    """Plan the migration, print its id, and leave the rest to the fleet."""
     with Coordinator(migration, credentials, run_options, view) as coordinator:
         preflight = _preflight(coordinator, view)
         with Fleet(broker_url) as fleet:
             fleet.check()
             coordinator.detach(fleet, preflight, interrupted)
-        view.say(f"the fleet goes on with the migration; `qmig attach {migration.id}` shows it")
+        view.say(f"the fleet continues the migration; `qmig attach {migration.id}` shows it")
         print(migration.id, flush=True)
 
 

@@ -97,13 +97,13 @@ _MIGRATION_OPTIONS = (
         type=click.Choice([policy.value for policy in OnError]),
         default=DEFAULTS.on_error.value,
         show_default=True,
-        help="What to do with a point that cannot be copied: fail its chunk, or record it as a reject and go on.",
+        help="What to do with a point that cannot be copied: fail its chunk, or record it as a reject and continue.",
     ),
     option(
         "--retry-rejects",
         "retry_rejects",
         is_flag=True,
-        help="First try the rejects of an earlier run again.",
+        help="Retry the rejects of an earlier run first.",
     ),
     option(
         "--retry-for",

@@ -91,7 +91,8 @@ def ca_cert_option(role: str) -> Callable[[Function], Function]:
         f"{role}_ca_cert",
         metavar="FILE",
         callback=_read_certificates,
-        help=f"PEM certificates to trust at the {role}, instead of the machine's; workers get them with their tasks.",
+        help=f"PEM file of certificates to trust at the {role}, instead of this machine's. Workers get them with "
+        "their tasks.",
     )
 
 
@@ -101,7 +102,7 @@ def user_options(*, dotted: str | None = None) -> list[Callable[[Function], Func
     return [
         option(*_names("username", dotted), metavar="NAME", help="User of the source."),
         option(
-            *password, envvar="SOURCE_PASSWORD", show_envvar=True, metavar="PASSWORD", help="That user's password."
+            *password, envvar="SOURCE_PASSWORD", show_envvar=True, metavar="PASSWORD", help="Password of this user."
         ),
     ]
 
@@ -183,14 +184,12 @@ broker_option = _broker_option(required=False)
 required_broker_option = _broker_option(required=True)
 
 
-quiet_option = option(
-    "--quiet", "quiet", is_flag=True, help="Show no progress: warnings, and the summary at the end."
-)
+quiet_option = option("--quiet", "quiet", is_flag=True, help="Show only warnings, and the summary at the end.")
 workers_option = option(
     "--workers",
     "--migration.num-workers",
     "workers",
     type=click.IntRange(1),
     metavar="N",
-    help="Local workers where no broker is given; one a core by default.",
+    help="Workers on this machine if no broker is given. One per core by default.",
 )

@@ -11,8 +11,8 @@ from qmig.sources.kind import SourceKind
 
 HELP = """Copy a {product} collection into Qdrant, spread over a fleet of workers.
 
-{about}Stopped or killed at any moment, the same command goes on where it was. Without a broker, Redis and workers are
-started on this machine for this run.
+{about}If the command is stopped or killed at any moment, the same command resumes the migration. Without a broker, it
+starts Redis and workers on this machine for this run.
 """
 EXAMPLE = (
     "Example:\n\n  qmig {name} --source-url {url} --source-collection products --target-url http://b:6334 "
@@ -58,7 +58,7 @@ def source_command(kind: SourceKind) -> click.Command:
 
 
 def summary(name: str) -> str:
-    """What the list of commands says about a kind; the packages that add kinds are not loaded for it."""
+    """The description of a kind's command in the list of commands, without loading the packages that add kinds."""
     from qmig.sources.registry import KINDS
 
     if name not in KINDS:

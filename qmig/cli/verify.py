@@ -81,8 +81,8 @@ def verify(
 ) -> None:
     """Compare every point of a finished migration in source and target, payload and vectors.
 
-    A fleet of workers compares the points. The exit status is 0 if all points are equal, and 4 if not. Stopped or
-    killed, the same command resumes; after its end, it begins a new verification.
+    A fleet of workers compares the points. The exit status is 0 if all points are equal, and 4 if not. If the
+    verification is stopped or killed, the same command resumes it; after its end, it begins a new verification.
 
     The migration can also be named by --source-url, --source-collection and --target-collection.
 

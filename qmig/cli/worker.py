@@ -26,7 +26,7 @@ def worker(broker_url: str, concurrency: int | None, autoscale: str | None) -> N
     """Run workers on this host.
 
     Workers may join and leave a fleet at any time, also while a migration is running. Ctrl-C or SIGTERM stops them:
-    they finish the batches in flight, store the offsets, and give their chunks back.
+    they finish the batches in flight, store the offsets, and release their chunks.
 
     \b
     Example:

@@ -1,1 +1,1 @@
-"""What a command does: check, plan, begin and follow a migration or a verification."""
+"""The coordinator: check, plan, begin and follow a migration or a verification."""

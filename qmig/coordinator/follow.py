@@ -17,7 +17,7 @@ from qmig.monitor.reader import ProgressReader
 
 #: Seconds between two reads of the ledger at the start: a short migration is followed closely.
 MIN_FOLLOW_INTERVAL = 0.25
-#: Seconds between two reads of the ledger later on, so that following a long migration costs nothing that counts.
+#: Seconds between two reads of the ledger later on, so that the cost of following a long migration is negligible.
 MAX_FOLLOW_INTERVAL = 2.0
 #: Seconds after which the interval has grown from its minimum to its maximum.
 FOLLOW_SLOWS_DOWN_OVER = 300.0
@@ -29,7 +29,7 @@ NO_WORKER_AGAIN = 15.0
 MAX_WORKERS_NAMED = 5
 #: Seconds without an answer of the target before a warning says so.
 SILENT_AFTER = 5.0
-#: Seconds that workers have after an interruption to give their chunks back.
+#: Seconds that workers have after an interruption to release their chunks.
 STOP_SECONDS = 30.0
 
 _STATES_THAT_WAIT = {
@@ -39,7 +39,7 @@ _STATES_THAT_WAIT = {
 
 
 class View(Protocol):
-    """Where a command prints messages, warnings and progress."""
+    """The output of a command for messages, warnings and progress."""
 
     def say(self, text: str) -> None: ...
 
@@ -80,7 +80,7 @@ class Follower:
                 with self._warning_of_silence():
                     progress = self._reader.refresh()
             except TransientError as error:
-                self._view.warn(f"{error}; trying again")
+                self._view.warn(f"{error}; retrying")
                 on_wait(MAX_FOLLOW_INTERVAL)
                 continue
             if self._points_before is None:
@@ -95,7 +95,7 @@ class Follower:
             on_wait(min(MAX_FOLLOW_INTERVAL, MIN_FOLLOW_INTERVAL + slower))
 
     def stop(self) -> NoReturn:
-        """Stop the migration: batches in flight end, workers give their chunks back, then Interrupted is raised."""
+        """Stop the migration: batches in flight end, workers release their chunks, then Interrupted is raised."""
         self._view.say("stopping: waiting for the batches in flight …")
         ledger = self._reader.ledger
         progress, record = self._reader.refresh(), self._reader.record
@@ -111,7 +111,7 @@ class Follower:
             self._view.show(progress)
         raise Interrupted(
             f"stopped at {progress.points:,} points; everything acknowledged is in the ledger {ledger.name!r}, and "
-            "the same command goes on from there"
+            "the same command resumes from there"
         )
 
     def _result(self, progress: Progress, points: int) -> Result:
@@ -143,10 +143,10 @@ class Follower:
         if record.state == State.FAILED:
             raise TerminalError(record.error or "the migration failed")
         if record.state == State.CANCELLED and record.finished is not None:
-            raise TerminalError("the migration was cancelled; the same command goes on from the ledger")
+            raise TerminalError("the migration was cancelled; the same command resumes from the ledger")
         if record.state == State.STOPPED:
             raise TerminalError(
-                "the migration was stopped by another command; the same command goes on from the ledger"
+                "the migration was stopped by another command; the same command resumes from the ledger"
             )
         return record.state == State.DONE
 
@@ -157,10 +157,10 @@ class Follower:
         try:
             failure = self._fleet.registry.ledger_failure(self._reader.record.run)
         except TransientError:
-            # The registry may be away: the ledger can be read, and the ledger is the truth.
+            # The registry may be unavailable. The ledger can be read, and it alone counts.
             return
         if failure is not None:
-            raise TerminalError(f"{failure}; when this is fixed, the same command goes on from the ledger")
+            raise TerminalError(f"{failure}; when this is fixed, the same command resumes from the ledger")
 
     def _report_waiting(self, progress: Progress) -> None:
         """Warn, once, of what the migration waits for, and where no worker copies its chunks."""
@@ -186,7 +186,7 @@ class Follower:
         try:
             online = self._fleet.registry.workers()
         except TransientError as error:
-            self._view.warn(f"{error}; trying again")
+            self._view.warn(f"{error}; retrying")
             return
         url = self._fleet.shown_url
         workers = [worker for worker in online if worker.queue == self._fleet.queue_name]

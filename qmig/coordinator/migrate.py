@@ -106,7 +106,7 @@ class Coordinator:
         ledger, record = preflight.ledger, self._prepare(preflight)
         if record.state == State.DONE:
             self.view.say(
-                "this migration is done already: only its counts are reconciled again; --restart-migration copies "
+                "this migration is already done: only its counts are reconciled again; --restart-migration copies "
                 "everything again"
             )
         ledger.reopen(ledger.chunks_in(record.migration, State.FAILED))
@@ -143,7 +143,7 @@ class Coordinator:
     def _change(self, ledger: Ledger, record: MigrationRecord, **changes: Any) -> MigrationRecord:
         """Change a migration that is being prepared.
 
-        TerminalError where another command has begun it meanwhile: each command has a run of its own.
+        TerminalError where another command has begun it since: each command has its own run.
         """
         if not ledger.change_migration(record, **changes):
             raise self._begun_elsewhere
@@ -157,12 +157,12 @@ class Coordinator:
         )
 
     def _new_record(self, preflight: PreflightResult, kept: MigrationRecord | None) -> MigrationRecord:
-        """A record to begin with; `kept` is that of a migration which begins again."""
+        """Make the first record; `kept` is the record of a migration that begins again."""
         before: dict[str, int] = {}
         if preflight.target_info is not None:
             target = CollectionReader(preflight.target, self.migration.target.collection)
             before = {partition or "": target.count(partition, exact=True) for partition in target.partitions()}
-        # What an unfinished migration owes the target stays owed.
+        # The target still needs the final settings of the unfinished migration.
         owed = kept if kept is not None and kept.state != State.DONE and preflight.target_info is not None else None
         return MigrationRecord(
             migration=self.migration.id,
@@ -204,7 +204,7 @@ class Coordinator:
         try:
             server.call(server.collections.Create, create_request(preflight.source_info, name))
         except TerminalError:
-            # It exists if only the answer was lost.
+            # The collection exists if only the answer was lost.
             found = collection_info(server, name)
             if found is None or target_differences(preflight.source_info, found):
                 raise
@@ -236,7 +236,7 @@ class Coordinator:
         return replace(record, **changes)
 
     def _plan(self, planner: Planner, run: Run, seconds: float) -> None:
-        """Plan for `seconds`, and have the chunks that were found enqueued."""
+        """Plan for `seconds`, and have the supervisor queue the new chunks."""
         try:
             if self._planning_since is None:
                 if not planner.claim():
@@ -252,7 +252,7 @@ class Coordinator:
             if planner.chunks > before:
                 run.enqueue_supervision()
         except (TransientError, ChunkLostError) as error:
-            self.view.warn(f"planning: {error}; trying again")
+            self.view.warn(f"planning: {error}; retrying")
             self._planning_since = None
             return
         if planner.planned:

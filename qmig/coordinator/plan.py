@@ -14,7 +14,7 @@ MIN_CHUNK_SIZE = 5_000
 SMALL_PLAN_CHUNKS = 20
 #: Points of the largest default chunk in a small plan.
 MAX_SMALL_PLAN_CHUNK_SIZE = 50_000
-#: Chunks of a large plan: few enough that enqueueing and following them costs nothing that counts.
+#: Chunks of a large plan: few enough that the cost of queueing and following them is negligible.
 LARGE_PLAN_CHUNKS = 1_000
 
 

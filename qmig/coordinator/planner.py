@@ -1,4 +1,4 @@
-"""Write the plan to the ledger while it is being cut, so that the first chunks are copied meanwhile."""
+"""Write the plan to the ledger while it is being cut, so that the first chunks are copied before its end."""
 
 import time
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Planner:
         self._cuts: Iterator[ChunkRecord] = iter(())
 
     def claim(self) -> bool:
-        """Claim the plan unless another coordinator holds it and its lease is valid. Whether it is held now."""
+        """Claim the plan unless another coordinator holds a valid lease. Return whether this one holds it now."""
         try:
             plan, now = self._ledger.plan(self._migration), time.monotonic()
         except TransientError:
@@ -50,7 +50,7 @@ class Planner:
         return self._plan is not None
 
     def begin(self, chunk_size: int | None) -> None:
-        """Begin to cut, or go on after the last chunk in the ledger, with the chunk size that the plan began with."""
+        """Begin to cut, or continue after the last chunk in the ledger, with the plan's chunk size."""
         record = self._ledger.migration(self._migration)
         size = plan_size(self._source, (record and record.chunk_size) or chunk_size)
         last = self._ledger.chunks(self._migration, [self.chunks - 1])[0] if self.chunks else None
@@ -84,5 +84,5 @@ class Planner:
         self._ledger.update_migration(self._migration, chunks=chunks, planned=is_complete)
         self.chunks, self.planned = chunks, is_complete
         if is_complete:
-            # Released only now: until everything is recorded, this coordinator must be able to try again.
+            # Released only now: until everything is recorded, this coordinator must be able to retry.
             self._ledger.change(self._plan, state=State.DONE, owner=NOBODY)

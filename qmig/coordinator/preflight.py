@@ -33,13 +33,13 @@ class RunOptions:
     chunk_size: int | None = None
     #: The limit in points a second over the whole fleet; None keeps the last one.
     max_rate: int | None = None
-    #: Try the rejects of an earlier run again.
+    #: Retry the rejects of an earlier run first.
     retry_rejects: bool = False
 
 
 @dataclass
 class PreflightResult:
-    """What was found at both ends and in the ledger."""
+    """The state of source, target and ledger before the run."""
 
     source: Source
     target: Server
@@ -119,7 +119,7 @@ class Preflight:
         )
 
     def _check_ended(self, record: MigrationRecord | None) -> None:
-        """UsageError unless the migration has ended: no worker may hold a chunk while rejects are tried again."""
+        """UsageError unless the migration has ended: no worker may hold a chunk while rejects are retried."""
         if self.run_options.restart:
             raise UsageError("--retry-rejects and --restart-migration cannot be given together; give one of them")
         if record is None or record.state not in (State.DONE, State.FAILED):

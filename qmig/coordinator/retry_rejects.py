@@ -1,4 +1,4 @@
-"""Copy the rejects of a migration again."""
+"""Retry the rejects of a migration."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ from qmig.qdrant.writer import Writer
 from qmig.rpc.connection import RETRY_FOR, retrying
 from qmig.sources.base import Source
 
-#: Rejects that are tried again before the results are written to the ledger.
+#: Rejects that are retried before the results are written to the ledger.
 REJECTS_PER_WRITE = 100
 
 
 def retry_rejects(
     ledger: Ledger, record: MigrationRecord, source: Source, writer: Writer, interrupted: Callable[[], bool]
 ) -> tuple[int, int]:
-    """Copy every reject again; return how many were tried, and how many are left.
+    """Copy every reject again. Return how many were retried, and how many are left.
 
     A point that was copied, or that was deleted from the source, is no longer a reject. The others are kept, with the
     new reason. No worker may hold a chunk of the migration meanwhile.
@@ -29,7 +29,7 @@ def retry_rejects(
     try:
         for first in range(0, len(rejects), REJECTS_PER_WRITE):
             if interrupted():
-                raise Interrupted("interrupted while rejects were tried again; the same command tries the others")
+                raise Interrupted("interrupted while rejects were retried; the same command retries the others")
             page = rejects[first : first + REJECTS_PER_WRITE]
             reasons = {one: _copy(one, chunks[one.chunk], source, writer) for one in page}
             failed = [replace(one, reason=reason) for one, reason in reasons.items() if reason is not None]

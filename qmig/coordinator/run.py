@@ -1,4 +1,4 @@
-"""A run: one going of a migration or a verification over a fleet, from the command that begins it to its end."""
+"""A run of a migration or a verification over a fleet, from the command that begins it to its end."""
 
 import time
 import uuid
@@ -22,7 +22,7 @@ class Run:
     """Registers a migration with the fleet, keeps it registered, and follows it to its end."""
 
     def __init__(self, fleet: Fleet, task: MigrationTask, view: View, interrupted: Callable[[], bool]) -> None:
-        """Warn of workers that take no part. UsageError where a worker would fail on the tasks of this qmig."""
+        """Warn of workers with another secret or version; UsageError where a worker cannot run this qmig's tasks."""
         self._fleet = fleet
         self.interrupted = interrupted
         self._task = task
@@ -36,7 +36,7 @@ class Run:
         self._fleet.register(self._task)
 
     def enqueue_supervision(self) -> None:
-        """Have the supervisor enqueue chunks that were planned just now."""
+        """Have the supervisor queue chunks that were just planned."""
         self._fleet.enqueue_supervision(self._task)
 
     def follow(self, reader: ProgressReader, on_wait: Callable[[float], None] = time.sleep) -> Result:
@@ -55,6 +55,6 @@ class Run:
         return follower.follow(wait)
 
     def stop_if_interrupted(self, reader: ProgressReader) -> None:
-        """Stop a run that nobody follows yet."""
+        """Stop a run before it is followed."""
         if self.interrupted():
             Follower(reader, self._fleet, self._view, self._began).stop()

@@ -133,8 +133,8 @@ class ChildProcess:
 def _starter(parent: int) -> ThreadPoolExecutor:
     """The thread that starts all children of this process.
 
-    The kernel sends the parent-death signal when the thread that forked ends, so that thread has to live as
-    long as the process; a fork of this process gets another one.
+    The kernel sends the parent-death signal when the thread that forked ends, so the thread has to live as
+    long as the process; a fork of this process gets another thread.
     """
     return ThreadPoolExecutor(1, thread_name_prefix=f"children-of-{parent}")
 

@@ -55,7 +55,7 @@ class LocalFleet:
                     f"the local workers ended {self._restarts} times{self._worker.last_lines()}; "
                     "run the command again with --debug to see their log"
                 )
-            log.warning("the local workers ended and are started again%s", self._worker.last_lines())
+            log.warning("the local workers ended and are restarted%s", self._worker.last_lines())
             self._worker = self._start_worker()
 
     def _stop_worker(self) -> None:

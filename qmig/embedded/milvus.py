@@ -33,13 +33,13 @@ class MilvusServer(ServerProcess):
     """
 
     stop_seconds = 15.0
+    #: Name of its folder.
     kind: ClassVar[str]
-    """The folder's name."""
     version: ClassVar[str]
+    #: A file under `home` that exists where the server is installed.
     installed: ClassVar[str]
-    """The file, under `home`, without which there is no such server."""
+    #: How it runs, for the test report.
     notice: str
-    """What is to be known of how it runs."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(free_port())

@@ -1,1 +1,1 @@
-"""What a worker runs: copy a chunk, verify a chunk, supervise a migration to its end."""
+"""The jobs of a worker: copy a chunk, verify a chunk, supervise a migration to its end."""

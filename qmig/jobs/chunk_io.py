@@ -60,9 +60,9 @@ class Write:
 class ChunkIO:
     """Reads, writes and records for the job on one claimed chunk.
 
-    Whatever takes time sends heartbeats meanwhile. Transient errors are retried for `--retry-for` seconds, and the
-    ledger shows the reason. Any call may raise MigrationStoppedError when it is time to stop, and ChunkLostError when
-    another worker has the chunk.
+    Every call that takes time sends heartbeats while it waits. Transient errors are retried for `--retry-for`
+    seconds, and the ledger shows the reason. Any call may raise MigrationStoppedError when it is time to stop, and
+    ChunkLostError when another worker has the chunk.
     """
 
     def __init__(self, lease: Lease, session: Session, rate_limiter: RateLimiter) -> None:
@@ -227,7 +227,7 @@ class ChunkIO:
     # Waiting
 
     def wait_for_turn(self, points: int) -> None:
-        """Wait until the migration's rate limit allows so many points."""
+        """Wait until the migration's rate limit allows this number of points."""
         self._rate_limiter.wait(points, lambda: self._lease.max_rate, self._lease.sleep)
         self._lease.raise_if_stopping()
 
@@ -236,11 +236,11 @@ class ChunkIO:
         self._lease.sleep(seconds)
 
     def retrying(self, attempt: Callable[[], Answer]) -> Answer:
-        """Return what `attempt` returns. Call it again after transient errors."""
+        """Return what `attempt` returns. Retry it after transient errors."""
         return self._lease.retrying(self.session.options.retry_for, attempt)
 
     def run_blocking(self, call: Callable[[], Answer]) -> Answer:
-        """Run a call that blocks in a thread. Call it again after transient errors."""
+        """Run a call that blocks in a thread. Retry it after transient errors."""
         return self.retrying(partial(self._lease.run_blocking, call))
 
     # Progress

@@ -26,7 +26,7 @@ def find_extra(io: ChunkIO, record: MigrationRecord) -> ChunkRecord:
     """
     search = _Search(io, record)
     rechecks = Rechecks(io, search.findings, search.recheck)
-    # Ids tell nothing of the size of the points.
+    # Ids say nothing about the size of the points.
     batches = io.batches(search.start_read, adapt_size=False)
     for batch, points, asked in one_ahead((batch, *search.ask_in_turn(batch)) for batch in batches):
         present = search.present(asked)

@@ -49,8 +49,8 @@ def reconcile(
         _explain_missing(result, points, sum(expected.values()), source, migration.routing)
     if surplus := sum(max(0, actual[partition] - expected[partition]) for partition in expected):
         result.notices.append(
-            f"the target holds {result.target_now:,} points, {surplus:,} more than it had and was given: something "
-            "else writes to it"
+            f"the target holds {result.target_now:,} points, {surplus:,} more than it had before plus those "
+            "that were copied: something else writes to it"
         )
     return result
 
@@ -64,9 +64,12 @@ def holes(chunks: Sequence[ChunkRecord]) -> list[str]:
     for of_partition in by_partition.values():
         first, last = of_partition[0], of_partition[-1]
         if first.start is not None or last.end is not None:
-            errors.append(f"chunks {first.index + 1} to {last.index + 1} do not reach to the ends of the keys")
+            errors.append(
+                f"chunks {first.index + 1} to {last.index + 1} do not cover all keys: the first start and the last "
+                "end must be open"
+            )
         errors += [
-            f"chunks {chunk.index + 1} and {following.index + 1} do not join"
+            f"chunks {chunk.index + 1} and {following.index + 1} do not meet: one must start where the other ends"
             for chunk, following in pairwise(of_partition)
             if chunk.end is None or chunk.end != following.start
         ]
@@ -96,7 +99,7 @@ def _sum_by_partition(chunks: Sequence[ChunkRecord], points: Callable[[ChunkReco
 def _compare_source(
     result: Reconciliation, read: Counts, chunks: Sequence[ChunkRecord], source: Source, migration: Migration
 ) -> None:
-    """Count the source again: note rows that nobody can read, and whether the source has changed."""
+    """Count the source again: note rows that no query returns, and whether the source has changed."""
     counted = {partition: source.count(partition, exact=True) for partition in source.partitions()}
     result.source_now = sum(counted.values())
     readable = dict(counted)
@@ -119,8 +122,9 @@ def _compare_source(
     if changed or readable != {**dict.fromkeys(readable, 0), **read}:
         ranges_now = f" ({'; '.join(_first_ranges(changed))})" if changed else ""
         result.notices.append(
-            f"the source was written to meanwhile: {result.read:,} points were read, it holds "
-            f"{result.source_now:,} now{ranges_now}; what was added or changed behind the copy is not in the target"
+            f"the source was written to during the migration: {result.read:,} points were read, it holds "
+            f"{result.source_now:,} now{ranges_now}; points that were added or changed behind an offset are not in "
+            "the target"
         )
 
 

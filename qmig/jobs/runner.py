@@ -20,7 +20,8 @@ from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.rpc.connection import RETRY_FOR
 
-#: Owners in a row that may be lost at a chunk before it fails. A chunk that exhausts the memory would kill every one.
+#: Owners in a row that may be lost at a chunk before it fails. A chunk that exhausts the memory would otherwise kill
+#: every worker.
 MAX_LOST_OWNERS = 5
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Worker:
         MigrationStoppedError: the chunk was released. ChunkLostError: another worker has it. Any other error is the
         chunk's failure.
         """
-        # Without a chunk in hand nothing is lost by going on to the next task: this one is queued again.
+        # No chunk is claimed yet, so nothing is lost by taking the next task: this chunk is requeued.
         migration = task.migration_task.migration
         ledger = self._sessions.open(task.migration_task).ledger
         seen, record = ledger.chunk_and_migration(migration, task.chunk, RETRY_FOR)
@@ -100,7 +101,7 @@ class Worker:
             lease.fail(error)
             raise
         except Exception as error:
-            # A defect fails its chunk and is named there. Otherwise the chunk would be retried for ever.
+            # A defect fails its chunk and is named there. Otherwise the chunk would be retried endlessly.
             lease.fail(TerminalError(f"unexpected {type(error).__name__}: {error}"))
             raise
 

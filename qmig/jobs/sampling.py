@@ -34,7 +34,7 @@ class SampleRead:
         self._points: Pending[Batch] | None = None
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the points for at most so many seconds. Return whether they are there."""
+        """Wait for the points, at most `seconds`. Return whether they have arrived."""
         deadline = time.monotonic() + seconds
         if self._points is None:
             if not self._keys.wait(seconds):

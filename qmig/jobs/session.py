@@ -1,4 +1,4 @@
-"""What a worker keeps open from task to task: the connections and the state of a few migrations."""
+"""Sessions: the connections and the state that a worker keeps open from task to task, for a few migrations."""
 
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,8 +1,8 @@
 """Drive a migration to its end: queue chunks, requeue stalled ones, reconcile counts, restore the target's settings.
 
 Any worker does this, one at a time for a migration, every few seconds and after each chunk that leaves the queue
-empty. So a migration needs no coordinator once it is planned. All that counts is in the ledger; what the registry on
-Redis holds may be lost.
+empty. So a migration needs no coordinator once it is planned. All durable state is in the ledger; the registry on
+Redis may be lost.
 """
 
 import base64
@@ -33,7 +33,7 @@ from qmig.sources.registry import open_source
 
 #: Failed chunks that the migration's error names; further ones are counted.
 MAX_FAILURES = 5
-#: The result when a command has changed the migration's state or run while the supervisor was at work.
+#: The result when a command has changed the migration's state or run while the supervisor was running.
 CHANGED_MEANWHILE = "nothing to do: the migration was paused, stopped, cancelled or begun again meanwhile"
 #: The result when another worker holds the migration's lock.
 LOCKED = "nothing to do: another worker supervises the migration"
@@ -58,7 +58,7 @@ class Supervisor:
         with self._fleet.registry.lock(self._task.migration) as is_locked:
             if not is_locked:
                 return LOCKED
-            # The next supervision is due in seconds: no worker is held up by a target that is away.
+            # The next supervision is due in seconds: no worker waits for a target that is unavailable.
             record = self._ledger.migration(self._task.migration, RETRY_FOR)
             if record is None or record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
                 self._fleet.registry.forget(self._task.migration)
@@ -71,7 +71,7 @@ class Supervisor:
             return self._drive(record)
 
     def _drive(self, record: MigrationRecord) -> str:
-        """Queue what is to be queued. When no chunk is left, bring the migration to its end."""
+        """Queue new chunks, and requeue stalled ones. When no chunk is left, bring the migration to its end."""
         if queued := self._queue_new(record):
             return f"queued {pluralize(queued, 'chunk')}"
         if requeued := self._requeue(record):
@@ -87,7 +87,7 @@ class Supervisor:
         except TerminalError as error:
             return self._fail(record, str(error))
         except Exception as error:
-            # A defect ends the migration and is named there. Otherwise every supervision would meet it again.
+            # A defect ends the migration and is named there. Otherwise every supervision would fail with it.
             self._fail(record, f"unexpected {type(error).__name__}: {error}")
             raise
 
@@ -121,7 +121,7 @@ class Supervisor:
                 chunks += self._ledger.chunks_in(record.migration, State.PENDING, PAGE)
             changes, now = self._last_changes(record, chunks)
         except TransientError:
-            # While the ledger could not be read no heartbeat could be seen: every lease begins anew.
+            # While the ledger could not be read, no heartbeat could be seen: every lease begins again.
             registry.save_last_changes(record.run, {})
             raise
         expired = [chunk for chunk in chunks if changes[chunk.index].has_expired(now)]
@@ -143,7 +143,7 @@ class Supervisor:
     def _last_changes(
         self, record: MigrationRecord, chunks: Sequence[ChunkRecord]
     ) -> tuple[dict[int, LastChange], float]:
-        """When each chunk was last seen to change, by its index, and the present time; both by Redis' clock."""
+        """The time of each chunk's last change, by its index, and the present time; both by Redis' clock."""
         before, now = self._fleet.registry.last_changes(record.run), self._fleet.registry.now()
         return {chunk.index: LastChange.of(chunk, before.get(chunk.index), now) for chunk in chunks}, now
 
@@ -160,8 +160,8 @@ class Supervisor:
         if reconciliation.errors:
             return self._fail(
                 record,
-                f"{'; '.join(reconciliation.errors)}. `qmig verify --repair` brings over what is missing, "
-                "--restart-migration copies all of it again; the target keeps what it has",
+                f"{'; '.join(reconciliation.errors)}. `qmig verify --repair` copies what is missing, "
+                "--restart-migration copies everything again; the target keeps its points",
                 reconciliation=reconciliation,
             )
         if not self._is_current(record):
@@ -247,4 +247,4 @@ def _failures(failed: list[ChunkRecord]) -> str:
     shown = "; ".join(f"chunk {chunk.index + 1}: {chunk.error}" for chunk in failed[:MAX_FAILURES])
     more = f"; and {len(failed) - MAX_FAILURES} more" if len(failed) > MAX_FAILURES else ""
     chunks = pluralize(len(failed), "chunk")
-    return f"{chunks} failed, the others are done: {shown}{more}. The same command tries them again"
+    return f"{chunks} failed, the others are done: {shown}{more}. The same command retries them"

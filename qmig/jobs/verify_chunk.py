@@ -1,4 +1,4 @@
-"""Verify one chunk of the source: is each of its points in the target, and the same?"""
+"""Verify one chunk of the source: compare each of its points with the target's."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -53,7 +53,7 @@ class _Verification:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all points are compared, and not a sample of them."""
+        """Whether all points are compared, not a sample."""
         return self._checks.share == 1
 
     def start_read(self, key: str | None, limit: int) -> Pending[Batch]:

@@ -13,7 +13,7 @@ from qmig.ledger.records import MigrationRecord, State
 
 
 def pause(ledger: Ledger, record: MigrationRecord) -> None:
-    """Let workers finish the batches in flight and return their chunks."""
+    """Let workers finish the batches in flight and release their chunks."""
     _refuse_unless(record, "paused", State.RUNNING)
     _change(ledger, record, "paused", state=State.PAUSED)
 
@@ -21,7 +21,7 @@ def pause(ledger: Ledger, record: MigrationRecord) -> None:
 def resume(ledger: Ledger, record: MigrationRecord) -> None:
     """Resume a paused migration: the fleet that it is registered with queues its chunks within seconds."""
     _refuse_unless(record, "resumed", State.PAUSED)
-    # In a new run all chunks are queued again: workers have dropped the tasks that were queued before the pause.
+    # In a new run all chunks are queued: workers have dropped the tasks that were queued before the pause.
     _change(ledger, record, "resumed", state=State.RUNNING, run=uuid.uuid4().hex)
 
 
@@ -48,7 +48,7 @@ def _change(ledger: Ledger, record: MigrationRecord, verb: str, **changes: Any) 
 def _refuse_unless(record: MigrationRecord, verb: str, *states: State) -> None:
     if record.state not in states:
         hint = (
-            "the command that began it goes on with it"
+            "the command that began it resumes it"
             if record.state in (State.STOPPED, State.FAILED, State.CANCELLED)
             else f"it has to be {' or '.join(states)}"
         )

@@ -47,7 +47,7 @@ class EndpointFilter:
 def find_migration(ledger: Ledger, wanted: str | None, between: EndpointFilter | None = None) -> MigrationRecord:
     """Find the migration whose id begins with `wanted`; without it, the only migration that `between` matches.
 
-    A verification is found by its id alone. Where there is none or more than one, UsageError with the choice.
+    A verification is found by its id alone. Where no migration or more than one matches, UsageError lists them.
     """
     everything = records = migrations(ledger)
     if wanted is None:
@@ -69,7 +69,7 @@ def find_migration(ledger: Ledger, wanted: str | None, between: EndpointFilter |
         there = (
             "there are no migrations"
             if between in (None, EndpointFilter())
-            else "there is no migration between these ends"
+            else "there is no migration with this source and target"
         )
         what = "name one of the migrations" if found else there
         raise UsageError(f"{what} in {where}; it has: {known}")

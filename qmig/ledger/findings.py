@@ -1,4 +1,4 @@
-"""What a verification checks, and what it found."""
+"""The options and the findings of a verification."""
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -10,7 +10,7 @@ MAX_IDS = 20
 
 
 class FindingKind(StrEnum):
-    """What is wrong with a point."""
+    """The ways in which a point can be wrong."""
 
     #: The source has the point, the target does not.
     MISSING = "missing"

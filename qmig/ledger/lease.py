@@ -105,7 +105,7 @@ class Lease:
             self._on_heartbeat(self.chunk, now - self._started)
 
     def sleep(self, seconds: float) -> None:
-        """Wait, and send heartbeats meanwhile; MigrationStoppedError as soon as a stop is requested."""
+        """Wait, and send heartbeats during the wait; MigrationStoppedError as soon as a stop is requested."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.raise_if_stopping()
@@ -168,12 +168,12 @@ class Lease:
         except TerminalError as second:
             raise LedgerWriteError(f"{error}; and the ledger cannot be written: {second}") from None
         except QmigError as second:
-            # The chunk keeps this owner, and is queued again when the lease has expired.
+            # The chunk keeps this owner, and is requeued when the lease has expired.
             log.warning("chunk %d: its failure could not be recorded: %s", self.chunk.index + 1, second)
 
     def _note_retry(self, state: Any) -> None:
         error, chunk = state.outcome.exception(), self.current
-        log.warning("chunk %d: %s; trying again", chunk.index + 1, error)
+        log.warning("chunk %d: %s; retrying", chunk.index + 1, error)
         reasons = Counter(chunk.retry_reasons) + Counter([error.reason])
         self.advance(retries=chunk.retries + 1, retry_reasons=dict(reasons), waiting=str(error))
 

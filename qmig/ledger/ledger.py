@@ -111,7 +111,7 @@ class Ledger(LedgerCollection):
             return plan
 
     def claim(self, seen: ChunkRecord, owner: Owner) -> ChunkRecord | None:
-        """Give the chunk to `owner` if nobody has claimed it since it was read; None where another was faster.
+        """Give the chunk to `owner` if no worker has claimed it since it was read; None if another worker was faster.
 
         The number of claims tells that: the field `owner` would be the same again where another has claimed the chunk
         and finished it. LedgerWriteError where the ledger cannot be written.

@@ -69,8 +69,10 @@ class Owner:
 
 
 def _started(process: psutil.Process) -> str:
-    """When the process started. On Linux in ticks since the boot: psutil's time changes whenever the clock is set,
-    and a living owner would be taken for dead."""
+    """The time when the process started; on Linux in ticks since the boot.
+
+    psutil's time changes whenever the clock is set, and a living owner would then be taken for dead.
+    """
     try:
         stat = Path(f"/proc/{process.pid}/stat").read_bytes()
     except OSError:

@@ -1,7 +1,7 @@
 """The ledger's records: one for each migration, its plan, and each of its chunks; docs/ledger.md explains them.
 
 `LedgerCollection.parse` refuses a malformed record. Fields that this qmig does not know are ignored, and stay in the
-ledger: a newer qmig that adds one raises `LEDGER_VERSION` only where an older one must not go on. A definition is
+ledger: a newer qmig that adds one raises `LEDGER_VERSION` only where an older one must stop. A definition is
 stricter (see `qmig.migration`).
 """
 
@@ -24,7 +24,7 @@ PLAN = -1
 
 
 class RecordKind(StrEnum):
-    """What a point of the ledger is a record of: its field `record`."""
+    """The kinds of records in the ledger: the values of the field `record`."""
 
     MIGRATION = "migration"
     PLAN = "plan"
@@ -33,7 +33,7 @@ class RecordKind(StrEnum):
 
 
 class JobKind(StrEnum):
-    """What is done with the chunks of a migration's record."""
+    """The jobs on the chunks of a migration's record."""
 
     COPY = "copy"
     VERIFY = "verify"
@@ -54,9 +54,9 @@ class State(StrEnum):
     #: A chunk: no worker has it.
     PENDING = "pending"
     RUNNING = "running"
-    #: A migration: `qmig resume` goes on with it.
+    #: A migration: `qmig resume` continues it.
     PAUSED = "paused"
-    #: A migration: its command was interrupted, and the same command goes on with it.
+    #: A migration: its command was interrupted, and the same command resumes it.
     STOPPED = "stopped"
     #: A migration: `qmig cancel` ended it.
     CANCELLED = "cancelled"

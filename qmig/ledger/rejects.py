@@ -33,7 +33,7 @@ class RejectRecord:
 
     @property
     def id(self) -> str:
-        """The same for the same point, so that a batch that is repeated records it once."""
+        """The id of the record. It is the same for the same point, so that a repeated batch records it once."""
         place = json.dumps([self.partition, self.key], ensure_ascii=True)
         return str(uuid.uuid5(uuid.UUID(self.migration), f"reject/{place}"))
 

@@ -21,7 +21,7 @@ class LastChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat: Count
     #: When the observer first saw the chunk like this, in seconds of the observer's clock.
     since: Seconds
-    #: Whether the chunk has been queued again since.
+    #: Whether the chunk has been requeued since.
     queued: bool = False
 
     @classmethod

@@ -1,1 +1,1 @@
-"""Where migrations stand, read from the ledger alone; shown in Flower and exported to Prometheus."""
+"""The status of migrations, read from the ledger alone; shown in Flower and exported to Prometheus."""

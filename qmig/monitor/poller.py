@@ -14,7 +14,7 @@ from qmig.monitor.status import MigrationStatus
 
 #: Seconds between two reads of the ledger.
 POLL_INTERVAL = 2.0
-#: Seconds for which a migration that has ended is still read: its workers may be giving their chunks back.
+#: Seconds for which a migration that has ended is still read: its workers may be releasing their chunks.
 SETTLES_WITHIN = 30.0
 
 
@@ -33,7 +33,7 @@ class MigrationPoller:
         self._reader = ProgressReader(ledger, record.migration)
 
     def poll(self, record: MigrationRecord) -> MigrationStatus:
-        """The status of the migration; `record` was read just now. TransientError where the target is away."""
+        """The status of the migration; `record` was read just now. TransientError where the target is unavailable."""
         if record != self._record:
             self._note_change(record)
         if self._status is not None and self._has_settled(record):
@@ -42,7 +42,7 @@ class MigrationPoller:
         try:
             self._progress = self._reader.refresh()
         except TerminalError as error:
-            # A plan with a hole must not hide the other migrations.
+            # A migration whose plan has a hole must not hide the others.
             problem = str(error)
             self._reader = ProgressReader(self._ledger, record.migration)
         now = time.monotonic()
@@ -56,7 +56,7 @@ class MigrationPoller:
 
     def _note_change(self, record: MigrationRecord) -> None:
         if (record.run, record.started) != (self._record.run, self._record.started):
-            # A new run tries failed chunks again, and a new plan has other chunks.
+            # A new run retries failed chunks, and a new plan has other chunks.
             self._reader = ProgressReader(self._ledger, record.migration)
         if record.state != self._record.state:
             self._rate, self._worker_rates = Rate(), WorkerRates()
@@ -82,7 +82,7 @@ class LedgerPoller:
     def poll(self) -> list[MigrationStatus]:
         """The status of every migration, the oldest first; none where there is no ledger.
 
-        TransientError where the target is away, TerminalError where a newer qmig wrote the ledger.
+        TransientError where the target is unavailable, TerminalError where a newer qmig wrote the ledger.
         """
         records = self._records()
         before = self._pollers

@@ -28,7 +28,7 @@ class Progress:
     rejected: int = 0
     #: Bytes of the upserts.
     bytes: int = 0
-    #: Calls that were tried again.
+    #: Calls that were retried.
     retries: int = 0
     #: The same by the reason of the failure.
     retry_reasons: Counter[str] = field(default_factory=Counter)
@@ -44,7 +44,7 @@ class Progress:
     failed: list[ChunkRecord] = field(default_factory=list)
     #: The chunks that took longest, the slowest first.
     slowest: list[ChunkRecord] = field(default_factory=list)
-    #: One of `LETTERS` a chunk.
+    #: One of `LETTERS` for each chunk.
     letters: bytearray = field(default_factory=bytearray)
 
     @classmethod

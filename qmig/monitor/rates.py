@@ -1,4 +1,4 @@
-"""How fast a migration is, from repeated reads of the ledger: it does not record when points were copied."""
+"""The rate of a migration, from repeated reads of the ledger, which does not record when points were copied."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ MIN_RATE_WINDOW = 1.0
 
 @dataclass(frozen=True)
 class Sample:
-    """What had been copied at one time."""
+    """The points and bytes that were copied by one time."""
 
     #: Seconds of any steady clock.
     time: float

@@ -5,7 +5,7 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, Reconciliation
 from qmig.monitor.progress import Progress
 
-#: Unfinished chunks that are read beyond twice the number of running ones. Chunks are enqueued in order, so the ones
+#: Unfinished chunks that are read beyond twice the number of running ones. Chunks are queued in order, so the ones
 #: that change are among the first.
 READ_AHEAD = 32
 

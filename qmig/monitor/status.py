@@ -59,7 +59,7 @@ class ChunkStatus:
     points_per_second: float | None
     #: How many times a worker has claimed it.
     claims: int
-    #: Calls that were tried again.
+    #: Calls that were retried.
     retries: int
     #: The same by the reason of the failure.
     retry_reasons: dict[str, int]
@@ -172,11 +172,11 @@ class MigrationStatus:
     waiting_chunks: list[Waiting]
     slowest_chunks: list[ChunkStatus]
     failed_chunks: list[ChunkStatus]
-    #: Calls that were tried again.
+    #: Calls that were retried.
     retries: int
     #: The same by the reason of the failure.
     retry_reasons: dict[str, int]
-    #: One letter a chunk, see `qmig.monitor.progress.LETTERS`.
+    #: One letter for each chunk, see `qmig.monitor.progress.LETTERS`.
     chunk_map: str
     #: Why the chunks could not be read from the ledger.
     problem: str | None = None

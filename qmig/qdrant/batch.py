@@ -1,4 +1,4 @@
-"""What a read of points or keys returns."""
+"""The results of reads: points, keys and boundaries."""
 
 from dataclasses import dataclass
 

@@ -92,7 +92,7 @@ def _direction(row: Doubles) -> Doubles | None:
 
 
 def _half_rounding(row: Doubles) -> float:
-    """How far a direction moves if the last bit of each half-precision number changes.
+    """The change of a direction if the last bit of each half-precision number changes.
 
     A half-precision source returns numbers that the target normalises and rounds once more.
     """

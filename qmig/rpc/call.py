@@ -1,4 +1,4 @@
-"""Calls that go on in the background."""
+"""Calls in the background."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,7 +12,7 @@ class Call(Generic[Response]):
     """A request under way in a thread of its own."""
 
     def __init__(self, future: Future[Response], translate: Callable[[Exception], Exception]) -> None:
-        """`translate` turns a failure into the error to raise: TransientError where trying again may help."""
+        """`translate` turns a failure into the error to raise: TransientError where a retry may succeed."""
         self._future = future
         self._translate = translate
 

@@ -29,7 +29,7 @@ Response = TypeVar("Response")
 CALL_TIMEOUT = 120.0
 #: Seconds to wait for an exact count, which takes long in a large collection.
 COUNT_TIMEOUT = 1800
-#: Seconds for which a command tries again after a transient error while a person waits for it.
+#: Seconds for which a command retries after a transient error while a person waits for it.
 RETRY_FOR = 30.0
 
 TRANSIENT = {
@@ -107,7 +107,7 @@ class Connection:
         timeout: float = CALL_TIMEOUT,
         retry_for: float | None = None,
     ) -> Response:
-        """Call a method of a stub; tries again for `retry_for` seconds after a transient error."""
+        """Call a method of a stub; retry for `retry_for` seconds after a transient error."""
 
         def attempt() -> Response:
             try:
@@ -118,7 +118,7 @@ class Connection:
         return retrying(self.retry_for if retry_for is None else retry_for, before_sleep=_log_retry)(attempt)
 
     def start(self, method: Any, request: Any) -> Call[Any]:
-        """Send a request without waiting for its answer, and without trying again.
+        """Send a request without waiting for its answer, and without a retry.
 
         A waiting thread costs less than gRPC's own futures, each of which starts a thread (measured: 1 µs a point).
         """
@@ -194,7 +194,7 @@ def retrying(retry_for: float, **hooks: Any) -> Retrying:
 
 
 def _log_retry(state: Any) -> None:
-    log.info("%s; trying again", state.outcome.exception())
+    log.info("%s; retrying", state.outcome.exception())
 
 
 def _retry_after(error: grpc.RpcError) -> float | None:

@@ -56,7 +56,7 @@ def trusted_roots(endpoint: Endpoint) -> bytes | None:
 
 
 def fault(details: str) -> str | None:
-    """What gRPC's error says is wrong with a server's certificate; None where the error is about something else."""
+    """The fault of a server's certificate by gRPC's error; None where the error is about something else."""
     if OTHER_NAME in details:
         return "it is for another name"
     if HANDSHAKE_FAILED not in details:
@@ -75,7 +75,7 @@ def explanation(endpoint: Endpoint, role: str, reason: str, skip_verification: b
         )
     if reason == EXPIRED:
         return f"{where}: its {reason}, which --skip-tls-verification does not get past; renew it there"
-    return f"{where}: it shows another certificate than before; that one is fetched"
+    return f"{where}: it shows another certificate than before, which is being fetched"
 
 
 def no_tls(endpoint: Endpoint, role: str) -> str:
@@ -117,7 +117,7 @@ class FollowingChannel:
             try:
                 certificate = self._fetched()
             except QmigError:
-                # The call has failed with an error of its own, and is tried again.
+                # The call has failed with an error of its own, and is retried.
                 return
             if certificate != self._certificate:
                 # The old channel stays open: calls of other threads may still be under way on it.

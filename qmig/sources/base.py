@@ -1,4 +1,4 @@
-"""The protocol of a source: what a migration asks of the collection that it copies."""
+"""The protocol of a source: the methods that a migration calls to read its collection."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from qmig.qdrant.shard_keys import ShardKeyPlacement
 
 @dataclass(frozen=True)
 class Description:
-    """What a source is, before anything is read from it."""
+    """The product, the version and the settings of a source, before any point is read."""
 
     #: What people call the product, such as "Qdrant".
     product: str

@@ -19,7 +19,7 @@ class SourceOption:
     name: str
     #: Its spellings, such as `--skip-field`.
     flags: tuple[str, ...]
-    #: Its help and whatever else `click.option` takes.
+    #: Its help, and other arguments of `click.option`.
     settings: Mapping[str, Any]
 
 
@@ -29,7 +29,7 @@ def source_option(name: str, *flags: str, **settings: Any) -> SourceOption:
 
 
 class SourceModule(Protocol):
-    """What the module of a kind offers."""
+    """The interface of a kind's module."""
 
     #: The options of `qmig NAME` beyond those that every kind has.
     OPTIONS: Sequence[SourceOption]
@@ -38,16 +38,16 @@ class SourceModule(Protocol):
         """Put the values of `OPTIONS`, by their names, into the source; UsageError where a value is wrong."""
 
     def open_source(self, migration: Migration, credentials: Credentials, retry_for: float) -> "Source":
-        """Connect to the migration's source; calls try again for `retry_for` seconds after a transient error."""
+        """Connect to the migration's source; calls are retried for `retry_for` seconds after a transient error."""
 
 
 @dataclass(frozen=True)
 class SourceKind:
-    """One row of the registry: all that is known of a kind of source before its module is imported."""
+    """One row of the registry: the properties of a kind of source that are known before its module is imported."""
 
     #: The name: `qmig NAME` is its command, and the ledger records it.
     name: str
-    #: What people call the product, such as "Milvus".
+    #: Name of the product for people, such as "Milvus".
     product: str
     #: Import path of its `SourceModule`.
     module: str

@@ -22,7 +22,7 @@ def with_options(source: SourceSpec, given: Mapping[str, Any]) -> SourceSpec:  #
 
 
 def open_source(migration: Migration, credentials: Credentials, retry_for: float = RETRY_FOR) -> "QdrantSource":
-    """Connect to the migration's source; calls try again for `retry_for` seconds after a transient error."""
+    """Connect to the migration's source; calls are retried for `retry_for` seconds after a transient error."""
     endpoint, skip = migration.source.endpoint, migration.options.skip_tls_verification
     server = Server(endpoint, "source", credentials.source_api_key, skip, retry_for)
     return QdrantSource(server, migration.source.collection)

@@ -37,8 +37,8 @@ KINDS = {
             url=UrlForm(19530, HTTP_SCHEMES, name="gRPC URL"),
             api_key_help="Token of the source, or user:password.",
             has_users=True,
-            help="The collection must be loaded. Every field keeps its name; --dry-run prints what each becomes, "
-            "with one row converted.",
+            help="The collection must be loaded. Every field keeps its name; --dry-run prints how each is mapped, "
+            "with one converted row.",
             dotted="milvus",
         ),
     )
@@ -69,7 +69,7 @@ def kind_of(source: SourceSpec) -> SourceKind:
 
 
 def open_source(migration: Migration, credentials: Credentials, retry_for: float) -> "Source":
-    """Connect to the migration's source; calls try again for `retry_for` seconds after a transient error."""
+    """Connect to the migration's source; calls are retried for `retry_for` seconds after a transient error."""
     return kind_of(migration.source).load().open_source(migration, credentials, retry_for)
 
 

@@ -26,7 +26,7 @@ from tests.support.migrations import (
 USER, PASSWORD = "operator", "geheim"
 WIDE = {"width": 1400, "height": 900}
 PHONE = {"width": 375, "height": 812}
-# Longer than Playwright's five seconds: the page looks every other second, on a machine that does much else.
+# Longer than Playwright's five seconds: the page polls every two seconds, and the machine may be busy.
 expect.set_options(timeout=30_000)
 
 Keep = Callable[[Page, str], Path]
@@ -99,7 +99,7 @@ def until_share(page: Page, least: int) -> None:
 
 
 def unfold(page: Page) -> None:
-    """Open the card's lower part; one that was first seen while its migration went on is open already."""
+    """Open the card's lower part, which is already open if its migration was running at first."""
     more = card(page).locator("details")
     if more.get_attribute("open") is None:
         more.locator("summary").click()

@@ -1,4 +1,4 @@
-"""Servers that answer with an error, or with less than Completed: what is transient is tried again, and seen."""
+"""Servers that answer with an error, or with less than Completed: transient errors are retried, visibly."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from tests.support.command import Run
-from tests.support.disturbed_ends import DisturbedEnds
+from tests.support.fault_servers import DisturbedEnds
 from tests.support.grpc_proxy import Refusal, Reply
 from tests.support.migrations import SLOWLY, arrived, chunks_of, finish, own_fleet, start, until_copied
 from tests.support.scripted_proxy import Answering
@@ -70,7 +70,7 @@ def test_terminal_error_fails_its_chunk_and_lets_the_others_finish(
     assert result.returncode == 1
     assert "1 chunk failed, the others are done" in result.stderr
     assert broken.details in result.stderr
-    assert "The same command tries them again" in result.stderr
+    assert "The same command retries them" in result.stderr
     again = qmig("qdrant", *refused.arguments, broker=fleet)
     assert again.returncode == 0, again.stderr
     assert arrived(refused)
@@ -78,7 +78,7 @@ def test_terminal_error_fails_its_chunk_and_lets_the_others_finish(
 
 @contextmanager
 def progress_events(broker: str) -> Iterator[list[str]]:
-    """What tasks tell Flower of their progress, as it comes in."""
+    """The progress events that tasks send to Flower, as they arrive."""
     told: list[str] = []
     app = Celery(broker=broker)
     with app.connection() as connection:
@@ -111,7 +111,7 @@ def test_waiting_chunk_says_why_in_the_status_in_flower_and_in_the_live_view(
         )
         until(lambda: any(why in text for text in told), "the reason in Flower's events")
         until(lambda: why in running.read_stderr(), "the reason in the live view")
-        answers.mend()
+        answers.restore()
         finish(running)
     assert arrived(refused)
     assert not any(chunk.waiting for chunk in chunks_of(refused))

@@ -1,4 +1,4 @@
-"""A full disk on the target stops a migration with a clear error; with space made the same command goes on."""
+"""A full disk on the target stops a migration with a clear error; with more space the same command resumes."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ import pytest
 from qmig.migration import Endpoint
 from qmig.qdrant.server import Server
 from tests.support.command import Run
-from tests.support.disturbed_ends import DisturbedEnds
+from tests.support.fault_servers import DisturbedEnds
 from tests.support.grpc_proxy import Refusal
 from tests.support.migrations import LEISURELY, SLOWLY, arrived, finish, start, until_copied
 from tests.support.qdrant_servers import qdrant_in
@@ -21,7 +21,7 @@ from tests.support.scripted_proxy import Answering
 
 DISK = "512m"
 LEFT_FREE = 48 * 2**20
-# As a real server answers every write (measured on 1.18.3), those of the ledger too.
+# A real server answers every write like this (measured on 1.18.3), also those of the ledger.
 FULL = Refusal(
     grpc.StatusCode.INTERNAL,
     "Service internal error: No space left on device: WAL buffer size exceeds available disk space",
@@ -30,7 +30,7 @@ FULL = Refusal(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A small file system of its own; skips where none may be mounted."""
+    """Mount a small file system; skip the test where that is not allowed."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", str(tmp_path)],
         check=False,
@@ -54,12 +54,12 @@ def ends_on_small_disk(disturbed: DisturbedEnds, small_disk: Path) -> Iterator[D
 
 
 def fill_up(directory: Path) -> None:
-    """Something else takes nearly all the space that is left."""
+    """Fill nearly all the free space with other data."""
     with (directory / "ballast").open("wb") as file:
         file.write(bytes(shutil.disk_usage(directory).free - LEFT_FREE))
 
 
-def test_full_disk_stops_the_migration_and_space_lets_it_go_on(
+def test_a_full_disk_stops_the_migration_and_it_resumes_with_space(
     ends_on_small_disk: DisturbedEnds, small_disk: Path, qmig: Run
 ) -> None:
     ends = ends_on_small_disk
@@ -72,7 +72,7 @@ def test_full_disk_stops_the_migration_and_space_lets_it_go_on(
     error = running.read_stderr().splitlines()[-1]
     assert error.startswith("Error: ")
     assert "No space left on device" in error
-    assert "the same command goes on" in error
+    assert "the same command resumes" in error
 
     (small_disk / "ballast").unlink()
     result = qmig("qdrant", *ends.arguments, *SLOWLY)
@@ -91,9 +91,9 @@ def test_ledger_that_cannot_be_written_stops_the_migration(
     finish(running, 1)
     error = running.read_stderr().splitlines()[-1]
     assert f"target {target_answers.url}: {FULL.details}" in error
-    assert "the same command goes on" in error
+    assert "the same command resumes" in error
 
-    target_answers.mend()
+    target_answers.restore()
     result = qmig("qdrant", *refused.arguments, *SLOWLY)
     assert result.returncode == 0, result.stderr
     assert arrived(refused)

@@ -1,4 +1,4 @@
-"""Who has a chunk: a worker that sleeps too long, dies again and again, gets its task twice, or has a wrong clock."""
+"""Leases: a worker that sleeps too long, dies again and again, gets its task twice, or has a wrong clock."""
 
 import os
 import re
@@ -21,8 +21,8 @@ from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Credentials
 from tests.support.command import Run
-from tests.support.disturbed_ends import DisturbedEnds, Stand
 from tests.support.ends import Ends
+from tests.support.fault_servers import DisturbedEnds, FaultServers
 from tests.support.migrations import (
     POINTS,
     SLOWLY,
@@ -39,7 +39,7 @@ from tests.support.migrations import (
 from tests.support.redelivery import deliver_again
 from tests.support.waiting import until, until_logged
 
-# Seconds within which a chunk of a worker that is gone has another one.
+# Seconds within which a stalled chunk gets another worker.
 TAKEN_UP_WITHIN = 30.0
 CLOCKS = Path(__file__).parent / "clocks"
 
@@ -55,7 +55,7 @@ def chunk_at(ends: Ends) -> ChunkRecord:
 
 @contextmanager
 def frozen(process: psutil.Process) -> Iterator[None]:
-    """SIGSTOP, and SIGCONT at the end."""
+    """Send SIGSTOP, and SIGCONT at the end."""
     process.suspend()
     try:
         yield
@@ -85,14 +85,14 @@ def test_frozen_worker_loses_its_chunk_within_30_s_and_leaves_it_alone_when_it_w
 
 
 def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
-    disturbed: DisturbedEnds, stand: Stand, qmig: Run
+    disturbed: DisturbedEnds, fault_servers: FaultServers, qmig: Run
 ) -> None:
     with own_fleet(1) as (redis_server, _):
-        # A source that never answers: nobody makes any progress.
+        # A source that never answers: no worker makes progress.
         running = start(disturbed, "-c", "--chunk-size", str(POINTS), broker=redis_server.url)
-        stand.proxies["source"].delay(0.2)
+        fault_servers.proxies["source"].delay(0.2)
         until(lambda: bool(chunks_of(disturbed)), "a plan")
-        stand.proxies["source"].cut()
+        fault_servers.proxies["source"].cut()
         claims = 0
 
         def failed_or_struck() -> bool:
@@ -108,7 +108,7 @@ def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(
         assert claims >= MAX_LOST_OWNERS
         finish(running, 1)
         assert "workers in a row died or stopped sending heartbeats at this chunk" in running.read_stderr()
-        stand.mend()
+        fault_servers.restore()
         again = qmig("qdrant", *disturbed.arguments, broker=redis_server.url)
         assert again.returncode == 0, again.stderr
     assert arrived(disturbed)
@@ -155,9 +155,9 @@ def test_clock_of_one_worker_an_hour_off(filled: Ends, hours: int) -> None:
         running = start(filled, *SLOWLY, broker=redis_server.url)
         until_copied(filled, 2000)
         assert abs((clock_of(wrong) - clock_of(right)).total_seconds() - 3600 * hours) < 60
-        # Nobody was taken for gone.
+        # No lease expired.
         assert all(chunk.claims < 2 for chunk in chunks_of(filled))
-        # From now on the one with the wrong clock is alone, and what is queued for it was queued by the other.
+        # From now on only the worker with the wrong clock is left, and the other one has queued its chunks.
         os.kill(right.pid, signal.SIGTERM)
         finish(running)
     assert arrived(filled)

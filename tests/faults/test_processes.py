@@ -53,7 +53,7 @@ def test_killed_three_times_with_another_number_of_workers_each_time(filled: End
     assert [(chunk.start, chunk.end) for chunk in chunks_of(filled)] == plan
 
 
-def test_coordinator_killed_the_fleet_goes_on_and_so_does_the_command(filled: Ends, qmig: Run) -> None:
+def test_after_a_killed_coordinator_the_fleet_continues_and_the_command_resumes(filled: Ends, qmig: Run) -> None:
     with own_fleet() as (redis, _):
         running = start(filled, *SLOWLY, broker=redis.url)
         until_copied(filled, 500)

@@ -1,4 +1,4 @@
-"""A short run of the random mix; `make test_faults` runs it for longer."""
+"""A short run of random faults; `make test_faults` runs them for longer."""
 
 import pytest
 

@@ -1,9 +1,9 @@
-"""The source or the target dies in the middle of a batch, and comes back with its data."""
+"""The source or the target dies in the middle of a batch, and restarts with its data."""
 
 import pytest
 
 from tests.support.command import Run
-from tests.support.disturbed_ends import DisturbedEnds, Stand
+from tests.support.fault_servers import DisturbedEnds, FaultServers
 from tests.support.migrations import (
     LEISURELY,
     SLOWLY,
@@ -19,8 +19,8 @@ from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("role", ["source", "target"])
-def test_server_killed_and_started_again(disturbed: DisturbedEnds, stand: Stand, role: str) -> None:
-    server = stand.servers[role]
+def test_server_killed_and_started_again(disturbed: DisturbedEnds, fault_servers: FaultServers, role: str) -> None:
+    server = fault_servers.servers[role]
     with own_fleet() as (redis, workers):
         running = start(disturbed, *SLOWLY, broker=redis.url)
         until_copied(disturbed, 500)
@@ -32,8 +32,10 @@ def test_server_killed_and_started_again(disturbed: DisturbedEnds, stand: Stand,
 
 
 @pytest.mark.parametrize("role", ["source", "target"])
-def test_server_told_to_end_and_started_again(disturbed: DisturbedEnds, stand: Stand, role: str) -> None:
-    server = stand.servers[role]
+def test_server_told_to_end_and_started_again(
+    disturbed: DisturbedEnds, fault_servers: FaultServers, role: str
+) -> None:
+    server = fault_servers.servers[role]
     running = start(disturbed, *SLOWLY, "--workers", "2")
     until_copied(disturbed, 500)
     server.stop()
@@ -42,14 +44,14 @@ def test_server_told_to_end_and_started_again(disturbed: DisturbedEnds, stand: S
     assert arrived(disturbed)
 
 
-def test_everything_killed_at_once(disturbed: DisturbedEnds, stand: Stand, qmig: Run) -> None:
+def test_everything_killed_at_once(disturbed: DisturbedEnds, fault_servers: FaultServers, qmig: Run) -> None:
     running = start(disturbed, *LEISURELY, "--workers", "2")
     until_copied(disturbed, 1000)
     running.kill()
-    stand.servers["source"].kill()
-    stand.servers["target"].kill()
+    fault_servers.servers["source"].kill()
+    fault_servers.servers["target"].kill()
 
-    stand.mend()
+    fault_servers.restore()
 
     assert copied(disturbed) >= 1000
     result = qmig("qdrant", *disturbed.arguments, *SLOWLY)

@@ -29,13 +29,13 @@ ROLES = ["source", "target"]
 
 @pytest.fixture
 def there(ends: Ends) -> Ends:
-    """Ends whose source is there, with a few points."""
+    """Ends with a source of a few points."""
     fill_source(ends, 20)
     return ends
 
 
 def with_option(ends: Ends, option: str, value: str) -> list[str]:
-    """The ends' arguments with another value for one option."""
+    """The arguments for the ends, with another value for one option."""
     arguments = list(ends.arguments)
     arguments[arguments.index(option) + 1] = value
     return arguments
@@ -145,7 +145,7 @@ def _hang_up(server: socket.socket) -> None:
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """An endpoint that asks for an API key."""
+    """An endpoint that requires an API key."""
     with EmbeddedQdrant(tmp_path_factory.mktemp("locked"), api_key="right") as qdrant:
         endpoint = Endpoint.parse(qdrant.url, "")
         with Server(endpoint, "source", "right") as server:

@@ -20,17 +20,17 @@ from tests.support.flower import tasks, until_it_hears
 from tests.support.refusals import assert_refused
 from tests.support.workers import start_workers
 
-# With what a URL has to escape.
+# With characters that a URL must escape.
 PASSWORD = "br0ker/geheim@+"
 USER = "fleet"
-# The user of the fleet, as docs/security.md has it.
+# The user of the fleet, as in docs/security.md.
 KEYS = "~qmig* ~unacked* ~_kombu* ~*celery* ~LIMITS*"
 ACL = f"user {USER} on >{PASSWORD} {KEYS} &* +@all -@admin -@dangerous +info"
 
 
 @contextmanager
 def redis_with(*lines: str, tls: tuple[Path, Path] | None = None) -> Iterator[int]:
-    """A redis-server with this configuration; its port."""
+    """Start a redis-server with this configuration, and yield its port."""
     port = free_port()
     ports = [f"port {port}"] if tls is None else ["port 0", f"tls-port {port}"]
     if tls is not None:
@@ -57,7 +57,7 @@ def files(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 @pytest.fixture(scope="module")
 def with_tls() -> None:
-    """Skips where redis-server was built without TLS, and says so."""
+    """Skip the test if redis-server was built without TLS."""
     server = find_redis_server()
     asked = subprocess.run([server, "-"], input=b"port 0\ntls-port 1\n", capture_output=True, check=False, timeout=10)
     if b"tls-port" in asked.stderr + asked.stdout:
@@ -70,7 +70,7 @@ def source_points() -> int:
 
 
 def assert_works(ends: Ends, qmig: Run, url: str) -> None:
-    """A migration over workers and Flower on this broker, with equal contents, and no password in a log."""
+    """Migrate with workers and Flower on this broker. The contents must be equal, and no log has the password."""
     worker = start_workers(url, concurrency=2)
     port = free_port()
     command = [sys.executable, "-m", "qmig", "flower", "--port", str(port)]

@@ -1,4 +1,4 @@
-"""Certificates that expire or change while points are copied: said, waited for, and nothing is lost."""
+"""Certificates that expire or change during a copy are reported and waited for, and no point is lost."""
 
 import sys
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 @contextmanager
 def behind_tls(ends: Ends, files: tuple[Path, Path], *options: str) -> Iterator[dict[str, TlsTerminator]]:
-    """A slow migration over TLS at both ends, in mid-run; the ends' terminators by their roles. It ends well."""
+    """Run a slow migration over TLS, which must succeed, and yield the TLS terminators of both ends by role."""
     fill_source(ends, 3000)
     with ExitStack() as stack:
         broker, _ = stack.enter_context(own_fleet())

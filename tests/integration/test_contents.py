@@ -1,4 +1,4 @@
-"""What arrives equals what was there: every kind of vector, id and payload."""
+"""The target equals the source: every kind of vector, id and payload."""
 
 import random
 import uuid
@@ -37,7 +37,7 @@ COLOURS = api.VectorParams(
 
 
 def assert_arrived(ends: Ends, points: int) -> None:
-    """Source and target hold the same so many points, byte for byte."""
+    """Check that source and target have the same points, byte for byte, and this many."""
     there = contents(ends.source, ends.source_name)
     assert len(there) == points
     assert contents(ends.target, ends.target_name) == there

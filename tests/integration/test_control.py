@@ -1,4 +1,4 @@
-"""Paused, throttled, cancelled, left alone and taken up again from any host: nothing is missing at the end."""
+"""A migration that is paused, throttled, cancelled, abandoned or resumed from any host loses nothing."""
 
 import json
 import os
@@ -37,7 +37,7 @@ from tests.support.waiting import PATIENCE, until, until_logged
 
 @pytest.fixture
 def steer(qmig: Run, filled: Ends) -> Run:
-    """Calls a command that steers the one migration between the ends."""
+    """Call a command that controls the migration between the ends."""
 
     def run(command: str, *arguments: str, **settings: object) -> object:
         return qmig(command, *filled.where, *arguments, **settings)
@@ -77,7 +77,7 @@ def test_the_fleet_finishes_what_a_killed_coordinator_began(filled: Ends) -> Non
         running = start(filled, *SLOWLY, broker=broker.url)
         until_copied(filled, 500)
         running.kill()
-        # And it takes up the chunk of a worker that dies when nobody looks on.
+        # And it requeues the chunk of a worker that dies while no command follows the migration.
         kill_worker_at_work(filled)
         until_state(filled, State.DONE)
     assert arrived(filled)
@@ -120,16 +120,16 @@ def test_the_same_command_twice_at_once_is_done_by_one(filled: Ends, qmig: Run, 
     assert again.returncode == 0, again.stderr
 
 
-def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> None:
+def test_a_paused_migration_rests_and_a_resumed_one_continues(filled: Ends, steer: Run) -> None:
     with own_fleet() as (broker, _):
         running = start(filled, *LEISURELY, broker=broker.url)
         until_copied(filled, 500)
         assert steer("pause").returncode == 0
-        until(lambda: not any(chunk.owner for chunk in chunks_of(filled)), "every chunk being given back")
+        until(lambda: not any(chunk.owner for chunk in chunks_of(filled)), "every chunk being released")
         at_rest = copied(filled)
         assert 0 < at_rest < POINTS
         until_logged(running, "paused; `qmig resume` continues it")
-        # Tasks that are delivered meanwhile find it paused.
+        # Tasks that are delivered now find the migration paused.
         until(lambda: redis.Redis.from_url(broker.url).llen("qmig\x06\x169") == 0, "the queue being empty")
         assert copied(filled) == at_rest
 
@@ -142,7 +142,9 @@ def test_paused_it_rests_and_resumed_it_goes_on(filled: Ends, steer: Run) -> Non
     assert arrived(filled)
 
 
-def test_cancelled_it_ends_and_the_target_gets_its_settings_back(filled: Ends, steer: Run, qmig: Run) -> None:
+def test_a_cancelled_migration_ends_and_the_target_gets_its_final_settings(
+    filled: Ends, steer: Run, qmig: Run
+) -> None:
     with own_fleet() as (broker, _):
         running = start(filled, *LEISURELY, broker=broker.url)
         until_copied(filled, 500)
@@ -155,15 +157,15 @@ def test_cancelled_it_ends_and_the_target_gets_its_settings_back(filled: Ends, s
         assert 0 < copied(filled) < POINTS
         refused = steer("resume")
         assert refused.returncode == 2
-        assert "the command that began it goes on with it" in refused.stderr
+        assert "the command that began it resumes it" in refused.stderr
 
         result = qmig("qdrant", *filled.arguments, *SLOWLY, broker=broker.url)
         assert result.returncode == 0, result.stderr
     assert arrived(filled)
 
 
-def test_throttled_it_copies_no_more_than_that(filled: Ends, steer: Run) -> None:
-    """Two workers together; the limit holds over the whole fleet, and is lifted while it runs."""
+def test_a_throttled_migration_copies_no_more_than_its_limit(filled: Ends, steer: Run) -> None:
+    """Two workers share the limit, which is removed while the migration is running."""
     with own_fleet() as (broker, _):
         running = start(filled, "-c", "--chunk-size", "1500", "--max-rate", "200", broker=broker.url)
         until_copied(filled, 200)
@@ -179,7 +181,7 @@ def test_throttled_it_copies_no_more_than_that(filled: Ends, steer: Run) -> None
     assert record.max_rate is None
 
 
-def test_attached_from_elsewhere_it_is_seen_to_its_end(filled: Ends, qmig: Run) -> None:
+def test_attach_follows_a_migration_to_its_end_from_another_process(filled: Ends, qmig: Run) -> None:
     with own_fleet() as (broker, _):
         assert qmig("qdrant", *filled.arguments, *LEISURELY, "--detach", broker=broker.url).returncode == 0
         viewing, leaving = attach(filled), attach(filled)
@@ -187,7 +189,7 @@ def test_attached_from_elsewhere_it_is_seen_to_its_end(filled: Ends, qmig: Run) 
             until_logged(process, "points/s")
         os.kill(leaving.pid, signal.SIGINT)
         finish(leaving, 130)
-        assert "goes on, and `qmig attach" in leaving.read_stderr()
+        assert "continues, and `qmig attach" in leaving.read_stderr()
         finish(viewing)
     assert f"all {POINTS:,} points are in the target" in viewing.read_stdout()
     assert arrived(filled)
@@ -211,7 +213,7 @@ def test_the_fleet_is_listed_with_its_versions(qmig: Run) -> None:
 
 
 def send_heartbeat(broker: EmbeddedRedis, version: str, tasks: int) -> None:
-    """A worker of another version, as it would sign in."""
+    """Register a worker of another version."""
     board = redis.Redis.from_url(broker.url)
     seconds, _ = board.time()
     other = {"name": "qmig-1@elsewhere", "version": version, "task_version": tasks, "processes": 4, "seen": seconds}

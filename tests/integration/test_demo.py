@@ -1,4 +1,4 @@
-"""The demo migrates, is killed and goes on, compares, says where there is no Milvus, and leaves nothing behind."""
+"""The demo migrates, is killed and resumes, compares, says if no Milvus is installed, and leaves nothing behind."""
 
 import json
 import os
@@ -29,11 +29,11 @@ from tests.support.command import Run
 from tests.support.processes import has_ended
 
 DEMO = [sys.executable, "-m", "qmig", "demo"]
-# Seconds within which an interrupted demo must have ended everything.
+# Seconds within which an interrupted demo must end everything.
 END_SECONDS = 30
-# What a kill may repeat: points that reached the target since the ledger was last written, one second and a batch.
+# Points that a kill may repeat: those since the last write to the ledger, one second and a batch.
 REPEATED_SECONDS = 2
-# Enough that a copy from the beginning is more than what is left and repeated.
+# More than the points that a resume may copy, so that a copy from the beginning is noticed.
 TEXTS = 18_000
 
 
@@ -48,7 +48,7 @@ def texts() -> list[Text]:
 
 @pytest.fixture
 def collections(source_server: Server, target_server: Server) -> Iterator[str]:
-    """A collection's name at both ends; it is gone after the test."""
+    """The name of a collection at both ends, which is deleted after the test."""
     name = new_name("demo")
     yield name
     for server in (source_server, target_server):
@@ -59,7 +59,7 @@ def as_json(payload: dict[str, object]) -> str:
     return json.dumps(payload, sort_keys=True)
 
 
-def test_the_killed_copy_goes_on_and_the_target_has_every_text(
+def test_the_killed_copy_resumes_and_the_target_has_every_text(
     target_server: Server, texts: list[Text], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
@@ -109,7 +109,7 @@ def test_the_comparison_finds_points_that_differ_or_are_missing(
 def test_the_demo_migrates_from_qdrant_and_from_milvus_and_shows_its_progress(qmig: Run, tmp_path: Path) -> None:
     if reason := EmbeddedMilvus.missing():
         pytest.skip(reason)
-    # A fleet that the user has is none of the demo's.
+    # The demo does not use the user's fleet.
     settings = {"TMPDIR": str(tmp_path), "QMIG_BROKER_URL": "redis://127.0.0.1:1", "SOURCE_API_KEY": "the user's"}
 
     done = qmig("demo", env=settings, timeout=240)

@@ -1,4 +1,4 @@
-"""`make dist`: what the wheel and the sdist hold, and a demo out of the wheel alone."""
+"""`make dist`: the contents of wheel and sdist, and the demo from the wheel alone."""
 
 import os
 import re
@@ -21,9 +21,9 @@ METADATA = {"PKG-INFO", "pyproject.toml", ".gitignore", "README.md", "LICENSE", 
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where `make dist` has put the wheel and the sdist."""
+    """The directory with the wheel and the sdist of `make dist`."""
     directory = tmp_path_factory.mktemp("dist")
-    # The environment that runs this test is the one to build with, whatever make thinks of its age.
+    # Build with the environment that runs this test, even if make would renew it.
     built = subprocess.run(
         ["make", "--old-file=.venv/.installed", "dist", f"DIST={directory}"],
         cwd=ROOT,
@@ -47,7 +47,7 @@ def in_the_wheel(wheel: Path) -> set[str]:
 
 
 def files_of(package: str) -> set[str]:
-    """What git has of a package; in the wheel there must be as much."""
+    """The files of a package in git, which must all be in the wheel."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", package],
         cwd=ROOT,

@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 def flower(fleet: str) -> Iterator[str]:
-    """`qmig flower` on the shared fleet; its URL."""
+    """Run `qmig flower` on the shared fleet, and yield its URL."""
     with flower_process(env={"QMIG_BROKER_URL": fleet, "FLOWER_UNAUTHENTICATED_API": "true"}) as url:
         yield url
 

@@ -66,7 +66,7 @@ class Client:
         return int(self._open(request).status)
 
     def refusal(self, path: str, **fields: Any) -> tuple[int, str]:
-        """Status and text of the answer to a POST that is refused."""
+        """The status and the text of a refused POST."""
         with pytest.raises(urllib.error.HTTPError) as refused:
             self.post(path, **fields)
         return refused.value.code, refused.value.read().decode()
@@ -95,14 +95,14 @@ def client(fleet: str, ends: Ends) -> Iterator[Client]:
 
 
 def only(client: Client) -> dict[str, Any] | None:
-    """The one migration on the page, once the feed has seen it."""
+    """Wait until the feed has the only migration, and return it."""
     migrations: list[dict[str, Any]] = client.json("/migrations/data")["migrations"]
     assert len(migrations) <= 1
     return migrations[0] if migrations else None
 
 
 def seen(client: Client, state: str) -> dict[str, Any]:
-    """The one migration, once it is shown in this state."""
+    """Wait until the only migration is shown in this state, and return it."""
     until(lambda: (only(client) or {}).get("state") == state, f"the page showing it {state}")
     found = only(client)
     assert found is not None
@@ -114,7 +114,9 @@ def test_the_page_stands_in_flowers_navigation_on_every_page(client: Client) -> 
         assert re.search(r'href="/migrations"[^>]*>Migrations</a>', client.get(path))
 
 
-def test_it_shows_what_status_says_and_a_migrations_course(client: Client, ends: Ends, qmig: Run, fleet: str) -> None:
+def test_the_page_shows_the_status_and_the_history_of_a_migration(
+    client: Client, ends: Ends, qmig: Run, fleet: str
+) -> None:
     running = start(ends, *LEISURELY, broker=fleet)
     seen(client, State.RUNNING)
     finish(running)
@@ -180,14 +182,14 @@ def test_an_action_needs_flowers_token(client: Client, ends: Ends, plan_only: An
 
 
 def test_with_authentication_nothing_is_shown_without_it(client: Client) -> None:
-    stranger = Client(client.url, credentials=None)
+    anonymous = Client(client.url, credentials=None)
 
     for path in ("/migrations", "/migrations/data", "/migrations/00000000-0000-0000-0000-000000000000/chunks/0"):
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            stranger.get(path)
+            anonymous.get(path)
 
 
-def test_without_authentication_it_can_be_looked_at_only(ends: Ends, fleet: str, plan_only: Any) -> None:
+def test_without_authentication_the_page_allows_no_actions(ends: Ends, fleet: str, plan_only: Any) -> None:
     fill_source(ends)
     plan_only("-c")
     with flower_process(*ledger_of(ends), env=env(fleet, ends)) as url:
@@ -209,7 +211,7 @@ def test_without_a_target_the_page_says_what_to_give(fleet: str) -> None:
         assert "qmig_workers" in client.get("/metrics")
 
 
-def test_a_target_that_is_away_is_named_and_the_rest_of_flower_works(fleet: str) -> None:
+def test_an_unavailable_target_is_named_and_the_rest_of_flower_works(fleet: str) -> None:
     port = free_port()
     settings = {**env(fleet), "QMIG_TARGET_URL": f"http://127.0.0.1:{port}"}
     with flower_process(env=settings) as url:
@@ -233,7 +235,7 @@ def test_metrics_carry_qmigs_figures_beside_flowers(client: Client, ends: Ends, 
     of_migration = {"migration": migration["id"], "title": f"{ends.source_name} → {ends.target_name}"}
     for metric in MIGRATION_METRICS:
         if metric.name == "qmig_retries_total" and metric.name not in families:
-            # Nothing was tried again.
+            # Nothing was retried.
             continue
         assert families[metric.name].type == ("counter" if metric.name.endswith("_total") else "gauge")
         for sample in families[metric.name].samples:

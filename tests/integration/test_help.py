@@ -1,4 +1,4 @@
-"""The command line: every option has help, the Go tool's names work, global options stand in either place."""
+"""The command line: every option has help, the Go tool's names work, global options are accepted in either place."""
 
 import platform
 import re
@@ -18,7 +18,7 @@ from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.migrations import fill_source
 
-# What the Go tool calls the options, by the names that are theirs here, with a value where one is needed.
+# The Go tool's names of the options, by qmig's names, with a value where one is needed.
 DOTTED = {
     "--source.url": ("--source-url", "http://localhost:1"),
     "--source.collection": ("--source-collection", "a"),
@@ -60,7 +60,7 @@ SWITCHES = {name: names for name, names in DOTTED.items() if names[1] is None}
 
 
 def commands() -> dict[str, click.Command]:
-    """Every command by its words, those of groups too."""
+    """Every command by its words, also those of groups."""
     found: dict[str, click.Command] = {}
     context = click.Context(program)
     for name in NAMES:
@@ -73,13 +73,13 @@ def commands() -> dict[str, click.Command]:
 
 
 def parsed(*arguments: str) -> dict[str, Any]:
-    """What `qmig qdrant` understands."""
+    """The values that `qmig qdrant` parses."""
     with source_command(KINDS["qdrant"]).make_context("qdrant", list(arguments)) as context:
         return context.params
 
 
 def options_of(*arguments: str) -> dict[str, Any]:
-    """What `qmig qdrant` understands beyond the required options."""
+    """The values that `qmig qdrant` parses beyond the required options."""
     return parsed(*REQUIRED, *arguments)
 
 
@@ -109,7 +109,7 @@ def test_every_command_has_an_example_that_it_understands(name: str) -> None:
             pass
 
 
-def test_every_command_is_looked_at() -> None:
+def test_every_command_is_checked() -> None:
     assert set(commands()) == {*NAMES, "embedded qdrant"}
 
 

@@ -1,4 +1,4 @@
-"""One migration over several hosts, with the broker and both Qdrants on another; a host dies, a host is cut off."""
+"""One migration over several hosts, with the broker and both Qdrants on another; a host dies, a host is isolated."""
 
 import sys
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def names() -> Iterator[AddHost]:
 
 @pytest.fixture(params=["network namespaces", "host names"])
 def add_host(request: pytest.FixtureRequest) -> AddHost:
-    """Makes hosts: as real as this machine allows, and as it is done where it allows no networks."""
+    """Make hosts in network namespaces where this machine allows these, and otherwise with host names alone."""
     if request.param == "host names":
         named: AddHost = request.getfixturevalue("names")
         return named
@@ -55,7 +55,7 @@ def add_host(request: pytest.FixtureRequest) -> AddHost:
 
 @contextmanager
 def servers(host: Host, directory: Path) -> Iterator[tuple[str, Ends]]:
-    """The broker's URL, and a filled source with a target: all on one host."""
+    """The URL of a broker, and a filled source with a target, all on one host."""
     port = free_port()
     configuration = f'bind {host.address}\nport {port}\nrequirepass secret\nsave ""\n'
     broker = host.run([find_redis_server(), "-"], "redis-server", configuration.encode())
@@ -83,7 +83,7 @@ def start_worker(host: Host, broker: str) -> ChildProcess:
 
 
 def hosts_at_work(ends: Ends) -> dict[str, ChunkRecord]:
-    """The chunk that each host is at."""
+    """The chunk that each host is copying."""
     return {chunk.owner.partition("/")[0]: chunk for chunk in chunks_of(ends) if chunk.owner}
 
 
@@ -107,7 +107,7 @@ def until_it_begins_a_chunk(ends: Ends, host: str) -> None:
     until(begins, f"{host} beginning a chunk")
 
 
-def test_a_host_that_dies_in_mid_run_is_replaced_by_the_others(add_host: AddHost, tmp_path: Path) -> None:
+def test_the_chunks_of_a_host_that_dies_are_copied_by_the_others(add_host: AddHost, tmp_path: Path) -> None:
     with servers(add_host("servers"), tmp_path) as (broker, ends):
         hosts = {name: add_host(name) for name in WORKERS}
         for host in hosts.values():

@@ -1,4 +1,4 @@
-"""What the ledger's records keep when two reach for one of them, or one of them is late."""
+"""The ledger's records stay correct when two processes change one of them, or one process is late."""
 
 import time
 from collections.abc import Iterator
@@ -143,7 +143,7 @@ def test_a_pause_while_counts_are_reconciled_holds(
     assert now.state == State.PAUSED
 
 
-def test_a_defect_in_the_reconciliation_is_named_and_not_met_for_ever(
+def test_a_defect_in_the_reconciliation_is_named_and_ends_the_migration(
     ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def defect(*_: object) -> Reconciliation:

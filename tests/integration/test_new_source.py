@@ -113,7 +113,7 @@ def test_a_url_of_another_form_is_refused(rows: Rows, qmig: Run) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_killed_at_any_moment_the_same_command_goes_on_and_verification_finds_what_differs(
+def test_killed_at_any_moment_the_same_command_resumes_and_verification_finds_differences(
     rows: Rows, qmig: Run
 ) -> None:
     ends = rows.ends

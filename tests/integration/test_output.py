@@ -1,4 +1,4 @@
-"""Where the output goes: a full disk, a terminal that cannot be redrawn, a narrow one."""
+"""Outputs: a full disk, a terminal that cannot be redrawn, a narrow terminal."""
 
 import os
 import pty
@@ -39,7 +39,7 @@ def test_a_terminal_that_cannot_be_redrawn_gets_lines(ends: Ends, fleet: str) ->
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=follower, env=environment) as running:
         os.close(follower)
         shown = b""
-        # The end of a terminal that everybody has left is an error.
+        # Reading from a terminal that no process has open is an error.
         while running.poll() is None or b"planned" not in shown:
             try:
                 shown += os.read(leader, 65536)

@@ -1,4 +1,4 @@
-"""A plan of a real collection: sampled once, about even, and without a gap."""
+"""The plan of a real collection is sampled once, has chunks of about the same size, and has no gap."""
 
 import random
 import uuid
@@ -15,7 +15,7 @@ MIGRATION = str(uuid.UUID(int=1))
 
 
 def test_chunks_are_about_even_and_leave_no_gap(ends: Ends) -> None:
-    """Numbers that crowd at zero, and UUIDs; a chunk's size varies by a seventh, as its cuts are sampled."""
+    """Ids are numbers near zero, and UUIDs. The sizes of chunks vary by a seventh, because boundaries are sampled."""
     numbers = random.Random(6)
     keys: set[PointIds] = {int(numbers.lognormvariate(20, 5)) for _ in range(3000)}
     keys |= {str(uuid.UUID(int=numbers.getrandbits(128))) for _ in range(1500)}

@@ -1,4 +1,4 @@
-"""A plan that takes long is in the ledger as far as it is found, and goes on from there, whoever makes it."""
+"""A long plan is written to the ledger while it is made, and any coordinator can continue it."""
 
 import multiprocessing
 import signal
@@ -90,7 +90,7 @@ def test_chunks_are_there_while_others_are_being_sought(ledger: Ledger) -> None:
     assert len(ledger.chunks(MIGRATION, range(record.chunks))) == record.chunks
 
 
-def test_a_killed_coordinators_plan_goes_on_behind_its_last_boundary(ledger: Ledger) -> None:
+def test_a_killed_coordinators_plan_is_continued_after_its_last_boundary(ledger: Ledger) -> None:
     context = multiprocessing.get_context("spawn")
     half_way = context.Event()
     process = context.Process(target=begin, args=(ledger.server.endpoint.url, ledger.name, half_way))
@@ -118,13 +118,13 @@ def test_a_killed_coordinators_plan_goes_on_behind_its_last_boundary(ledger: Led
     assert holes(chunks) == []
 
 
-def test_a_coordinator_that_lost_its_plan_writes_nothing_more(ledger: Ledger) -> None:
+def test_a_coordinator_that_lost_the_lease_on_its_plan_writes_nothing_more(ledger: Ledger) -> None:
     mine = planner(ledger)
     assert mine.claim()
     mine.begin(100)
     mine.go_on(0)
     before = ledger.migration(MIGRATION)
-    # Another one took it for gone.
+    # Another coordinator saw the lease expire.
     assert ledger.claim(ledger.plan(MIGRATION), Owner.parse("elsewhere/1/0/0/0")) is not None
 
     with pytest.raises(ChunkLostError):
@@ -133,17 +133,17 @@ def test_a_coordinator_that_lost_its_plan_writes_nothing_more(ledger: Ledger) ->
     assert ledger.migration(MIGRATION) == before
 
 
-def test_a_plan_that_could_not_be_recorded_is_not_taken_for_made(
+def test_a_plan_that_could_not_be_recorded_does_not_count_as_complete(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = planner(ledger)
     assert mine.claim()
     mine.begin(100)
 
-    def away(_: object) -> None:
-        raise TransientError("the target is away")
+    def unavailable(_: object) -> None:
+        raise TransientError("the target is unavailable")
 
-    monkeypatch.setattr(ledger, "save_chunks", away)
+    monkeypatch.setattr(ledger, "save_chunks", unavailable)
     with pytest.raises(TransientError):
         mine.go_on(10.0)
     monkeypatch.undo()
@@ -159,7 +159,7 @@ def test_a_plan_that_could_not_be_recorded_is_not_taken_for_made(
     assert holes(ledger.chunks(MIGRATION, range(10))) == []
 
 
-def test_a_plan_is_not_taken_from_its_maker_because_the_ledger_was_away(
+def test_a_plan_keeps_its_owner_while_the_ledger_is_unavailable(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert ledger.claim(ledger.plan(MIGRATION), Owner.parse("elsewhere/1/0/0/0")) is not None
@@ -167,11 +167,11 @@ def test_a_plan_is_not_taken_from_its_maker_because_the_ledger_was_away(
     monkeypatch.setattr("qmig.coordinator.planner.time.monotonic", lambda: now)
     assert not other.claim()
 
-    def away(_: object) -> None:
-        raise TransientError("the target is away")
+    def unavailable(_: object) -> None:
+        raise TransientError("the target is unavailable")
 
     with monkeypatch.context() as patched:
-        patched.setattr(ledger, "plan", away)
+        patched.setattr(ledger, "plan", unavailable)
         with pytest.raises(TransientError):
             other.claim()
     now += LEASE_SECONDS

@@ -1,4 +1,4 @@
-"""At the end the counts must match, and what is missing is named."""
+"""At the end the counts must match, and missing points are named."""
 
 import pytest
 
@@ -46,7 +46,9 @@ def test_a_source_that_was_written_to_is_said_to_be_so_with_the_numbers(ends: En
     result = migrate("-c")
 
     assert result.returncode == 0, result.stderr
-    assert "the source was written to meanwhile: 1,500 points were read, it holds 1,525 now" in result.stderr
+    assert (
+        "the source was written to during the migration: 1,500 points were read, it holds 1,525 now" in result.stderr
+    )
 
 
 def test_something_else_that_writes_to_the_target_is_told(ends: Ends, migrate: Run) -> None:
@@ -56,7 +58,7 @@ def test_something_else_that_writes_to_the_target_is_told(ends: Ends, migrate: R
     result = migrate("-c")
 
     assert result.returncode == 0, result.stderr
-    assert "the target holds 1,510 points, 10 more than it had and was given" in result.stderr
+    assert "the target holds 1,510 points, 10 more than it had before plus those that were copied" in result.stderr
 
 
 def test_a_finished_migration_leaves_the_settings_of_its_target_alone(ends: Ends, migrate: Run) -> None:
@@ -75,16 +77,16 @@ def test_a_finished_migration_leaves_the_settings_of_its_target_alone(ends: Ends
 def migrated_by_key(custom_sharding: None, ends: Ends, migrate: Run) -> Ends:  # noqa: ARG001
     """A hundred points under each of two shard keys, migrated."""
     create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom)
-    for part in ('"eu"', '"us"'):
-        create_shard_key(ends.source, ends.source_name, part)
-        fill(ends.source, ends.source_name, simple_points(100), part)
+    for shard_key in ('"eu"', '"us"'):
+        create_shard_key(ends.source, ends.source_name, shard_key)
+        fill(ends.source, ends.source_name, simple_points(100), shard_key)
     assert migrate("-c").returncode == 0
     return ends
 
 
 def test_points_missing_under_one_shard_key_are_named(migrated_by_key: Ends, migrate: Run) -> None:
     ends = migrated_by_key
-    delete_points(ends.target, ends.target_name, 7, part='"us"')
+    delete_points(ends.target, ends.target_name, 7, shard_key='"us"')
 
     result = migrate("-c")
 
@@ -94,12 +96,12 @@ def test_points_missing_under_one_shard_key_are_named(migrated_by_key: Ends, mig
 
 def test_fewer_under_one_shard_key_and_more_under_another_are_both_told(migrated_by_key: Ends, migrate: Run) -> None:
     ends = migrated_by_key
-    delete_points(ends.source, ends.source_name, 7, part='"us"')
-    delete_points(ends.target, ends.target_name, 7, part='"us"')
+    delete_points(ends.source, ends.source_name, 7, shard_key='"us"')
+    delete_points(ends.target, ends.target_name, 7, shard_key='"us"')
     fill(ends.target, ends.target_name, simple_points(10, start=500), '"eu"')
 
     result = migrate("-c")
 
     assert result.returncode == 0, result.stderr
     assert "1 points fewer than 200 are in the target" in result.stderr
-    assert "10 more than it had and was given" in result.stderr
+    assert "10 more than it had before plus those that were copied" in result.stderr

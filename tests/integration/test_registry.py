@@ -1,4 +1,4 @@
-"""What others wrote on the broker under qmig's keys counts as lost, is named in the log, and holds up nothing."""
+"""Values that others wrote under qmig's keys on the broker count as lost, are logged, and delay nothing."""
 
 import json
 import logging
@@ -66,7 +66,7 @@ def board(server: EmbeddedRedis, client: redis.Redis) -> Iterator[FleetRegistry]
 
 
 def of_another_kind(client: redis.Redis, key: str) -> None:
-    """A list under the key, or a string where that is what qmig has there."""
+    """Write a list under the key, or a string where qmig has a list."""
     client.delete(key)
     if key.startswith((MIGRATIONS, WORKERS)):
         client.set(key, "garbage")
@@ -132,7 +132,7 @@ NOTED = {
 
 @settings(deadline=None)
 @given(data=st.data(), key=st.sampled_from(sorted(NOTED)), value=ANY_JSON)
-def test_whatever_stands_there_is_read_or_counts_as_lost(
+def test_any_json_on_redis_is_read_or_counts_as_lost(
     server: EmbeddedRedis, data: st.DataObject, key: str, value: object
 ) -> None:
     noted = NOTED[key]
@@ -178,7 +178,7 @@ def test_another_kind_of_value(
     assert [key in message for message in caplog.messages] == [True]
 
 
-def test_what_never_ends_stands_in_the_way_once(board: FleetRegistry, client: redis.Redis) -> None:
+def test_a_key_without_expiry_is_deleted_once(board: FleetRegistry, client: redis.Redis) -> None:
     client.set(DUE + MIGRATION, "garbage")
     client.set(LOCK + MIGRATION, "garbage")
     client.set(SUPERVISION_QUEUED + MIGRATION, "garbage")
@@ -209,7 +209,7 @@ def test_one_supervision_waits_for_a_worker(server: EmbeddedRedis, client: redis
 
 
 def write_over(client: redis.Redis, run: str, migration: str) -> None:
-    """Garbage wherever qmig keeps something of this migration."""
+    """Write garbage under every key that qmig has for this migration."""
     client.set(LAST_CHANGES + run, "garbage")
     client.set(QUEUED + run, "garbage")
     client.set(DUE + migration, "garbage")
@@ -218,7 +218,7 @@ def write_over(client: redis.Redis, run: str, migration: str) -> None:
     client.hset(WORKERS, "theirs", DEEP)
 
 
-def test_a_migration_goes_on_over_garbage(ends: Ends) -> None:
+def test_a_migration_continues_beside_garbage(ends: Ends) -> None:
     fill_source(ends)
     with own_fleet() as (server, workers), redis.Redis.from_url(server.url) as client:
         running = start(ends, *SLOWLY, broker=server.url)
@@ -226,7 +226,7 @@ def test_a_migration_goes_on_over_garbage(ends: Ends) -> None:
         record = record_of(ends)
         assert record is not None
         write_over(client, record.run, record.migration)
-        # Who takes up the chunks of these reads what stands there.
+        # The worker that claims these chunks reads these values.
         workers.kill()
         with workers_on(server.url, 2) as others:
             write_over(client, record.run, record.migration)

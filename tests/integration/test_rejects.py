@@ -1,4 +1,4 @@
-"""Points that cannot be copied: the migration fails and names one, or skips them, and everything else arrives."""
+"""Points that cannot be copied: the migration fails and names one, or skips them and copies all others."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def target_proxy(ends: Ends) -> Iterator[GrpcProxy]:
 
 
 def listed(qmig: Run, ends: Ends) -> list[dict[str, object]]:
-    """What `qmig rejects --json` says of the only migration in the ledger."""
+    """The output of `qmig rejects --json` for the only migration in the ledger."""
     result = qmig("rejects", *ends.where, "--json")
     assert result.returncode == 0, result.stderr
     plain = qmig("rejects", *ends.where)
@@ -50,7 +50,7 @@ def ids(rejects: list[dict[str, object]]) -> list[int]:
 
 
 def assert_all_but(ends: Ends, bad: Sequence[int]) -> None:
-    """The target holds every point of the source but these, payload and vectors as they are."""
+    """Check that the target has every point of the source except these, with equal payload and vectors."""
     wanted = contents(ends.source, ends.source_name)
     for key in bad:
         del wanted[str(key)]
@@ -102,9 +102,7 @@ def upserts_of(collection: str, allowed: Callable[[api.UpsertPoints], bool], tex
     return refuse
 
 
-def test_points_larger_than_the_message_limit_are_skipped_and_tried_again(
-    ends: Ends, migrate: Run, qmig: Run
-) -> None:
+def test_points_larger_than_the_message_limit_are_skipped_and_retried(ends: Ends, migrate: Run, qmig: Run) -> None:
     fill_with(ends, large)
     with GrpcProxy(ends.target.endpoint, max_message=MEBIBYTE) as proxy:
         result = migrate("-c", "--chunk-size", "500", "--on-error", "skip", target=proxy.url)
@@ -178,7 +176,7 @@ def test_points_of_a_wrong_dimension_are_skipped_and_corrected_ones_arrive(
     assert_books_balance(ends, 2000, 3)
 
 
-def test_a_reject_that_the_source_has_deleted_is_none_any_more(
+def test_a_point_that_the_source_has_deleted_is_no_reject_any_more(
     ends: Ends, source_proxy: GrpcProxy, migrate: Run, qmig: Run
 ) -> None:
     fill_with(ends, marked)
@@ -235,7 +233,7 @@ def test_a_limit_on_the_batch_is_kept_to_and_refuses_no_point(
     assert result.returncode == 0, result.stderr
     assert_all_but(ends, ())
     assert listed(qmig, ends) == []
-    # It is found out once by each worker, and by each for what it had read already.
+    # Each worker learns the limit once, and has read some points before.
     assert sum(size > 30 for size in sizes) <= 2 * 2 * 3
 
 
@@ -304,7 +302,9 @@ def test_a_restart_forgets_the_rejects(ends: Ends, source_proxy: GrpcProxy, migr
     assert_all_but(ends, ())
 
 
-def test_rejects_are_tried_again_only_at_the_end(ends: Ends, plan_only: Callable[..., None], migrate: Run) -> None:
+def test_rejects_are_retried_only_after_the_migrations_end(
+    ends: Ends, plan_only: Callable[..., None], migrate: Run
+) -> None:
     fill_with(ends, marked)
     result = migrate("-c", "--retry-rejects")
     assert result.returncode == 2

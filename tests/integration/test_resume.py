@@ -1,4 +1,4 @@
-"""Stopped at any moment the same command goes on, and nothing is left behind."""
+"""Stopped at any moment, the same command resumes, and no process or file is left behind."""
 
 import os
 import signal
@@ -32,20 +32,20 @@ from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stores_the_offsets_and_says_how_to_go_on(filled: Ends, qmig: Run, number: signal.Signals) -> None:
+def test_ctrl_c_stores_the_offsets_and_says_how_to_resume(filled: Ends, qmig: Run, number: signal.Signals) -> None:
     running = start(filled, *LEISURELY, "--workers", "2")
     until_copied(filled, 500)
 
     os.kill(running.pid, number)
 
     finish(running, 130)
-    assert "the same command goes on from there" in running.read_stderr()
+    assert "the same command resumes from there" in running.read_stderr()
     record = record_of(filled)
     assert record is not None
     assert record.state == State.STOPPED
     stopped = chunks_of(filled)
     assert all(not chunk.owner for chunk in stopped)
-    # The offsets are exact: what the ledger counts is what the target holds.
+    # The offsets are exact: the ledger's count is the target's.
     assert len(contents(filled.target, filled.target_name)) == sum(chunk.acknowledged for chunk in stopped)
     result = qmig("qdrant", *filled.arguments, *SLOWLY)
     assert result.returncode == 0, result.stderr
@@ -77,7 +77,7 @@ def test_kill_leaves_no_process_behind(filled: Ends) -> None:
     assert not alive, alive
 
 
-def test_worker_host_that_is_told_to_leave_gives_its_chunks_back(filled: Ends) -> None:
+def test_a_worker_host_that_gets_sigterm_releases_its_chunks(filled: Ends) -> None:
     with own_fleet() as (redis, workers), workers_on(redis.url, 1):
         running = start(filled, *SLOWLY, broker=redis.url)
         until_copied(filled, 500)

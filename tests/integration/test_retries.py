@@ -1,4 +1,4 @@
-"""A server that is away for a while is waited for, visibly, and for as long as was asked."""
+"""Workers wait for an unavailable server visibly, and for as long as `--retry-for` says."""
 
 import os
 import subprocess
@@ -26,10 +26,10 @@ def proxies(ends: Ends) -> Iterator[dict[str, GrpcProxy]]:
         yield {SCROLL: source, UPSERT: target}
 
 
-def away(ends: Ends, refused: str) -> Replies:
+def unavailable(ends: Ends, refused: str) -> Replies:
     def refuse(path: str, request: bytes) -> Refusal | None:
         if path == refused and ends.ledger.encode() not in request:
-            return Refusal(grpc.StatusCode.UNAVAILABLE, "away for a test")
+            return Refusal(grpc.StatusCode.UNAVAILABLE, "unavailable for a test")
         return None
 
     return refuse
@@ -38,12 +38,12 @@ def away(ends: Ends, refused: str) -> Replies:
 def fill_and_refuse(ends: Ends, proxies: dict[str, GrpcProxy], refused: str) -> list[str]:
     """Fill the source and refuse these calls; the arguments of a migration through the proxies."""
     fill_source(ends, 300)
-    proxies[refused].reply = away(ends, refused)
+    proxies[refused].reply = unavailable(ends, refused)
     return ends.through(proxies[SCROLL].url, proxies[UPSERT].url)
 
 
 @pytest.mark.parametrize("refused", [SCROLL, UPSERT])
-def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
+def test_a_wait_is_shown_in_the_chunk_and_cleared_afterwards(
     ends: Ends, proxies: dict[str, GrpcProxy], fleet: str, qmig: Run, refused: str
 ) -> None:
     arguments = fill_and_refuse(ends, proxies, refused)
@@ -54,7 +54,7 @@ def test_a_wait_is_shown_in_the_chunk_and_gone_when_it_is_over(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        until(lambda: "away for a test" in qmig("status", *ends.where).stdout, "word of it in the status")
+        until(lambda: "unavailable for a test" in qmig("status", *ends.where).stdout, "word of it in the status")
         proxies[refused].reply = nothing
         _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
@@ -74,7 +74,7 @@ def test_after_the_time_that_was_asked_for_the_chunk_fails_and_says_why(
     arguments = fill_and_refuse(ends, proxies, refused)
     result = qmig("qdrant", *arguments, "-c", "--retry-for", "1s", broker=fleet)
     assert result.returncode == 1
-    assert "away for a test" in result.stderr
+    assert "unavailable for a test" in result.stderr
     ledger = Ledger(ends.target, ends.ledger)
     (record,) = ledger.migrations()
     assert record.state == State.FAILED
@@ -100,7 +100,7 @@ def test_a_chunk_whose_end_could_not_be_recorded_counts_no_point_twice(
 
     def refuse(path: str, request: bytes) -> Refusal | None:
         if path.endswith("/SetPayload") and all(said in request for said in (b"seconds", b"done")):
-            return Refusal(grpc.StatusCode.UNAVAILABLE, "away for a test")
+            return Refusal(grpc.StatusCode.UNAVAILABLE, "unavailable for a test")
         return None
 
     proxies[UPSERT].reply = refuse

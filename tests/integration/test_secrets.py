@@ -1,4 +1,4 @@
-"""API keys open both ends and are seen nowhere: not in Redis, not in a log, not in the ledger."""
+"""API keys give access to both ends and are visible nowhere: not in Redis, a log or the ledger."""
 
 import base64
 import json
@@ -56,7 +56,7 @@ def locked(servers: list[Server]) -> Ends:
 
 @contextmanager
 def monitored(server: EmbeddedRedis) -> Iterator[list[str]]:
-    """Every command that Redis gets, as it gets it."""
+    """Record every command that Redis gets."""
     seen: list[str] = []
     began = threading.Event()
     client = redis.Redis.from_url(server.url)
@@ -104,7 +104,7 @@ class Watcher(threading.Thread):
 
 
 def assert_hidden(hidden: Iterable[str], places: dict[str, str]) -> None:
-    """None of the secrets is in any of the places, and each place has something to look at."""
+    """Check that no secret is in any of the places, and that no place is empty."""
     for place, text in places.items():
         assert text, f"{place} is empty"
         for secret in hidden:
@@ -113,13 +113,13 @@ def assert_hidden(hidden: Iterable[str], places: dict[str, str]) -> None:
 
 
 def opened(sent: str) -> str:
-    """What Redis got, and the arguments of the tasks in it, which Celery packs into base64."""
+    """The commands that Redis got, with the arguments of tasks decoded from Celery's base64."""
     bodies = re.findall(r'"body": "([\w+/=]+)"', sent)
     return "\n".join([sent, *(base64.b64decode(body).decode() for body in bodies)])
 
 
 def held(url: str) -> str:
-    """Everything that a Redis holds."""
+    """Read all contents of a Redis."""
     with redis.Redis.from_url(url) as client:
         return repr([(key, client.dump(key)) for key in client.scan_iter()])
 
@@ -131,7 +131,7 @@ def ledger_text(ends: Ends) -> str:
 
 
 def browse(flower: str) -> str:
-    """Every page of Flower's and every answer of its API."""
+    """Read every page of Flower and every answer of its API."""
     paths = [
         "/workers",
         "/tasks",
@@ -190,7 +190,7 @@ def test_a_fleet_shows_no_secret_anywhere(locked: Ends, way: str) -> None:
         migrate = ["qdrant", *locked.arguments, *options, "-c", "--chunk-size", "100", "--trace"]
         coordinator = start(*migrate, **env)
         if way == "options":
-            # A key on the command line is its user's own doing; no process that qmig starts repeats it.
+            # A user may put a key on the command line; no process that qmig starts repeats it.
             processes.exempt.add(coordinator.pid)
         finish(coordinator)
         pages = browse(f"http://127.0.0.1:{port}")
@@ -283,7 +283,7 @@ def test_workers_with_another_secret_are_named_and_take_nothing(locked: Ends, se
     assert arrived(locked)
     log = process.read_stderr()
     name = f"worker qmig-{wrong.pid}@{socket.gethostname()} has {said} $QMIG_SECRET_KEY"
-    assert any(name in line and "it takes no part" in line for line in log.splitlines())
+    assert any(name in line and "it takes none of these tasks" in line for line in log.splitlines())
     assert "Task migrate_chunk" not in wrong.read_stderr()
     assert "refused" not in wrong.read_stderr()
 

@@ -1,4 +1,4 @@
-"""Custom sharding: what is under a shard key stays under it, repeats of an id under other keys included."""
+"""Custom sharding: a point keeps its shard key, and an id under several shard keys is copied under each."""
 
 import json
 from collections.abc import Callable
@@ -30,19 +30,21 @@ STARTS = {'"berlin"': 0, '"ünï/côde key"': 0, "7": 150, "18446744073709551615
 EMPTY = '"empty"'
 
 
-def under(part: str, count: int, start: int) -> list[api.PointStruct]:
+def under(shard_key: str, count: int, start: int) -> list[api.PointStruct]:
     """Points that tell which shard key they are under."""
     return [
-        point(key, dense([float(key), 1.0, 2.0, len(part)]), {"part": part, "number": key, "tenant": key % 3})
+        point(
+            key, dense([float(key), 1.0, 2.0, len(shard_key)]), {"part": shard_key, "number": key, "tenant": key % 3}
+        )
         for key in range(start, start + count)
     ]
 
 
 def create_sharded(ends: Ends, starts: dict[str, int], points: int = 300, empty: bool = True) -> None:
     create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom, shard_number=1)
-    for part, start in starts.items():
-        create_shard_key(ends.source, ends.source_name, part)
-        fill(ends.source, ends.source_name, under(part, points, start), part)
+    for shard_key, start in starts.items():
+        create_shard_key(ends.source, ends.source_name, shard_key)
+        fill(ends.source, ends.source_name, under(shard_key, points, start), shard_key)
     if empty:
         create_shard_key(ends.source, ends.source_name, EMPTY)
 
@@ -60,17 +62,17 @@ def test_equal_ids_under_several_keys_all_arrive(ends: Ends, migrate: Run) -> No
     assert "all 1,200 points are in the target" in result.stdout
     assert keys_of(ends) == shard_keys(ends.source, ends.source_name)
     assert count(ends.target, ends.target_name) == 1200
-    for part in STARTS:
-        there = contents(ends.source, ends.source_name, part)
+    for shard_key in STARTS:
+        there = contents(ends.source, ends.source_name, shard_key)
         assert len(there) == 300
-        assert contents(ends.target, ends.target_name, part) == there
+        assert contents(ends.target, ends.target_name, shard_key) == there
     assert contents(ends.target, ends.target_name, EMPTY) == {}
 
 
 def test_every_key_is_there_before_the_first_point(ends: Ends, plan_only: Callable[..., None]) -> None:
     create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom, shard_number=2)
-    for part in ('"a"', "5", EMPTY):
-        create_shard_key(ends.source, ends.source_name, part)
+    for shard_key in ('"a"', "5", EMPTY):
+        create_shard_key(ends.source, ends.source_name, shard_key)
     fill(ends.source, ends.source_name, under("5", 10, 0), "5")
 
     plan_only("-c")
@@ -84,8 +86,8 @@ def test_every_key_is_there_before_the_first_point(ends: Ends, plan_only: Callab
 def test_a_target_with_keys_of_its_own_keeps_them_and_gets_the_sources(ends: Ends, migrate: Run) -> None:
     create_sharded(ends, {'"a"': 0, "7": 0}, points=100)
     create(ends.target, ends.target_name, dense_params(), sharding_method=api.Custom)
-    for part in ('"a"', '"own"'):
-        create_shard_key(ends.target, ends.target_name, part)
+    for shard_key in ('"a"', '"own"'):
+        create_shard_key(ends.target, ends.target_name, shard_key)
     fill(ends.target, ends.target_name, under("before", 50, 1000), '"a"')
     fill(ends.target, ends.target_name, under("before", 20, 0), '"own"')
     own = contents(ends.target, ends.target_name, '"own"')
@@ -101,10 +103,10 @@ def test_a_target_with_keys_of_its_own_keeps_them_and_gets_the_sources(ends: End
     assert [placement.key for placement in keys_of(ends)] == [7, "a", "empty", "own"]
 
 
-def create_custom_target(ends: Ends, *parts: str) -> None:
+def create_custom_target(ends: Ends, *shard_keys: str) -> None:
     create(ends.target, ends.target_name, dense_params(), sharding_method=api.Custom)
-    for part in parts:
-        create_shard_key(ends.target, ends.target_name, part)
+    for shard_key in shard_keys:
+        create_shard_key(ends.target, ends.target_name, shard_key)
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["key is there", "key is made"])
@@ -194,7 +196,7 @@ def test_target_shard_key_field_sends_a_point_where_its_payload_says(
     ],
     ids=["missing", "double", "empty", "negative", "list", "null"],
 )
-def test_a_point_that_says_no_shard_key_is_named(
+def test_a_point_without_a_shard_key_in_its_payload_is_named(
     ends: Ends, migrate: Run, payload: dict[str, object], said: str
 ) -> None:
     create(ends.source, ends.source_name, dense_params())
@@ -210,7 +212,7 @@ def test_a_point_that_says_no_shard_key_is_named(
     assert "Traceback" not in result.stderr
 
 
-def test_points_that_say_no_shard_key_are_skipped_and_copied_once_they_say_one(
+def test_points_without_a_shard_key_in_the_payload_are_skipped_and_copied_once_they_have_one(
     ends: Ends, migrate: Run, qmig: Run, fleet: str
 ) -> None:
     create(ends.source, ends.source_name, dense_params())

@@ -1,4 +1,4 @@
-"""Where migrations stand: `qmig list` and `qmig status`, for people and as JSON, from the ledger alone."""
+"""`qmig list` and `qmig status` show migrations from the ledger alone, for people and as JSON."""
 
 import json
 import re
@@ -153,7 +153,7 @@ def test_workers_that_were_all_killed_are_not_shown_as_being_at_work(ends: Ends,
         running = start(ends, *TWO_CHUNKS, broker=broker.url)
         until(lambda: len(owners(ends)) == 2, "both workers taking a chunk")
         workers.kill()
-        until(lambda: not any(is_at_work(chunk) for chunk in chunks_of(ends)), "every worker being gone")
+        until(lambda: not any(is_at_work(chunk) for chunk in chunks_of(ends)), "every worker having ended")
 
         until_logged(running, "no worker answers on")
         one = as_json(qmig("status", *ends.where, "--json"))
@@ -169,7 +169,7 @@ def is_at_work(chunk: ChunkRecord) -> bool:
     return bool(chunk.owner) and not Owner.parse(chunk.owner).is_dead
 
 
-def test_watched_it_is_told_again_and_again_until_the_end(ends: Ends) -> None:
+def test_status_watch_repeats_the_status_until_the_end(ends: Ends) -> None:
     fill_source(ends)
     with own_fleet() as (broker, _):
         running = start(ends, *LEISURELY, broker=broker.url)
@@ -198,7 +198,7 @@ class CountingLedger(Ledger):
         return super().chunks(migration, indexes)
 
 
-def test_what_is_finished_in_a_large_plan_is_read_once(ends: Ends) -> None:
+def test_the_finished_chunks_of_a_large_plan_are_read_once(ends: Ends) -> None:
     migration = Migration(
         SourceSpec("qdrant", Endpoint("source.invalid", 6334), "large"),
         TargetSpec(ends.target.endpoint, "large", ends.ledger),

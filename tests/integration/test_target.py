@@ -1,4 +1,4 @@
-"""The target collection: created as the source is, or one that is there and fits."""
+"""The target collection: created like the source, or an existing one that matches."""
 
 from collections.abc import Callable
 
@@ -101,7 +101,7 @@ def create_with_every_setting(ends: Ends, points: int) -> None:
 
 
 def config_of(server: Server, name: str) -> api.CollectionConfig:
-    """The settings; a prevent_unoptimized that is off is as good as none."""
+    """The settings of a collection, in which prevent_unoptimized that is off counts as unset."""
     config = info(server, name).config
     if not config.optimizer_config.prevent_unoptimized:
         config.optimizer_config.ClearField("prevent_unoptimized")
@@ -201,7 +201,7 @@ def test_other_points_of_the_target_are_kept_and_equal_ids_overwritten(ends: End
     assert arrived == {**before, **there}
 
 
-def test_a_points_old_payload_does_not_shine_through(ends: Ends, migrate: Run) -> None:
+def test_an_upsert_leaves_nothing_of_the_old_payload(ends: Ends, migrate: Run) -> None:
     create(ends.source, ends.source_name, dense_params())
     create(ends.target, ends.target_name, dense_params())
     fill(ends.source, ends.source_name, [point(1, dense([1.0, 0.0, 0.0, 0.0]))])
@@ -296,7 +296,7 @@ def test_a_dry_run_shows_the_plan_that_the_ledger_has(ends: Ends, migrate: Run) 
     anew = migrate("--dry-run", "--restart-migration").stdout
 
     assert "has this migration, done; its counts would be reconciled again, and nothing copied" in again
-    assert "chunks  2 of about 100 points, planned already" in again
+    assert "chunks  2 of about 100 points, already planned" in again
     assert f"1  […, {first.end})  ~100 points  done" in again
     assert "its plan and offsets would be deleted, and it would begin again" in anew
     assert "chunks  about 1 of about 5,000 points" in anew

@@ -1,4 +1,4 @@
-"""TLS: what it takes, what a mistake gets, and the switch that trusts any certificate."""
+"""TLS: the options it needs, the messages for mistakes, and the option that trusts any certificate."""
 
 import ssl
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[tuple[Server, Server]]:
-    """One whose certificate the authority signed, one that signed its own and has an address for its only name."""
+    """Two servers: one with a certificate of the authority, one with a self-signed certificate for an address."""
     directory = tmp_path_factory.mktemp("tls")
     signed = authority.issue(directory / "signed", "localhost", "127.0.0.1")
     own = self_signed(directory / "own", "127.0.0.1")
@@ -52,7 +52,7 @@ def tls_ends(servers: tuple[Server, Server]) -> Ends:
 
 
 def both_trusted(directory: Path, authority: Authority, tls_ends: Ends) -> Path:
-    """A file with the authority's certificate and the one that the target signed itself."""
+    """A file with the certificate of the authority and the self-signed certificate of the target."""
     endpoint = tls_ends.target.endpoint
     file = directory / "trusted.pem"
     own = ssl.get_server_certificate((endpoint.host, endpoint.port))
@@ -161,7 +161,7 @@ def test_certificates_that_the_command_is_given_reach_the_workers(
     endpoint = tls_ends.target.endpoint
     own = tmp_path / "own.pem"
     own.write_text(ssl.get_server_certificate((endpoint.host, endpoint.port)))
-    # A key that stands in the same file does not travel.
+    # A private key in the same file is not sent to workers.
     key = self_signed(tmp_path / "other", "other")[1].read_text()
     own.write_text(key + own.read_text())
     trust = ["--source-ca-cert", str(authority.file), "--target-ca-cert", str(own)]

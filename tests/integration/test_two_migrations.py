@@ -28,7 +28,7 @@ Records = dict[str, tuple[MigrationRecord, list[ChunkRecord]]]
 
 
 def records(ends: Ends) -> Records:
-    """Everything in the ledger, by the title of the migration."""
+    """All records in the ledger, by the title of the migration."""
     ledger = Ledger(ends.target, ends.ledger)
     return {
         record.title: (record, ledger.chunks(record.migration, range(record.chunks)))
@@ -76,7 +76,7 @@ def test_two_migrations_at_once_on_one_fleet_with_one_ledger(two: tuple[Ends, En
 
 
 def test_two_sources_into_one_target_at_once(two: tuple[Ends, Ends], call: Run) -> None:
-    """The second sees points come that are not its own; together they hold what both sources hold."""
+    """Each migration sees points of the other in the target, which has the points of both sources at the end."""
     first, second = two[0], replace(two[1], target_name=two[0].target_name)
     create(first.target, first.target_name, dense_params())
 

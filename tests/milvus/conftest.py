@@ -89,7 +89,7 @@ def milvus_client(milvus_server: MilvusServer) -> Iterator[MilvusClient]:
 
 @pytest.fixture
 def milvus_name(milvus_client: MilvusClient) -> Iterator[str]:
-    """A collection's name; the collection is gone after the test."""
+    """The name of a collection, which is deleted after the test."""
     name = f"c_{uuid4().hex}"
     yield name
     milvus_client.drop_collection(name)

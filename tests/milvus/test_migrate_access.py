@@ -1,4 +1,4 @@
-"""A server that asks for a password, and what stands in the header of every call."""
+"""A server that requires a password, and the header of every call."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Which rows arrive: every one that the source had at the start, whatever the server's order, and no other."""
+"""All rows that the source had at the start are copied, whatever the server's order, and no others."""
 
 import random
 import re
@@ -139,7 +139,7 @@ def test_chosen_partitions_and_their_names(migration: Migration, milvus_server: 
     assert {key: point.payload["where"] for key, point in points.items()} == wanted
 
 
-def test_a_partition_is_called_so(migration: Migration, milvus_server: MilvusServer) -> None:
+def test_a_partition_has_the_word_of_its_kind(migration: Migration, milvus_server: MilvusServer) -> None:
     if milvus_server.kind == "lite-2.5":
         pytest.skip("this server has no partitions")
     migration.create()
@@ -276,7 +276,9 @@ def test_more_repeats_than_a_page_has_keys(migration: Migration, milvus_server: 
     assert migration.points().keys() == {str(key) for key in range(12_000)}
 
 
-def test_a_key_that_is_counted_and_not_given_is_reported(migration: Migration, milvus_server: MilvusServer) -> None:
+def test_a_key_that_is_counted_and_not_returned_is_reported(
+    migration: Migration, milvus_server: MilvusServer
+) -> None:
     if milvus_server.kind != "standalone":
         pytest.skip("this server gives it")
     migration.create()

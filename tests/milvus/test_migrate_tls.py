@@ -1,4 +1,4 @@
-"""A server that speaks TLS, and asks for a password over it."""
+"""A server with TLS that requires a password."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Every type of a Milvus field as the target has it, from each server that has the type."""
+"""Every type of a Milvus field in the target, from each server that has the type."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""`qmig verify` of a copy from Milvus: rows become points, and these are compared."""
+"""`qmig verify` of a copy from Milvus compares the points that rows become."""
 
 import json
 import random
@@ -60,8 +60,8 @@ def test_missing_different_and_extra_points_are_found_and_repaired(migration: Mi
     remove(migration, ids[11], ids[-7], ids[KEYS[0]])
     set_payload(migration, 12, n=api.Value(double_value=12.0))
     # The key of another row, a key that there is not, and none.
-    strangers = [point(7000, named(), {"pk": 5}), point(7001, named(), {"pk": 7001}), point(7002, named())]
-    fill(migration.target, migration.target_name, strangers)
+    foreign_points = [point(7000, named(), {"pk": 5}), point(7001, named(), {"pk": 7001}), point(7002, named())]
+    fill(migration.target, migration.target_name, foreign_points)
 
     found = verify(migration, "--extra", "--json")
     assert found.returncode == 4
@@ -74,8 +74,8 @@ def test_missing_different_and_extra_points_are_found_and_repaired(migration: Mi
     assert repaired.returncode == 0, repaired.stdout
     assert json.loads(repaired.stdout)["repaired"] == 4
     after = migration.points()
-    for stranger in ("7000", "7001", "7002"):
-        del after[stranger]
+    for key in ("7000", "7001", "7002"):
+        del after[key]
     assert after == points
 
 

@@ -1,1 +1,1 @@
-"""What several tests share: servers, proxies, processes, contents."""
+"""Support for several tests: servers, proxies, processes, contents."""

@@ -1,4 +1,4 @@
-"""Collections for the tests: made, filled, and read back as they stand in the server."""
+"""Collections for the tests: create, fill, and read them as the server has them."""
 
 import uuid
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def named_params(**vectors: api.VectorParams) -> api.VectorsConfig:
 
 
 def create(server: Server, name: str, vectors: api.VectorsConfig | None = None, **settings: Any) -> None:
-    """Make a collection; no `vectors` is a collection without any."""
+    """Create a collection; without `vectors` it has none."""
     config = vectors or api.VectorsConfig(params_map=api.VectorParamsMap())
     request = api.CreateCollection(collection_name=name, vectors_config=config, **settings)
     server.call(server.collections.Create, request)
@@ -81,33 +81,33 @@ def simple_points(count: int, start: int = 0, size: int = 4) -> list[api.PointSt
     ]
 
 
-def fill(server: Server, name: str, points: Sequence[api.PointStruct], part: str | None = None) -> None:
-    """Upsert points, by the thousand; `part` is a shard key's text."""
+def fill(server: Server, name: str, points: Sequence[api.PointStruct], shard_key: str | None = None) -> None:
+    """Upsert points, a thousand at a time, to the shard key given as text."""
     for start in range(0, len(points), 1000):
         request = api.UpsertPoints(
             collection_name=name,
             wait=True,
             points=points[start : start + 1000],
-            shard_key_selector=shard_key_selector(part),
+            shard_key_selector=shard_key_selector(shard_key),
         )
         response = server.call(server.points.Upsert, request)
         assert response.result.status == api.Completed
 
 
-def delete_points(server: Server, name: str, *keys: int, part: str | None = None) -> None:
-    """Delete points by their ids; `part` is a shard key's text."""
+def delete_points(server: Server, name: str, *keys: int, shard_key: str | None = None) -> None:
+    """Delete points by their ids, under the shard key given as text."""
     ids = api.PointsIdsList(ids=[api.PointId(num=key) for key in keys])
     request = api.DeletePoints(
         collection_name=name,
         wait=True,
         points=api.PointsSelector(points=ids),
-        shard_key_selector=shard_key_selector(part),
+        shard_key_selector=shard_key_selector(shard_key),
     )
     server.call(server.points.Delete, request)
 
 
-def contents(server: Server, name: str, part: str | None = None) -> dict[str, bytes]:
-    """Every point by its key, payload and vectors as canonical bytes; `part` is a shard key's text."""
+def contents(server: Server, name: str, shard_key: str | None = None) -> dict[str, bytes]:
+    """Read every point by its key, payload and vectors as canonical bytes, under the shard key given as text."""
     found: dict[str, bytes] = {}
     offset: api.PointId | None = None
     while True:
@@ -119,7 +119,7 @@ def contents(server: Server, name: str, part: str | None = None) -> dict[str, by
                 offset=offset,
                 with_payload=api.WithPayloadSelector(enable=True),
                 with_vectors=api.WithVectorsSelector(enable=True),
-                shard_key_selector=shard_key_selector(part),
+                shard_key_selector=shard_key_selector(shard_key),
             ),
         )
         for one in page.result:
@@ -152,10 +152,10 @@ def exists(server: Server, name: str) -> bool:
     return True
 
 
-def create_shard_key(server: Server, name: str, part: str) -> None:
-    """`part` is the shard key's text."""
+def create_shard_key(server: Server, name: str, shard_key: str) -> None:
+    """Create a shard key, given as text."""
     request = api.CreateShardKeyRequest(
-        collection_name=name, request=api.CreateShardKey(shard_key=shard_key_of(part))
+        collection_name=name, request=api.CreateShardKey(shard_key=shard_key_of(shard_key))
     )
     server.call(server.collections.CreateShardKey, request)
 

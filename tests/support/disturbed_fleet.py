@@ -1,4 +1,4 @@
-"""A fleet, two servers and a migration between them, each part of which can be struck and put right again."""
+"""A fleet, two servers and a migration between them: each process can be killed and started again."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.support.workers import start_workers
 
 WORKER_HOSTS = 2
 CONCURRENCY = 2
-# Slow enough that much can happen: about 1,500 points a second.
+# Slow enough for several faults: about 1,500 points per second.
 SLOWLY = ["-c", "--chunk-size", "2000", "-b", "100", "--batch-delay", "200"]
 
 
-class Bench:
-    """Everything runs while the context is open; `migrate` begins a migration of its own."""
+class DisturbedFleet:
+    """Two servers, a Redis and worker hosts, which run while the context is open; `migrate` begins a migration."""
 
     def __init__(self, directory: Path, points: int) -> None:
         self.points = points
@@ -47,7 +47,7 @@ class Bench:
         self._direct: dict[str, Server] = {}
         self.names: dict[str, str] = {}
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> DisturbedFleet:
         for role, server in self.servers.items():
             self._stack.callback(server.stop)
             server.start()
@@ -75,7 +75,7 @@ class Bench:
         self.call_again()
 
     def call_again(self) -> None:
-        """The migration's command, first or once more."""
+        """Start the migration's command, for the first time or again."""
         command = [
             sys.executable, "-m", "qmig", "qdrant", *SLOWLY,
             "--source-url", self.proxies["source"].url, "--source-collection", self.names["source"],
@@ -95,7 +95,7 @@ class Bench:
         return ledger.chunks(record.migration, range(record.chunks))
 
     def difference(self) -> str | None:
-        """What of the source is not in the target as it should be, or what the ledger has wrong; None is nothing."""
+        """Describe a difference between source and target, or a wrong count in the ledger; None if none exists."""
         source = contents(self._direct["source"], self.names["source"])
         target = contents(self._direct["target"], self.names["target"])
         if source != target:
@@ -104,10 +104,10 @@ class Bench:
         counted = sum(chunk.acknowledged for chunk in self.chunks)
         return None if counted == self.points else f"the ledger counts {counted} points of {self.points}"
 
-    # Its parts
+    # Processes
 
     def start_hosts(self) -> None:
-        """As many worker hosts as there are to be."""
+        """Start worker hosts until there are `WORKER_HOSTS`."""
         self.hosts = [host for host in self.hosts if host.running]
         while len(self.hosts) < WORKER_HOSTS:
             self.hosts.append(start_workers(self.broker_url, CONCURRENCY))
@@ -121,23 +121,23 @@ class Bench:
         return sorted(found, key=lambda process: process.pid)
 
     def empty_redis(self) -> None:
-        """Its data is gone; it must not be running."""
+        """Delete the data of Redis, which must not be running."""
         shutil.rmtree(self._directory / "redis")
 
     def deliver_again(self) -> None:
-        """Every task that waits, once more."""
+        """Deliver every waiting task once more."""
         with redis.Redis.from_url(self.redis.url) as client:
             deliver_again(client)
 
-    def mend(self) -> None:
-        """Everything runs, and nothing stands in the way."""
+    def restore(self) -> None:
+        """Start everything that has ended, and let the proxies pass everything."""
         for server in self.servers.values():
             server.start()
         self.redis.start()
         for proxy in self.proxies.values():
-            proxy.mend()
+            proxy.restore()
         for answering in self.answering.values():
-            answering.mend()
+            answering.restore()
         self.start_hosts()
 
     def logs(self) -> str:

@@ -7,7 +7,7 @@ from qmig.qdrant.server import Server
 
 @dataclass(frozen=True)
 class Ends:
-    """A collection's name in the source, one in the target, and a ledger's: all gone after the test."""
+    """The names of a source collection, a target collection and a ledger, which are deleted after the test."""
 
     source: Server
     target: Server
@@ -17,11 +17,11 @@ class Ends:
 
     @property
     def arguments(self) -> list[str]:
-        """What every call of `qmig qdrant` between them says."""
+        """The arguments of `qmig qdrant` for these ends."""
         return self.through()
 
     def through(self, source: str | None = None, target: str | None = None) -> list[str]:
-        """The same by way of these URLs, such as those of proxies."""
+        """The same arguments with other URLs, such as those of proxies."""
         return [
             "--source-url", source or self.source.endpoint.url, "--source-collection", self.source_name,
             "--target-url", target or self.target.endpoint.url, "--target-collection", self.target_name,
@@ -30,5 +30,5 @@ class Ends:
 
     @property
     def where(self) -> list[str]:
-        """Where the ledger is, as the other commands are told."""
+        """The options that name the ledger, for the other commands."""
         return ["--target-url", self.target.endpoint.url, "--migration-offsets-collection-name", self.ledger]

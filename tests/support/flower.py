@@ -1,4 +1,4 @@
-"""`qmig flower` as a process of its own."""
+"""`qmig flower` as a process."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from tests.support.waiting import PATIENCE, until
 
 @contextmanager
 def flower_process(*options: str, env: Mapping[str, str]) -> Iterator[str]:
-    """A Flower that listens; its URL on loopback. What it said is shown where the test fails."""
+    """Run a Flower, and yield its URL. Its log is shown if the test fails."""
     port = free_port()
     command = [sys.executable, "-m", "qmig", "flower", "--port", str(port), *options]
     process = ChildProcess(command, name="flower", env=env)
@@ -28,7 +28,7 @@ def flower_process(*options: str, env: Mapping[str, str]) -> Iterator[str]:
 
 
 def read_page(url: str, login: str | None = None) -> str:
-    """A page of Flower's; `login` is a user and a password with a colon between them."""
+    """Read a page of Flower; `login` is a user and a password with a colon between them."""
     request = urllib.request.Request(url)
     if login is not None:
         request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
@@ -37,11 +37,11 @@ def read_page(url: str, login: str | None = None) -> str:
 
 
 def until_it_hears(flower: str, login: str | None = None) -> None:
-    """Wait until the Flower at this URL gets the workers' events: it never learns what happened before."""
+    """Wait until the Flower at this URL gets the workers' events: it never learns of earlier events."""
     until(lambda: "flower_worker_online" in read_page(f"{flower}/metrics", login), "Flower hearing of a worker")
 
 
 def tasks(flower: str) -> list[dict[str, Any]]:
-    """What the API of the Flower at this URL lists."""
+    """The tasks in the API of the Flower at this URL."""
     found: dict[str, dict[str, Any]] = json.loads(read_page(f"{flower}/api/tasks"))
     return list(found.values())

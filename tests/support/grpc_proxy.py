@@ -46,7 +46,7 @@ def as_it_is(_path: str, answer: bytes) -> bytes:
 
 
 class GrpcProxy(grpc.GenericRpcHandler):
-    """Stands before the server at `behind`, at `url`: a port of its own on loopback.
+    """A proxy before the server at `behind`, at `url`: a port of its own on loopback.
 
     What `reply` returns is answered in the server's place. `alter` gets a call's path and the server's answer, and
     returns the answer to give. A request larger than `max_message` bytes is refused by gRPC itself.

@@ -29,7 +29,7 @@ class Host(Protocol):
         """Start a program on the host."""
 
     def kill(self) -> None:
-        """SIGKILL to all that runs on it, at once."""
+        """Send SIGKILL to every process of the host at once."""
 
 
 AddHost = Callable[[str], Host]
@@ -111,7 +111,7 @@ class Network:
         self._switch.ip("link", "set", f"port{port}", "up")
 
     def set_link(self, host: NamespaceHost, state: str) -> None:
-        """Pull a host's plug (`down`) or put it back (`up`)."""
+        """Disconnect a host from the network (`down`), or connect it again (`up`)."""
         self._switch.ip("link", "set", f"port{self._hosts.index(host) + 1}", state)
 
     def close(self) -> None:

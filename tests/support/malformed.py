@@ -1,4 +1,4 @@
-"""JSON that is malformed in one place, made out of JSON that is not."""
+"""Malformed JSON: valid JSON with a fault in one place."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""A migration under way, slow enough to be steered, stopped or killed, and what the ledger says of it."""
+"""A running migration, slow enough to be controlled, stopped or killed, and its records in the ledger."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ LEISURELY = [*SLOWLY, "--batch-delay", "200"]
 
 
 def fill_source(ends: Ends, points: int = POINTS) -> None:
-    """Make the source."""
+    """Create the source collection and fill it."""
     create(ends.source, ends.source_name, dense_params())
     fill(ends.source, ends.source_name, simple_points(points))
 
@@ -55,18 +55,18 @@ def chunks_of(ends: Ends) -> list[ChunkRecord]:
 
 
 def owners(ends: Ends) -> list[str]:
-    """Who has a chunk, by the ledger."""
+    """The owners of chunks, from the ledger."""
     return [chunk.owner for chunk in chunks_of(ends) if chunk.owner]
 
 
 def worker_at_work(ends: Ends) -> psutil.Process:
-    """A worker process of this machine that has a chunk."""
+    """A worker process of this machine that holds a chunk."""
     owner = until(lambda: owners(ends), "a worker taking a chunk")[0]
     return psutil.Process(Owner.parse(owner).pid)
 
 
 def kill_worker_at_work(ends: Ends) -> None:
-    """SIGKILL to a worker process of this machine that has a chunk, and is not between two chunks."""
+    """Send SIGKILL to a worker process of this machine that holds a chunk."""
 
     def is_killed_at_work() -> bool:
         owner = until(lambda: owners(ends), "a worker taking a chunk")[0]
@@ -94,13 +94,13 @@ def until_state(ends: Ends, state: str) -> None:
 
 
 def arrived(ends: Ends) -> bool:
-    """Whether the target holds what the source holds, which is something."""
+    """Whether the target has the source's points, and the source has some."""
     there = contents(ends.source, ends.source_name)
     return bool(there) and contents(ends.target, ends.target_name) == there
 
 
 def finish(process: ChildProcess, status: int = 0) -> None:
-    """Wait for the end of a command; `status` is the exit status that it has to have."""
+    """Wait for the end of a command; `status` is its expected exit status."""
     until(lambda: not process.running, f"the end of {process.name}")
     assert process.wait() == status, output_of(process)
 
@@ -109,7 +109,7 @@ def finish(process: ChildProcess, status: int = 0) -> None:
 def own_fleet(
     concurrency: int = 2, redis_directory: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[EmbeddedRedis, ChildProcess]]:
-    """A broker and workers that a test may kill; with a directory the broker keeps its data."""
+    """Start a broker and workers that a test may kill. With a directory the broker keeps its data."""
     with ExitStack() as stack:
         redis = stack.enter_context(EmbeddedRedis(redis_directory))
         yield redis, stack.enter_context(workers_on(redis.url, concurrency, **(env or {})))
@@ -117,7 +117,7 @@ def own_fleet(
 
 @contextmanager
 def workers_on(broker_url: str, concurrency: int, **env: str) -> Iterator[ChildProcess]:
-    """A worker host on this broker; what it said is shown where the test fails."""
+    """Start a worker host on this broker. Its log is shown if the test fails."""
     workers = start_workers(broker_url, concurrency, **env)
     try:
         yield workers

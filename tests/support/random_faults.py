@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.disturbed_fleet import Bench
+from tests.support.disturbed_fleet import DisturbedFleet
 from tests.support.grpc_proxy import Refusal
 from tests.support.transient_replies import TRANSIENT
 
@@ -28,8 +28,8 @@ SHORT, LONG = (0.2, 5.0), (16.0, 22.0)
 LONG_ONES = 0.15
 TWO_AT_ONCE = 0.3
 
-Strike = Callable[[Bench, random.Random], Callable[[], object] | None]
-"""Does something bad; what it returns ends it, beside the bench's own `mend`."""
+#: Begins a fault. The function that it returns ends the fault; `restore` of the fleet runs as well.
+Fault = Callable[[DisturbedFleet, random.Random], Callable[[], object] | None]
 
 
 @dataclass
@@ -47,46 +47,46 @@ class Mix:
         began = self._began = time.monotonic()
         with (
             tempfile.TemporaryDirectory(prefix="qmig-faults-") as directory,
-            Bench(Path(directory), self.points) as bench,
+            DisturbedFleet(Path(directory), self.points) as fleet,
         ):
             while True:
-                bench.migrate()
+                fleet.migrate()
                 self._note("a migration begins")
                 try:
-                    self._disturb(bench, rng, began + seconds)
-                    self._settle(bench)
+                    self._disturb(fleet, rng, began + seconds)
+                    self._settle(fleet)
                 except AssertionError as error:
                     log = "\n".join(self.log)
-                    raise AssertionError(f"seed {self.seed}: {error}\n{log}\n{bench.logs()}") from error
+                    raise AssertionError(f"seed {self.seed}: {error}\n{log}\n{fleet.logs()}") from error
                 self._note("equal contents")
                 if time.monotonic() - began > seconds:
                     return
 
-    def _disturb(self, bench: Bench, rng: random.Random, end: float) -> None:
-        """Strike until the migration or the time is over."""
+    def _disturb(self, fleet: DisturbedFleet, rng: random.Random, end: float) -> None:
+        """Begin faults at random until the migration or the time is over."""
         while time.monotonic() < end:
             pause = rng.uniform(*PAUSES)
             names = rng.sample(sorted(FAULTS), 2 if rng.random() < TWO_AT_ONCE else 1)
             lasting = rng.uniform(*(LONG if rng.random() < LONG_ONES else SHORT))
-            if self._ended_within(bench, pause):
+            if self._ended_within(fleet, pause):
                 return
             self._note(f"{' and '.join(names)} for {lasting:.1f} s")
-            ends = [FAULTS[name](bench, rng) for name in names]
-            ended = self._ended_within(bench, lasting)
+            ends = [FAULTS[name](fleet, rng) for name in names]
+            ended = self._ended_within(fleet, lasting)
             for undo in ends:
                 if undo is not None:
                     undo()
-            bench.mend()
-            if bench.coordinator is not None and not bench.coordinator.running and not ended:
-                bench.call_again()
+            fleet.restore()
+            if fleet.coordinator is not None and not fleet.coordinator.running and not ended:
+                fleet.call_again()
             if ended:
                 return
 
-    def _ended_within(self, bench: Bench, seconds: float) -> bool:
+    def _ended_within(self, fleet: DisturbedFleet, seconds: float) -> bool:
         """Whether the migration's command ends by itself within so long; it has to end well."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            coordinator = bench.coordinator
+            coordinator = fleet.coordinator
             assert coordinator is not None
             if not coordinator.running and (status := coordinator.wait()) != -signal.SIGKILL:
                 assert status == 0, f"the command ended with {status}: {coordinator.last_lines()}"
@@ -94,9 +94,9 @@ class Mix:
             time.sleep(0.1)
         return False
 
-    def _settle(self, bench: Bench) -> None:
-        assert self._ended_within(bench, PATIENCE), f"no end within {PATIENCE:g} s after the last fault"
-        assert (difference := bench.difference()) is None, difference
+    def _settle(self, fleet: DisturbedFleet) -> None:
+        assert self._ended_within(fleet, PATIENCE), f"no end within {PATIENCE:g} s after the last fault"
+        assert (difference := fleet.difference()) is None, difference
 
     def _note(self, what: str) -> None:
         self.log.append(f"{time.monotonic() - self._began:6.1f} s  {what}")
@@ -106,20 +106,20 @@ class Mix:
 # The faults
 
 
-def _kill_child(bench: Bench, rng: random.Random) -> None:
-    if children := bench.children():
+def _kill_child(fleet: DisturbedFleet, rng: random.Random) -> None:
+    if children := fleet.children():
         with suppress(psutil.NoSuchProcess):
             rng.choice(children).kill()
 
 
-def _freeze_child(bench: Bench, rng: random.Random) -> Callable[[], object] | None:
-    if not (children := bench.children()):
+def _freeze_child(fleet: DisturbedFleet, rng: random.Random) -> Callable[[], object] | None:
+    if not (children := fleet.children()):
         return None
     return _freeze(rng.choice(children).pid)
 
 
-def _freeze_host(bench: Bench, rng: random.Random) -> Callable[[], object]:
-    return _freeze(rng.choice(bench.hosts).pid)
+def _freeze_host(fleet: DisturbedFleet, rng: random.Random) -> Callable[[], object]:
+    return _freeze(rng.choice(fleet.hosts).pid)
 
 
 def _freeze(pid: int) -> Callable[[], object]:
@@ -133,78 +133,78 @@ def _freeze(pid: int) -> Callable[[], object]:
     return wake
 
 
-def _kill_host(bench: Bench, rng: random.Random) -> None:
-    rng.choice(bench.hosts).kill()
+def _kill_host(fleet: DisturbedFleet, rng: random.Random) -> None:
+    rng.choice(fleet.hosts).kill()
 
 
-def _kill_all_hosts(bench: Bench, _: random.Random) -> None:
-    for host in bench.hosts:
+def _kill_all_hosts(fleet: DisturbedFleet, _: random.Random) -> None:
+    for host in fleet.hosts:
         host.kill()
 
 
-def _end_host(bench: Bench, rng: random.Random) -> Callable[[], object]:
-    host = rng.choice(bench.hosts)
+def _end_host(fleet: DisturbedFleet, rng: random.Random) -> Callable[[], object]:
+    host = rng.choice(fleet.hosts)
     with suppress(psutil.NoSuchProcess):
         psutil.Process(host.pid).terminate()
     # Its batches in flight may end; one that cannot end them is killed.
     return lambda: host.stop(timeout=30)
 
 
-def _kill_coordinator(bench: Bench, _: random.Random) -> None:
-    if bench.coordinator is not None:
-        bench.coordinator.kill()
+def _kill_coordinator(fleet: DisturbedFleet, _: random.Random) -> None:
+    if fleet.coordinator is not None:
+        fleet.coordinator.kill()
 
 
-def _kill_redis(bench: Bench, _: random.Random) -> None:
-    bench.redis.kill()
+def _kill_redis(fleet: DisturbedFleet, _: random.Random) -> None:
+    fleet.redis.kill()
 
 
-def _lose_redis(bench: Bench, _: random.Random) -> None:
-    bench.redis.kill()
-    bench.empty_redis()
+def _lose_redis(fleet: DisturbedFleet, _: random.Random) -> None:
+    fleet.redis.kill()
+    fleet.empty_redis()
 
 
-def _deliver_again(bench: Bench, _: random.Random) -> None:
+def _deliver_again(fleet: DisturbedFleet, _: random.Random) -> None:
     with suppress(ConnectionError):
-        bench.deliver_again()
+        fleet.deliver_again()
 
 
-def _of_server(role: str) -> dict[str, Strike]:
-    def kill(bench: Bench, _: random.Random) -> None:
-        bench.servers[role].kill()
+def _of_server(role: str) -> dict[str, Fault]:
+    def kill(fleet: DisturbedFleet, _: random.Random) -> None:
+        fleet.servers[role].kill()
 
-    def end(bench: Bench, _: random.Random) -> None:
-        bench.servers[role].stop()
+    def end(fleet: DisturbedFleet, _: random.Random) -> None:
+        fleet.servers[role].stop()
 
-    def freeze(bench: Bench, _: random.Random) -> Callable[[], object]:
-        return _freeze(bench.servers[role].pid)
+    def freeze(fleet: DisturbedFleet, _: random.Random) -> Callable[[], object]:
+        return _freeze(fleet.servers[role].pid)
 
-    def answer(bench: Bench, rng: random.Random) -> None:
+    def answer(fleet: DisturbedFleet, rng: random.Random) -> None:
         reply, times = TRANSIENT[rng.choice(sorted(TRANSIENT))], rng.randint(1, 20)
         if role == "target":
-            bench.answering[role].answer("Upsert", reply, times, bench.names["target"])
-            bench.answering[role].answer("SetPayload", reply, times, bench.names["ledger"])
+            fleet.answering[role].answer("Upsert", reply, times, fleet.names["target"])
+            fleet.answering[role].answer("SetPayload", reply, times, fleet.names["ledger"])
         elif isinstance(reply, Refusal):
-            bench.answering[role].answer("Scroll", reply, times, bench.names["source"])
+            fleet.answering[role].answer("Scroll", reply, times, fleet.names["source"])
 
     return {f"{role} killed": kill, f"{role} ended": end, f"{role} frozen": freeze, f"{role} refuses calls": answer}
 
 
-def _of_network(role: str) -> dict[str, Strike]:
-    def cut(bench: Bench, _: random.Random) -> None:
-        bench.proxies[role].cut()
+def _of_network(role: str) -> dict[str, Fault]:
+    def cut(fleet: DisturbedFleet, _: random.Random) -> None:
+        fleet.proxies[role].cut()
 
-    def refuse(bench: Bench, _: random.Random) -> None:
-        bench.proxies[role].refuse()
+    def refuse(fleet: DisturbedFleet, _: random.Random) -> None:
+        fleet.proxies[role].refuse()
 
-    def reset(bench: Bench, _: random.Random) -> None:
-        bench.proxies[role].reset()
+    def reset(fleet: DisturbedFleet, _: random.Random) -> None:
+        fleet.proxies[role].reset()
 
-    def delay(bench: Bench, rng: random.Random) -> None:
-        bench.proxies[role].delay(rng.uniform(0.02, 0.3))
+    def delay(fleet: DisturbedFleet, rng: random.Random) -> None:
+        fleet.proxies[role].delay(rng.uniform(0.02, 0.3))
 
-    def throttle(bench: Bench, rng: random.Random) -> None:
-        bench.proxies[role].throttle(rng.uniform(20_000, 500_000))
+    def throttle(fleet: DisturbedFleet, rng: random.Random) -> None:
+        fleet.proxies[role].throttle(rng.uniform(20_000, 500_000))
 
     return {
         f"network to {role} cut": cut,
@@ -215,7 +215,7 @@ def _of_network(role: str) -> dict[str, Strike]:
     }
 
 
-FAULTS: dict[str, Strike] = {
+FAULTS: dict[str, Fault] = {
     "worker child killed": _kill_child,
     "worker child frozen": _freeze_child,
     "worker host frozen": _freeze_host,

@@ -1,4 +1,4 @@
-"""What a bad input gets: one line on stderr, a status, nothing written."""
+"""The result of bad input: one line on stderr, a status, nothing written."""
 
 import subprocess
 

@@ -25,10 +25,10 @@ class Answering(GrpcProxy):
             self._left[method] = times
 
     def left(self, method: str) -> int:
-        """How many calls of `method` are still to be answered so."""
+        """The number of calls of `method` that are still to be answered so."""
         return self._left[method]
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Pass everything on again."""
         with self._lock:
             self._replies.clear()

@@ -1,4 +1,4 @@
-"""What the tests ran against, printed at their end; where pytest runs in several processes, what all of them used."""
+"""The servers that the tests of all processes used, printed at the end."""
 
 from typing import Any
 

@@ -29,7 +29,7 @@ class _Connection:
             writer.close()
 
     def reset(self) -> None:
-        """End both with RST: what was sent and not read yet is gone."""
+        """End both connections with RST: bytes that were sent and not read yet are lost."""
         for writer in self.writers:
             if writer.is_closing():
                 continue
@@ -85,7 +85,7 @@ class Proxy:
         self._rate = bytes_a_second
 
     def cut(self) -> None:
-        """Nothing gets through and nothing is closed, as in a network that drops every packet."""
+        """Let nothing through and close nothing, like a network that drops every packet."""
 
         def now() -> None:
             self._passing = False
@@ -126,7 +126,7 @@ class Proxy:
 
         asyncio.run_coroutine_threadsafe(now(), self._loop).result()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """No fault any more; what `cut` held back arrives."""
 
         async def now() -> None:

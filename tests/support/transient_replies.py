@@ -1,4 +1,4 @@
-"""What a server that is in trouble for now answers."""
+"""The replies of a server that is unavailable for a while."""
 
 import grpc
 

@@ -14,7 +14,7 @@ IN_CHUNKS = ["-c", "--chunk-size", "500"]
 
 
 def found(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """What `--json` printed."""
+    """The output of `--json`."""
     parsed: dict[str, Any] = json.loads(result.stdout)
     return parsed
 

@@ -14,7 +14,7 @@ LAST_CHARACTERS = 5000
 Seen = TypeVar("Seen")
 
 
-def until(look: Callable[[], Seen], what: str, *processes: ChildProcess, within: float = PATIENCE) -> Seen:
+def until(check: Callable[[], Seen], what: str, *processes: ChildProcess, within: float = PATIENCE) -> Seen:
     """Look until there is something to see, and return it.
 
     Raises AssertionError after `within` seconds, or as soon as one of `processes` has ended; it shows their output.
@@ -22,7 +22,7 @@ def until(look: Callable[[], Seen], what: str, *processes: ChildProcess, within:
     deadline = time.monotonic() + within
     while True:
         ended = [process.name for process in processes if not process.running]
-        if seen := look():
+        if seen := check():
             return seen
         assert not ended, f"{', '.join(ended)} ended before {what}\n{output_of(*processes)}"
         assert time.monotonic() < deadline, f"{what} did not happen within {within:g} s\n{output_of(*processes)}"

@@ -2,6 +2,6 @@
 
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says something about the machine, and nothing about qmig.
+# The duration of an example depends on the machine, not on qmig.
 settings.register_profile("qmig", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("qmig")

@@ -42,7 +42,7 @@ def floors() -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def imports() -> set[tuple[str, str]]:
-    """Which room imports which."""
+    """The imports between rooms."""
     graph = grimp.build_graph("qmig", "workers", cache_dir=None)
     pairs = {
         (room_of(module), room_of(imported))

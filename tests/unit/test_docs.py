@@ -62,7 +62,7 @@ BENCHMARK_OPTIONS = {
 
 
 def code(text: str) -> str:
-    """What stands in backticks or in an indented block."""
+    """The text in backticks and in indented blocks."""
     blocks = re.findall(r"^    .*$", text, re.M)
     return "\n".join([*re.findall(r"`([^`\n]+)`", text), *blocks])
 

@@ -1,4 +1,4 @@
-"""A migration's fingerprint names both ends and nothing else; an endpoint is read from its URL."""
+"""A migration's fingerprint identifies both ends and nothing else; an endpoint is parsed from its URL."""
 
 import io
 

@@ -1,1 +1,1 @@
-"""What the commands print: live view, tables, status, summaries."""
+"""The output of the commands: live view, tables, status, summaries."""

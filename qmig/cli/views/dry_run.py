@@ -1,4 +1,4 @@
-"""What `--dry-run` prints: source, target, differences, payload indexes and chunks."""
+"""The output of `--dry-run`: source, target, differences, payload indexes and chunks."""
 
 from collections.abc import Iterable
 
@@ -43,7 +43,7 @@ def describe_dry_run(migration: Migration, preflight: PreflightResult, run_optio
         )
     chunks: Iterable[ChunkRecord]
     if record is not None and record.planned and not run_options.restart:
-        lines.append(f"chunks  {record.chunks:,} of about {record.chunk_size:,} points, planned already")
+        lines.append(f"chunks  {record.chunks:,} of about {record.chunk_size:,} points, already planned")
         chunks = preflight.ledger.chunks(record.migration, range(min(record.chunks, MAX_DRY_RUN_CHUNKS + 1)))
     else:
         size = plan_size(preflight.source, run_options.chunk_size)
@@ -65,7 +65,7 @@ def describe_dry_run(migration: Migration, preflight: PreflightResult, run_optio
 
 
 def _consequence(record: MigrationRecord, run_options: RunOptions) -> str:
-    """What the command would do with a migration that is in the ledger."""
+    """Say what the command would do with a migration that is in the ledger."""
     if run_options.restart:
         return "its plan and offsets would be deleted, and it would begin again"
     if record.state == State.DONE:

@@ -1,4 +1,4 @@
-"""What `qmig list` prints: a table, or a few lines per migration where the terminal is narrow."""
+"""The output of `qmig list`: a table, or in a narrow terminal a few lines per migration."""
 
 from collections.abc import Sequence
 
@@ -44,7 +44,7 @@ def _table(statuses: Sequence[MigrationStatus]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("MIGRATION", no_wrap=True)
     table.add_column("STATE", no_wrap=True)
-    # The only column that is shortened where the terminal is narrow.
+    # The only column that a narrow terminal shortens.
     table.add_column("SOURCE → TARGET")
     table.add_column("POINTS", no_wrap=True, justify="right")
     table.add_column("%, RATE", no_wrap=True, justify="right")

@@ -1,4 +1,4 @@
-"""What `qmig status` prints: the status of one migration."""
+"""The output of `qmig status`: the status of one migration."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a migration or a verification prints at its end, for people and for programs."""
+"""The summary at the end of a migration or a verification, for people and for programs."""
 
 import json
 from typing import Any
@@ -31,14 +31,14 @@ def describe_missing(result: Result) -> str | None:
     if counts.rejected:
         missing.append(
             f"{counts.rejected:,} points that cannot be copied as they are: `qmig rejects "
-            f"{result.record.migration}` lists them with the reasons, --retry-rejects tries them again"
+            f"{result.record.migration}` lists them with the reasons, --retry-rejects retries them"
         )
     if counts.unreadable:
         missing.append(
             "rows that the source counts but returns in no query, most likely rows that repeat a primary key: "
             f"{'; '.join(counts.unreadable)}"
         )
-    return f"finished, everything else is in the target; missing are {'; and '.join(missing)}" if missing else None
+    return f"finished; everything is in the target except {'; and '.join(missing)}" if missing else None
 
 
 def describe_verification(result: Result) -> str:

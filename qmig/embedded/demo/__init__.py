@@ -1,1 +1,1 @@
-"""Real data for `qmig demo`, and the comparison of what arrived with what was there."""
+"""Real data for `qmig demo`, and the comparison of source and target."""

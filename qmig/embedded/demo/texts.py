@@ -1,4 +1,4 @@
-"""What the demo migrates: what this Python's standard library defines, and its documentation by the paragraph."""
+"""The demo's data: the definitions in this Python's standard library, and the paragraphs of their documentation."""
 
 import ast
 import re

@@ -16,8 +16,8 @@ TOKENIZERS = {
     api.Word: edge.TokenizerType.Word,
     api.Multilingual: edge.TokenizerType.Multilingual,
 }
+#: Parameters that change where an index is kept and not its answers: they are stored and returned.
 STORAGE_ONLY = ("on_disk", "is_tenant", "is_principal", "enable_hnsw", "memory")
-"""Parameters that change where an index is kept and not what it answers: kept and echoed."""
 
 
 def index_info(request: api.CreateFieldIndexCollection) -> api.PayloadSchemaInfo:

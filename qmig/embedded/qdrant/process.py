@@ -1,4 +1,4 @@
-"""An embedded Qdrant as a process of its own."""
+"""An embedded Qdrant as a child process."""
 
 import sys
 from pathlib import Path

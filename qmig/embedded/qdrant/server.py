@@ -30,10 +30,10 @@ from qmig.qdrant import messages as api
 
 VERSION = "1.18.3"
 THREADS = 16
+#: Seconds that calls under way have to end when the server stops.
 STOP_SECONDS = 2.0
-"""How long calls under way may take to end when the server stops."""
+#: grpc.health.v1.HealthCheckResponse with the status SERVING.
 SERVING = b"\x08\x01"
-"""grpc.health.v1.HealthCheckResponse with the status SERVING."""
 
 
 class HealthService:

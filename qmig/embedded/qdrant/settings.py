@@ -23,8 +23,8 @@ DATATYPES = {
     api.Uint8: edge.VectorStorageDatatype.Uint8,
 }
 MAX_SIZE = 65536
+#: Name of an unused vector in a collection without vectors: the engine needs at least one.
 NO_VECTORS = edge.EdgeSparseVectorParams()
-"""The engine wants at least one vector: this one stands in, unused, in a collection without vectors."""
 
 
 def new_config(request: api.CreateCollection) -> api.CollectionConfig:
@@ -186,7 +186,7 @@ def smaller_is_nearer(params: api.CollectionParams, name: str) -> bool:
 
 
 def engine_config(params: api.CollectionParams) -> edge.EdgeConfig:
-    """What the engine needs: the vectors. It has no HNSW index and does not quantize: searches are exact."""
+    """The engine's configuration: the vectors. It has no HNSW index and does not quantize: searches are exact."""
     vectors = params.vectors_config
     if vectors.WhichOneof("config") == "params":
         dense = {"": engine_vector(vectors.params)}

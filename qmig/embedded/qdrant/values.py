@@ -13,8 +13,8 @@ from qmig.qdrant import messages as api
 
 Id = int | UUID
 EngineIds = list[int | UUID | str]
+#: A shard key; None for the only shard of a collection without shard keys.
 Key = str | int | None
-"""A shard key; `None` stands for the only shard of a collection without shard keys."""
 
 
 def from_value(value: api.Value) -> Any:

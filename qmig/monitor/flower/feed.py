@@ -93,7 +93,7 @@ class Feed:
             statuses = self._poller.poll()
         except QmigError as error:
             if self.last.problem is None:
-                log.warning("the migrations cannot be read: %s; trying again", error)
+                log.warning("the migrations cannot be read: %s; retrying", error)
             return self._snapshot(self.last.time, self.last.statuses, str(error))
         now = time.time()
         before = self._histories

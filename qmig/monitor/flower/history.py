@@ -16,7 +16,7 @@ class History:
         self._interval = 0.0
 
     def add(self, now: float, status: MigrationStatus) -> None:
-        """Add a sample of a migration that is going on. Fewer points than before mean that it began again."""
+        """Add a sample of a migration. Fewer points than before mean that the migration began again."""
         if status.state not in (State.RUNNING, State.PAUSED) and self._is_unchanged(status):
             return
         if self.samples and status.points < self.samples[-1][1]:

@@ -71,7 +71,7 @@ MIGRATION_METRICS = (
     ),
     MigrationMetric(
         "qmig_retries_total",
-        "Calls to the source or the target that were tried again, by the reason of the failure.",
+        "Calls to the source or the target that were retried, by the reason of the failure.",
         lambda status: status.retry_reasons,
         "reason",
     ),

@@ -12,7 +12,7 @@ __all__ = ["OPTIONS", "open_source", "with_options"]
 
 
 def open_source(migration: Migration, credentials: Credentials, retry_for: float) -> "MilvusSource":
-    """Connect to the migration's source; calls try again for `retry_for` seconds after a transient error."""
+    """Connect to the migration's source; calls are retried for `retry_for` seconds after a transient error."""
     # Late, so that the options do not import Milvus' messages.
     from qmig.sources.milvus.connection import MilvusConnection
     from qmig.sources.milvus.source import MilvusSource

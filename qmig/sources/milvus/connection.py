@@ -74,7 +74,7 @@ class MilvusConnection(Connection):
         return self.call(call, request, **settings)
 
     def query(self, request: milvus.QueryRequest) -> Any:
-        """Query rows as `RawQueryResults`; tries again after a transient error."""
+        """Query rows as `RawQueryResults`; retry after a transient error."""
 
         def call(request: Any, **settings: Any) -> Any:
             return self.results(self._query(request.SerializeToString(), **settings))

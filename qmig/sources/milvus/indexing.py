@@ -47,7 +47,7 @@ def dense_settings(collection: Collection, one: Field, params: api.VectorParams)
     elif kind not in ("", "AUTOINDEX", "HNSW"):
         quantized = params.quantization_config.WhichOneof("quantization")
         what = f"HNSW with {quantized} quantization" if quantized else "HNSW"
-        notices.append(f"{where} becomes {what}{' on disk' if params.on_disk else ''}, the nearest that Qdrant has")
+        notices.append(f"{where} becomes {what}{' on disk' if params.on_disk else ''}, the nearest setting in Qdrant")
     unused = sorted(index.params.keys() - HNSW_PARAMS.keys() - SILENT - QUANTIZATION_PARAMS)
     if unused and kind not in EXACT:
         notices.append(f"{where}: {', '.join(f'{key}={index.params[key]}' for key in unused)} has no counterpart")

@@ -32,7 +32,7 @@ MULTI_ELEMENTS = DENSE - {TYPES.BinaryVector}
 
 @dataclass
 class FieldMapping:
-    """How the fields of a collection are mapped."""
+    """The mapping of a collection's fields."""
 
     collection: Collection
     #: Settings of a Qdrant collection that can hold the rows.
@@ -144,9 +144,7 @@ def _map_field(mapping: FieldMapping, one: Field, settings: Settings) -> None:
         mapping.payload.append(one)
         becomes = "payload, its keys at the top level" if one.is_dynamic else _describe_scalar(one)
     else:
-        raise ValueError(
-            f"field {one.name!r} is of type {one.type_name}, for which there is nothing in Qdrant; {skip}"
-        )
+        raise ValueError(f"field {one.name!r} is of type {one.type_name}, which has no counterpart in Qdrant; {skip}")
     mapping.table.append((one.name, one.type_name, becomes))
 
 
@@ -164,10 +162,10 @@ def _map_sparse(mapping: FieldMapping, one: Field) -> str:
         makers = [function for function in mapping.collection.functions if function.name == one.made_by]
         inputs = ", ".join(repr(name) for function in makers for name in function.inputs)
         mapping.notices.append(
-            f"sparse vector {one.name!r} is left out: Milvus makes it itself ({one.made_by}), and what it makes for "
-            f"BM25 cannot be read; the text{f' in {inputs}' if inputs else ''} comes along"
+            f"sparse vector {one.name!r} is left out: Milvus computes it itself ({one.made_by}), and returns no "
+            f"vectors for BM25; the text{f' in {inputs}' if inputs else ''} is copied"
         )
-        return "left out: Milvus makes it of a text"
+        return "left out: Milvus computes it from a text"
     mapping.sparse.append(one)
     mapping.info.config.params.sparse_vectors_config.map[one.name].SetInParent()
     return "sparse vector"
@@ -185,11 +183,12 @@ def _map_dense(mapping: FieldMapping, one: Field, settings: Settings) -> str:
     mapping.notices += dense_settings(mapping.collection, one, params)
     if one.nullable:
         mapping.notices.append(
-            f"vector {one.name!r} may be null: such points come without it (Milvus Lite gives zeros instead of null)"
+            f"vector {one.name!r} may be null: such points are copied without it (Milvus Lite returns zeros "
+            "instead of null)"
         )
     if params.distance == api.Cosine:
         mapping.notices.append(
-            f"vector {one.name!r} is under cosine distance: Qdrant normalises it, so its length does not come along"
+            f"vector {one.name!r} is under cosine distance: Qdrant normalises it, so its length is not kept"
         )
     datatype = api.Datatype.Name(params.datatype).lower() if params.datatype else "float32"
     return f"dense vector, {one.dim}-d {api.Distance.Name(params.distance)}, {datatype}"
@@ -207,7 +206,7 @@ def _map_struct(mapping: FieldMapping, one: Field, settings: Settings) -> str:
             names.append(full)
         elif member.type != TYPES.Array or member.element_type not in ARRAY_ELEMENTS:
             raise ValueError(
-                f"field {full!r} is of type {member.type_name}, which Qdrant has nothing for; leave the "
+                f"field {full!r} is of type {member.type_name}, which has no counterpart in Qdrant; leave the "
                 f"whole array out with --skip-field {one.name}"
             )
     mapping.structs.append(one)

@@ -1,4 +1,4 @@
-"""Describe a mapping for `--dry-run`: what each field becomes, and one converted row."""
+"""Describe a mapping for `--dry-run`: how each field is mapped, and one converted row."""
 
 import json
 from collections.abc import Sequence

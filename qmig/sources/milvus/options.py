@@ -14,7 +14,12 @@ DISTANCES = ("cosine", "dot", "euclid", "manhattan")
 
 OPTIONS = (
     source_option(
-        "database", "--source-database", "--milvus.db-name", default="", metavar="NAME", help="Its database."
+        "database",
+        "--source-database",
+        "--milvus.db-name",
+        default="",
+        metavar="NAME",
+        help="Database of the source collection.",
     ),
     source_option(
         "partitions",

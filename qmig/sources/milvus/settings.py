@@ -10,7 +10,7 @@ STRONG, CUSTOMIZED = 0, 4
 
 @dataclass(frozen=True)
 class Settings:
-    """How fields are mapped, and how consistent reads are."""
+    """The mapping of the fields, and the consistency of reads."""
 
     #: Fields that are left out.
     skip_fields: tuple[str, ...] = ()

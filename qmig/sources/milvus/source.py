@@ -45,7 +45,7 @@ class MilvusSource(Source):
 
     @cached_property
     def mapping(self) -> FieldMapping:
-        """How the collection's fields are mapped."""
+        """The mapping of the collection's fields."""
         return map_collection(describe(self.server, self._source.collection), self._settings)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What the embedded Qdrant refuses: what a real one refuses, in its words, and by name what it cannot do."""
+"""The embedded Qdrant refuses what a real one refuses, in the same words, and names what it does not serve."""
 
 import uuid
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The embedded Redis is for its owner alone, comes back on its port, and keeps what it is told to keep."""
+"""The embedded Redis is open to its owner alone, restarts on its port, and keeps its data if it has a directory."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The server of the targets, and collections on it that are made straight, without a migration."""
+"""The target server, and collections that are created on it directly, without a migration."""
 
 from collections.abc import Iterator
 

@@ -203,7 +203,7 @@ def test_a_count_that_strict_mode_forbids_says_what_to_do(server: Server, source
         exact_count(server, source, None)
 
 
-def test_an_unfit_request_fails_with_the_servers_own_words(server: Server, source: str) -> None:
+def test_a_request_that_the_server_refuses_fails_with_its_words(server: Server, source: str) -> None:
     original = create(server, source, VECTORS["unnamed"])
     with pytest.raises(TerminalError, match="already exists"):
         server.call(server.collections.Create, create_request(original, source))

@@ -1,4 +1,4 @@
-"""The target has the source's shard keys, with their shards, whether or not a point is under them."""
+"""The target gets the source's shard keys, with their shards, also those without points."""
 
 import pytest
 from qdrant_client import grpc as api

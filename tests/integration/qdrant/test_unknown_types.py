@@ -1,4 +1,4 @@
-"""A source whose server knows types that the installed client does not: seen before anything is written."""
+"""Types that the source's server knows and the installed client does not are found before anything is written."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A migration that is done, and `qmig verify` of it."""
+"""A finished migration, and `qmig verify` of it."""
 
 import subprocess
 from typing import Any

@@ -1,4 +1,4 @@
-"""Contents compared, not just counts: what is missing, different or extra is named."""
+"""Verification compares contents and not just counts: missing, different and extra points are named."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -112,7 +112,7 @@ def test_vectors_are_compared_as_the_target_stores_them(ends: Ends, migrate: Run
     assert "1: vector 'cosine': direction differs by 0.0" in result.stdout
 
 
-def test_extra_points_are_looked_for_when_asked(migrated: Ends, verify: Run) -> None:
+def test_extra_points_are_found_with_the_option(migrated: Ends, verify: Run) -> None:
     fill(migrated.target, migrated.target_name, simple_points(30, start=5000))
     assert verify().returncode == 0
 
@@ -128,7 +128,7 @@ def test_extra_points_are_looked_for_when_asked(migrated: Ends, verify: Run) -> 
     assert "all of them equal, and no point extra" in result.stdout
 
 
-def test_a_sample_is_the_same_fair_share_at_each_look(migrated: Ends, verify: Run) -> None:
+def test_a_sample_has_the_same_fair_share_of_points_each_time(migrated: Ends, verify: Run) -> None:
     delete_points(migrated.target, migrated.target_name, *range(POINTS))
     chosen = {str(key) for key in range(POINTS) if is_sampled(str(key), 0.1)}
     assert 100 < len(chosen) < 200
@@ -213,7 +213,7 @@ def test_a_point_that_is_being_written_to_is_counted_as_such(migrated: Ends, ver
     assert result.returncode == 4
     report = found(result)
     assert (report["different"]["count"], report["changing"], report["missing"]["count"]) == (1, 1, 0)
-    # Brought over once it is at rest.
+    # Repaired once the point is no longer written to.
     assert verify("--repair").returncode == 0
     assert contents(migrated.target, migrated.target_name) == contents(migrated.source, migrated.source_name)
 
@@ -233,7 +233,7 @@ def test_points_that_could_not_be_copied_are_told_apart(
         assert report["equal"] is False
         assert "4 points could not be copied and are missing, everything else is equal" in result.stderr
 
-        # A point that is lost besides, and that cannot be brought over either.
+        # Another point is missing, and cannot be copied either.
         assert migrate("--retry-rejects").returncode == 0
         assert verify().returncode == 0
         delete_points(ends.target, ends.target_name, 3, 4)
@@ -249,13 +249,13 @@ def test_points_that_could_not_be_copied_are_told_apart(
 @pytest.mark.usefixtures("custom_sharding")
 def test_every_shard_key_is_compared_by_itself(ends: Ends, migrate: Run, verify: Run) -> None:
     create(ends.source, ends.source_name, dense_params(), sharding_method=api.Custom)
-    for part, number in (('"eu"', 100), ("7", 50), ('"empty"', 0)):
-        create_shard_key(ends.source, ends.source_name, part)
-        fill(ends.source, ends.source_name, [with_payload(key, part=part) for key in range(number)], part)
+    for shard_key, number in (('"eu"', 100), ("7", 50), ('"empty"', 0)):
+        create_shard_key(ends.source, ends.source_name, shard_key)
+        fill(ends.source, ends.source_name, [with_payload(key, part=shard_key) for key in range(number)], shard_key)
     assert migrate("-c").returncode == 0
     assert verify("--extra").returncode == 0
 
-    delete_points(ends.target, ends.target_name, 3, part="7")
+    delete_points(ends.target, ends.target_name, 3, shard_key="7")
     fill(ends.target, ends.target_name, simple_points(1, start=60), "7")
     result = verify("--extra")
     assert result.returncode == 4
@@ -292,7 +292,7 @@ def test_points_that_were_routed_are_found_where_they_went(
     assert migrate(*routing).returncode == 0
     assert verify("--extra").returncode == 0
 
-    # Under a shard key that the target has not got yet.
+    # Under a shard key that the target does not have yet.
     fill(ends.source, ends.source_name, [with_payload(100, title="shard 9")])
     assert "missing 1: 100\n" in verify().stdout
     assert verify("--repair").returncode == 0

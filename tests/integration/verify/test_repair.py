@@ -1,4 +1,4 @@
-"""What is missing or different is brought over again when that is asked for, and nothing else."""
+"""`--repair` copies missing and different points again, and nothing else."""
 
 from tests.support.collections import contents, delete_points, fill, simple_points
 from tests.support.command import Run
@@ -6,7 +6,7 @@ from tests.support.ends import Ends
 from tests.support.verification import found, overwrite, with_payload
 
 
-def test_repair_brings_over_what_is_missing_or_different_and_nothing_else(migrated: Ends, verify: Run) -> None:
+def test_repair_copies_missing_and_different_points_and_nothing_else(migrated: Ends, verify: Run) -> None:
     before = contents(migrated.source, migrated.source_name)
     delete_points(migrated.target, migrated.target_name, *range(100, 200))
     overwrite(migrated, with_payload(9, number=9.0), with_payload(1499, title="other"))
@@ -32,12 +32,10 @@ def test_extra_points_are_not_repaired(migrated: Ends, verify: Run) -> None:
     assert (report["missing"]["count"], report["extra"]["count"], report["repaired"]) == (1, 2, 1)
 
 
-def test_a_migration_that_lost_points_is_brought_to_its_end_by_a_repair(
-    migrated: Ends, migrate: Run, verify: Run
-) -> None:
+def test_a_migration_that_lost_points_ends_after_a_repair(migrated: Ends, migrate: Run, verify: Run) -> None:
     delete_points(migrated.target, migrated.target_name, 7, 8)
     result = migrate("-c")
     assert result.returncode == 1
-    assert "`qmig verify --repair` brings over what is missing" in result.stderr
+    assert "`qmig verify --repair` copies what is missing" in result.stderr
     assert verify("--repair").returncode == 0
     assert migrate("-c").returncode == 0

@@ -1,4 +1,4 @@
-"""A verification is begun from anywhere, stopped and gone on with, and shown as a migration is."""
+"""A verification can be begun from any host, stopped and resumed, and is shown like a migration."""
 
 import sys
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def test_a_migration_is_named_by_its_id_or_by_its_ends(make_ends: Callable[[], E
     assert "10 points compared" in qmig("verify", *one.where, beginning, broker=fleet).stdout
     result = qmig("verify", *one.where, "--source-collection", "another", broker=fleet)
     assert result.returncode == 2
-    assert "there is no migration between these ends" in result.stderr
+    assert "there is no migration with this source and target" in result.stderr
 
 
 def test_a_migration_that_is_not_finished_is_not_verified(
@@ -74,7 +74,7 @@ def test_a_migration_that_is_not_finished_is_not_verified(
     assert "is stopped; verify it when it is done" in result.stderr
 
 
-def test_a_verification_that_is_killed_goes_on_where_it_was(ends: Ends, migrate: Run, verify: Run) -> None:
+def test_a_verification_that_is_killed_resumes_at_its_offsets(ends: Ends, migrate: Run, verify: Run) -> None:
     fill_source(ends, 20_000)
     assert migrate(*SLOWLY[:3], "-b", "20").returncode == 0
     delete_points(ends.target, ends.target_name, 5, 19_999)
@@ -99,7 +99,7 @@ def test_a_verification_that_is_killed_goes_on_where_it_was(ends: Ends, migrate:
     assert verify().returncode == 0
 
 
-def test_a_verification_with_other_options_does_not_go_on_with_one_that_runs(
+def test_a_verification_with_other_options_does_not_resume_a_running_one(
     migrated: Ends, verify: Run, idle_broker: str
 ) -> None:
     command = [sys.executable, "-m", "qmig", "verify", *migrated.where]

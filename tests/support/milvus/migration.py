@@ -40,7 +40,7 @@ class Migration:
 
     @property
     def arguments(self) -> list[str]:
-        """What every call says."""
+        """The arguments of every call."""
         return [
             "milvus", "--source-url", self.url, "--source-collection", self.source_name,
             "--target-url", self.target.endpoint.url, "--target-collection", self.target_name,
@@ -49,7 +49,7 @@ class Migration:
 
     @property
     def where(self) -> list[str]:
-        """Where the ledger is, as the other commands are told."""
+        """The options that name the ledger, for the other commands."""
         return ["--target-url", self.target.endpoint.url, "--migration-offsets-collection-name", self.ledger]
 
     def create(
@@ -94,13 +94,13 @@ class Migration:
         return self.qmig(*self.arguments, *arguments, **{"broker": self.broker, **settings})
 
     def succeed(self, *arguments: str) -> dict[str, Point]:
-        """Migrate into a new collection, and what the target then has."""
+        """Migrate into a new collection, and return the target's points."""
         done = self.run("-c", *arguments)
         assert done.returncode == 0, done.stderr
         return self.points()
 
     def rejects(self) -> list[dict[str, Any]]:
-        """What `qmig rejects` lists."""
+        """The rejects that `qmig rejects` lists."""
         return [json.loads(line) for line in self.qmig("rejects", *self.where, "--json").stdout.splitlines()]
 
     def points(self) -> dict[str, Point]:

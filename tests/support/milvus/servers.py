@@ -119,11 +119,11 @@ class GivenServer(MilvusServer):
         return self._url
 
     def start(self) -> GivenServer:
-        """It runs."""
+        """Do nothing: the server is running."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """It goes on."""
+        """Do nothing: the server keeps running."""
 
     def _begin(self) -> ChildProcess:
         raise AssertionError("a given server is not started")

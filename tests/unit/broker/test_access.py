@@ -1,4 +1,4 @@
-"""What a task may open goes to those alone who share the secret, and comes back as it was."""
+"""Only a process with the same secret can open an access grant, and gets back what was sealed."""
 
 import json
 
@@ -92,7 +92,7 @@ def test_a_malformed_one_is_named(change: dict[str, object], said: str) -> None:
     ],
     ids=["checks", "source", "collection", "target", "ledger"],
 )
-def test_a_ledger_with_other_ends_is_not_served(changed: Migration) -> None:
+def test_a_task_with_other_ends_than_its_ledger_is_refused(changed: Migration) -> None:
     access = AccessGrant.of(MIGRATION, KEYS)
     access.check(recorded(MIGRATION))
     with pytest.raises(TerminalError, match="has other ends in its ledger"):

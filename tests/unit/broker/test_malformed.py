@@ -39,7 +39,7 @@ def _no_secret() -> Any:
 
 
 def refusal(kind: str, fields: dict[str, Any]) -> str:
-    """What the reader says of these fields."""
+    """The reader's error about these fields."""
     with pytest.raises(TerminalError) as refused:
         READERS[kind][1](fields)
     return one_line(refused.value)

@@ -13,7 +13,7 @@ def record(kind: str) -> MigrationRecord:
 
 
 @pytest.mark.parametrize(
-    ("part", "start", "end", "title"),
+    ("partition", "start", "end", "title"),
     [
         ('"eu"', "1500000", "1550000", "chunk 31/1,400 · shard key eu · ids [1500000, 1550000)"),
         ("7", None, "20", "chunk 31/1,400 · shard key 7 · ids […, 20)"),
@@ -21,11 +21,13 @@ def record(kind: str) -> MigrationRecord:
         (None, "0a0b-uuid", "007", "chunk 31/1,400 · ids [0a0b-uuid, 007)"),
     ],
 )
-def test_a_chunk_of_a_qdrant(part: str | None, start: str | None, end: str | None, title: str) -> None:
-    assert chunk_title(record("qdrant"), ChunkRecord("m", 30, part, start, end)) == title
+def test_the_title_of_a_chunk_of_a_qdrant(
+    partition: str | None, start: str | None, end: str | None, title: str
+) -> None:
+    assert chunk_title(record("qdrant"), ChunkRecord("m", 30, partition, start, end)) == title
 
 
-def test_a_chunk_of_a_milvus_with_negative_keys() -> None:
+def test_the_title_of_a_chunk_of_a_milvus_with_negative_keys() -> None:
     chunk = ChunkRecord("m", 0, "north", "-5000", "12")
 
     assert chunk_title(record("milvus"), chunk) == "chunk 1/1,400 · partition north · ids [-5000, 12)"

@@ -1,4 +1,4 @@
-"""A broker's URL means the same to every library, and unchecked certificates only where that is asked for."""
+"""A broker's URL means the same to every library, and certificates are unchecked only on request."""
 
 import pytest
 

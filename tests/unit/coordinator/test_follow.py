@@ -1,4 +1,4 @@
-"""Who follows a migration is told why nothing moves."""
+"""A command that follows a migration says why there is no progress."""
 
 import threading
 from types import SimpleNamespace
@@ -45,11 +45,11 @@ def test_a_target_that_hangs_is_said_while_it_does(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(following, "SILENT_AFTER", 0.05)
     view = View()
 
-    def look() -> Progress:
+    def refresh() -> Progress:
         assert view.warned.wait(PATIENCE), "nothing was said while the target did not answer"
         return Progress(1, 1)
 
-    Follower(reader(look), None, view).follow(cast(Any, None))
+    Follower(reader(refresh), None, view).follow(cast(Any, None))
 
     assert view.warnings == ["target http://b:6334 has not answered for 0.05 s; waiting"]
 
@@ -62,7 +62,7 @@ def test_one_that_answers_is_no_reason_to_warn() -> None:
     assert view.warnings == []
 
 
-def test_the_result_counts_from_the_first_look_and_names_the_notices() -> None:
+def test_the_result_counts_from_the_first_refresh_and_names_the_notices() -> None:
     view = View()
     seen = iter([(State.RUNNING, 100), (State.RUNNING, 250), (State.DONE, 300)])
     following_reader = reader(cast(Any, None))

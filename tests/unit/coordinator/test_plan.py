@@ -16,10 +16,11 @@ from qmig.qdrant.keys import PointKey
 from qmig.sources.base import Source
 
 MIGRATION = "6f1b9c52-98a5-5a36-9f0b-64a1d2a0c6d1"
+NOT_ALL_KEYS = "do not cover all keys: the first start and the last end must be open"
 
 
 class Collection:
-    """Keys by part, cut by sampling as a Qdrant is; the count that a plan sees may be off."""
+    """Keys by partition, cut by sampling like those of a Qdrant; the count that a plan sees may be off."""
 
     def __init__(self, partitions: dict[str | None, list[int]], off: float = 1.0) -> None:
         self.keys = {partition: sorted(keys) for partition, keys in partitions.items()}
@@ -94,7 +95,7 @@ def test_no_key_falls_between_two_chunks(chunk_size: int | None, off: float) -> 
 
 def test_chunks_are_of_about_the_wanted_size() -> None:
     numbers = random.Random(2)
-    # Ids that crowd at one end: a cut by the range of ids would be of no use.
+    # Most ids are at one end, so that equal ranges of ids would make unequal chunks.
     collection = Collection({None: sorted({int(numbers.lognormvariate(20, 6)) for _ in range(40_000)})})
     chunks = plan_of(collection, 1000)
     found = sizes(collection, chunks)
@@ -113,8 +114,8 @@ def test_chunks_know_what_they_aim_at() -> None:
 
 
 @pytest.mark.parametrize("recorded", range(1, 14))
-def test_a_plan_that_was_begun_goes_on_without_a_hole(recorded: int) -> None:
-    """Whatever was recorded when it was killed stays, though the boundaries behind it are sampled anew."""
+def test_a_plan_that_was_begun_is_continued_without_a_hole(recorded: int) -> None:
+    """The recorded chunks stay, and only the boundaries after them are sampled again."""
     collection = Collection({None: list(range(1000)), '"eu"': list(range(300)), '"empty"': []})
     begun = make_plan(collection, 100)
     assert len(begun) == 14
@@ -130,9 +131,9 @@ def test_a_hole_in_a_plan_is_found() -> None:
     chunks = make_plan(Collection({None: list(range(1000)), '"eu"': list(range(10))}), 100)
 
     assert holes(chunks) == []
-    assert holes(chunks[:4] + chunks[5:]) == ["chunks 4 and 6 do not join"]
-    assert holes(chunks[1:]) == ["chunks 2 to 10 do not reach to the ends of the keys"]
-    assert holes(chunks[:9] + chunks[10:]) == ["chunks 1 to 9 do not reach to the ends of the keys"]
+    assert holes(chunks[:4] + chunks[5:]) == ["chunks 4 and 6 do not meet: one must start where the other ends"]
+    assert holes(chunks[1:]) == [f"chunks 2 to 10 {NOT_ALL_KEYS}"]
+    assert holes(chunks[:9] + chunks[10:]) == [f"chunks 1 to 9 {NOT_ALL_KEYS}"]
 
 
 @pytest.mark.parametrize("points", [0, 1, 4999, 5000, 5001, 10**5, 10**6, 10**7, 10**8, 10**9, 10**10])

@@ -91,7 +91,7 @@ def test_every_part_of_qmig_knows_the_broker_and_those_that_need_it_the_secret()
         assert BROKER_VARIABLE in {variable["name"] for variable in container(name)["env"]}
     for name in ("worker", "migration"):
         assert SECRET_VARIABLE in {variable["name"] for variable in container(name)["env"]}
-    # Kubernetes puts a password in only where it stands before the URL.
+    # Kubernetes expands a variable only if it is defined before the URL.
     for name in ("worker", "flower", "migration"):
         order = [variable["name"] for variable in container(name)["env"]]
         assert order.index("REDIS_PASSWORD") < order.index(BROKER_VARIABLE)
@@ -125,7 +125,7 @@ def test_every_server_and_worker_is_probed_and_has_a_place() -> None:
         assert set(one["resources"]["limits"]) == {"memory"}
 
 
-def test_a_worker_is_not_restarted_for_a_broker_that_is_away() -> None:
+def test_a_worker_is_not_restarted_while_the_broker_is_unavailable() -> None:
     *_, probe = container("worker")["livenessProbe"]["exec"]["command"]
     assert re.match(r"there=\$\(qmig workers\) \|\| exit 0;", probe)
 
@@ -145,7 +145,7 @@ def test_fleet_follows_the_lists_that_qmig_keeps_in_redis() -> None:
     assert set(lists) == set(re.findall(r"[a-z]{4,}", modifiers["formula"]))
     assert modifiers["target"] == container("worker")["args"][container("worker")["args"].index("--concurrency") + 1]
     assert spec["scaleTargetRef"]["name"] == named("worker")["metadata"]["name"]
-    # A number of replicas in the Deployment would undo KEDA's at the next `kubectl apply`.
+    # A number of replicas in the Deployment would replace KEDA's number at the next `kubectl apply`.
     assert "replicas" not in named("worker")["spec"]
 
 

@@ -1,4 +1,4 @@
-"""deploy/grafana.json and deploy/alerts.yml: every figure they name is one that qmig has."""
+"""deploy/grafana.json and deploy/alerts.yml: every metric in them exists in qmig."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""deploy/systemd: units that systemd takes, that let batches end and that know no secret."""
+"""deploy/systemd: units that systemd accepts, that let batches end and that contain no secret."""
 
 import re
 import shutil
@@ -76,5 +76,5 @@ def test_batches_in_flight_may_end_before_a_worker_is_killed() -> None:
 
 
 def test_workers_of_one_host_see_each_other() -> None:
-    """One that is hidden would be taken for dead, and its chunk given to another."""
+    """A hidden worker would count as dead, and its chunk would be requeued."""
     assert not {"ProtectProc", "ProcSubset", "PrivatePIDs"} & set(service(DIRECTORY / "qmig-worker.service"))

@@ -1,4 +1,4 @@
-"""The size of a batch follows the size of the points, and a portion never exceeds what a server takes."""
+"""The size of a batch follows the size of the points, and no part of a batch exceeds the server's limit."""
 
 import random
 
@@ -14,7 +14,7 @@ def batch(count: int, size: int) -> Batch:
 
 
 def learned(options: Options, size_of_point: int, batches: int = 12) -> BatchSize:
-    """After reading so many batches of points of one size."""
+    """A batch size after this number of batches of points of one size."""
     size = BatchSize(options)
     for _ in range(batches):
         size.learn(batch(size.limit, size_of_point))
@@ -99,7 +99,7 @@ def test_a_limit_on_the_points_of_an_upsert_is_kept_to(options: Options) -> None
     for _ in range(5):
         size.learn(batch(size.limit, 10))
     assert size.limit == 30
-    # What was read before the limit was known.
+    # A batch that was read before the limit was known.
     assert [len(portion) for portion in size.split([b"point"] * 100)] == [30, 30, 30, 10]
 
 

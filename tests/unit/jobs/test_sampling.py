@@ -1,4 +1,4 @@
-"""A sample is fair: of every range about the share that was asked for, whatever the keys look like."""
+"""A sample is fair: it has about the requested share of every range, whatever the keys."""
 
 import uuid
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What chunks found is added up, with the first ids of each kind."""
+"""The findings of chunks are added up, with the first ids of each kind."""
 
 from qmig.ledger.findings import MAX_IDS, FindingKind, Findings
 
@@ -25,7 +25,7 @@ def test_all_are_counted_and_the_first_ids_kept() -> None:
     assert total.text == "45 missing, 2 different"
 
 
-def test_what_was_repaired_does_not_count_any_more() -> None:
+def test_repaired_points_do_not_count_as_wrong() -> None:
     findings = some(FindingKind.MISSING, 0, 3)
     findings.repaired = 3
     assert findings.unequal == 0

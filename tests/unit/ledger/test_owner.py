@@ -1,4 +1,4 @@
-"""Who an owner is: alive as long as its process, whatever becomes of the machine's clock."""
+"""An owner is alive as long as its process, whatever happens to the machine's clock."""
 
 import multiprocessing
 from dataclasses import replace

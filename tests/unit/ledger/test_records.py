@@ -65,7 +65,7 @@ CHUNK = ChunkRecord(
 )
 REJECT = RejectRecord(DEFINITION.id, 3, '"eu"', "5", "5", "too large", 7)
 RECORDS = {type(record): record for record in (MIGRATION, CHUNK, REJECT)}
-#: Every field; what stands in a field by any name has no name in an error's path.
+#: Every field. A field of a map with free keys has no name in an error's path.
 PLACES = [
     (kind, path)
     for kind, record in RECORDS.items()
@@ -86,7 +86,7 @@ def point_of(payload: dict[str, Any]) -> api.RetrievedPoint:
 
 
 def refusal(ledger: Ledger, kind: type, payload: dict[str, Any]) -> str:
-    """What the ledger says of a record with this payload."""
+    """The ledger's error about a record with this payload."""
     with pytest.raises(TerminalError) as refused:
         ledger.parse(kind, point_of(payload))
     return one_line(refused.value)

@@ -1,4 +1,4 @@
-"""A rate is over the last minute that was watched, and there is none before there is one."""
+"""A rate covers the last minute of samples, and does not exist before there are enough."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ def rate_of(*samples: tuple[float, int]) -> Rate:
 
 
 @pytest.mark.parametrize("samples", [(), ((5.0, 100),), ((5.0, 100), (5.5, 200))])
-def test_there_is_no_rate_before_two_looks_some_time_apart(samples: tuple[tuple[float, int], ...]) -> None:
+def test_there_is_no_rate_before_two_samples_some_time_apart(samples: tuple[tuple[float, int], ...]) -> None:
     assert rate_of(*samples).per_second == (None, None)
 
 
@@ -27,7 +27,7 @@ def test_points_and_bytes_a_second() -> None:
     assert rate.seconds == 2.0
 
 
-def test_what_is_more_than_a_minute_ago_does_not_count() -> None:
+def test_points_of_more_than_a_minute_ago_do_not_count() -> None:
     fast_then_slow = [(float(second), 1000 * second) for second in range(31)]
     fast_then_slow += [(float(second), 30_000 + second - 30) for second in range(31, 120)]
 
@@ -57,7 +57,7 @@ def test_an_idle_start_can_be_left_out() -> None:
     assert from_the_first_points.per_second == (10.0, 0.0)
 
 
-def test_looks_far_apart_still_give_a_rate() -> None:
+def test_samples_far_apart_still_give_a_rate() -> None:
     assert rate_of((0.0, 0), (200.0, 1000), (400.0, 4000)).per_second[0] == 15.0
 
 
@@ -76,7 +76,7 @@ def test_seconds_since_the_last_point_came() -> None:
     assert rate_of((0.0, 7), (90.0, 8), (100.0, 8)).seconds_since_progress == 10.0
 
 
-def test_points_are_their_workers_who_had_the_chunk_last() -> None:
+def test_points_count_for_the_worker_that_held_the_chunk_last() -> None:
     rates = WorkerRates()
     first, second, third = (ChunkRecord("m", index, None, None, None, acknowledged=1000) for index in range(3))
     a, b = "host/1/x/y/z", "host/2/x/y/z"
@@ -91,6 +91,6 @@ def test_points_are_their_workers_who_had_the_chunk_last() -> None:
         ],
     )
     assert rates.per_second == {"host/1": 250.0, "host/2": 50.0}
-    # Another worker took it over; the first gave no more sign of life.
+    # Another worker claimed the chunk; the first one sent no more heartbeats.
     rates.add(4.0, [replace(second, acknowledged=1400, owner=a, state=State.RUNNING)])
     assert rates.per_second == {"host/1": 200.0, "host/2": 25.0}

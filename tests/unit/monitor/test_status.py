@@ -1,4 +1,4 @@
-"""What there is to know of a migration is told from its records, and is the same in JSON."""
+"""The status of a migration comes from its records, and is the same in JSON."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ CHUNKS = [
 
 
 def status(record: MigrationRecord = RECORD, chunks: list[ChunkRecord] = CHUNKS, *points: int) -> MigrationStatus:
-    """With looks two seconds apart that saw so many points."""
+    """A rate from samples with these points, two seconds apart."""
     rate = Rate()
     for number, seen in enumerate(points):
         rate.add(Sample(2.0 * number, seen, 10 * seen))
@@ -90,13 +90,13 @@ def test_the_time_left_comes_with_a_rate_and_not_before() -> None:
     assert one.eta_seconds == 320 / 40
 
 
-def test_what_does_not_run_has_neither_rate_nor_time_left() -> None:
+def test_a_migration_that_is_not_running_has_neither_rate_nor_time_left() -> None:
     for state in (State.PREPARING, State.PAUSED, State.STOPPED, State.CANCELLED, State.FAILED, State.DONE):
         one = status(replace(RECORD, state=state), CHUNKS, 100, 180)
         assert (one.points_per_second, one.eta_seconds, one.seconds_since_progress) == (None, None, 0.0)
 
 
-def test_no_progress_is_none_to_worry_about_once_every_chunk_is_done() -> None:
+def test_seconds_without_progress_are_zero_once_every_chunk_is_done() -> None:
     assert status(RECORD, CHUNKS, 180, 180).seconds_since_progress == 2.0
 
     done = [chunk(index, state=State.DONE, acknowledged=100) for index in range(5)]

@@ -44,7 +44,7 @@ def environments() -> Iterator[dict[str, str]]:
 
 
 def declared() -> list[Requirement]:
-    """What pyproject.toml asks for, with all extras; qmig itself, which stands for one of its extras, left out."""
+    """The requirements in pyproject.toml with all extras, without qmig itself."""
     lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
     every = [Requirement(line) for lines in lists for line in lines]
     return [one for one in every if one.name != PROJECT["name"]]

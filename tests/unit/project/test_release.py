@@ -1,4 +1,4 @@
-"""tools/release.py: which branches may be released, and what a release says."""
+"""tools/release.py: which branches may be released, and the notes of a release."""
 
 import re
 import subprocess
@@ -38,7 +38,7 @@ Git = Callable[..., None]
 
 @pytest.fixture
 def git(tmp_path: Path) -> Git:
-    """Calls git in a repository whose main has one commit; `origin/main` is what was pushed of it."""
+    """Call git in a repository whose main has one commit; `origin/main` is the pushed state of main."""
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid", "-c", "init.defaultBranch=main"]
 
     def run(*arguments: str) -> None:
@@ -78,7 +78,7 @@ def test_a_change_that_is_not_on_main_is_not_released(git: Git, tmp_path: Path) 
         check_branch("release/v0.1.0", "0.1.0", CHANGELOG, tmp_path)
 
 
-def test_a_mended_release_comes_from_the_last_one(git: Git, tmp_path: Path) -> None:
+def test_a_fix_release_starts_from_the_last_release(git: Git, tmp_path: Path) -> None:
     git("checkout", "-b", "release/v0.1.0")
     git("tag", "v0.1.0")
     git("checkout", "main")

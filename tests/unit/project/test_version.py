@@ -1,4 +1,4 @@
-"""The version stands in qmig/__init__.py; files that cannot read it there repeat it, and are held to it."""
+"""The version is in qmig/__init__.py; files that cannot read it there repeat it, and must agree."""
 
 import re
 import tomllib

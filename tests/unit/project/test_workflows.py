@@ -1,4 +1,4 @@
-""".github: valid by GitHub's schemas; workflows call targets of the Makefile and have no logic of their own."""
+""".github: valid by GitHub's schemas; workflows call targets of the Makefile and contain no logic."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The request that creates a target carries what the source's info says."""
+"""The request that creates a target has the settings of the source."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Point ids and shard keys in the servers' order, and back from the text that the ledger keeps."""
+"""Point ids and shard keys sort in the servers' order, and survive the ledger's text."""
 
 import random
 import uuid

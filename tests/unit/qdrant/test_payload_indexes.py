@@ -1,4 +1,4 @@
-"""Index types come from the installed client's enums; one that they do not have is named and refused."""
+"""Index types come from the installed client's enums; a type that these lack is named and refused."""
 
 import importlib
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Two points are the same where the target could not have stored the source's otherwise, and only there."""
+"""Two points are equal if the target had to store the source's point like this, and only then."""
 
 import math
 import random
@@ -151,11 +151,11 @@ def test_a_payload_that_differs_is_named_with_both_values(
     ("source", "target"), [(NAN, struct.unpack("<d", b"\1\0\0\0\0\0\xf8\xff")[0]), (0.0, -0.0), (0.1, 0.1 + 2**-56)]
 )
 def test_nan_zeros_and_last_bits_are_the_same_in_a_payload(source: float, target: float, nested: Any) -> None:
-    """The last bits of a double are Qdrant's to lose: 1.18.3 gives one in ten back with another."""
+    """Qdrant may change the last bits of a double: 1.18.3 gives one in ten back with another."""
     assert difference(with_payload(a=nested(source)), with_payload(a=nested(target))) is None
 
 
-def test_a_value_that_is_not_set_is_null() -> None:
+def test_an_unset_value_is_null() -> None:
     unset = api.PointStruct(id=api.PointId(num=1), payload={"a": api.Value()})
     assert difference(unset, with_payload(a=None)) is None
     assert difference(unset, with_payload()) is not None

@@ -1,4 +1,4 @@
-"""Which answers mean that the contents are at fault, so that a batch is halved rather than tried again."""
+"""Which answers mean that the contents are at fault, so that a batch is halved and not retried."""
 
 import grpc
 import pytest
@@ -19,7 +19,7 @@ class Refused(grpc.RpcError):
         self.trailing_metadata = tuple
 
 
-# As Qdrant 1.18.3, gRPC in C, in Go and in Rust, and HTTP proxies say it.
+# The texts of Qdrant 1.18.3, of gRPC in C, Go and Rust, and of HTTP proxies.
 @pytest.mark.parametrize(
     ("code", "details", "kind"),
     [

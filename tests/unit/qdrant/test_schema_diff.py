@@ -1,4 +1,4 @@
-"""What makes an existing target unfit, and what is only worth a notice."""
+"""Differences that make an existing target unusable, and differences that are only worth a notice."""
 
 import pytest
 from google.protobuf import text_format
@@ -90,7 +90,7 @@ def sparse(settings: str) -> str:
         ),
     ],
 )
-def test_an_unfit_target_is_named(source: str, target: str, expected: list[str]) -> None:
+def test_a_difference_that_the_target_cannot_hold_is_named(source: str, target: str, expected: list[str]) -> None:
     assert differences(info(source), info(target)) == expected
 
 
@@ -102,7 +102,7 @@ LOSSLESS |= {("Uint8", "Float16")}
 
 @pytest.mark.parametrize("target", DATATYPES)
 @pytest.mark.parametrize("source", DATATYPES)
-def test_a_datatype_is_fit_if_it_keeps_every_value(source: str, target: str) -> None:
+def test_a_datatype_matches_if_it_keeps_every_value(source: str, target: str) -> None:
     found = differences(info(dense(f"datatype: {source}")), info(dense(f"datatype: {target}")))
     assert (found == []) == ((source, target) in LOSSLESS)
 
@@ -121,7 +121,7 @@ def test_a_datatype_is_fit_if_it_keeps_every_value(source: str, target: str) -> 
         ),
     ],
 )
-def test_a_fit_target_has_no_difference(source: str, target: str) -> None:
+def test_a_matching_target_has_no_difference(source: str, target: str) -> None:
     assert differences(info(source), info(target)) == []
 
 

@@ -1,4 +1,4 @@
-"""docs/contributing/new-source.md walks a module that works: the one that is tested."""
+"""The module on the page docs/contributing/new-source.md is the module that is tested."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "contributing" / "new-source.md"
 
 
 def lines(text: str) -> list[str]:
-    """The lines that say something, without their indentation: the page shows methods by themselves."""
+    """The lines that are not empty, without indentation: the page shows methods without their class."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -1,4 +1,4 @@
-"""Kinds of sources: the rows of qmig's own, and what is said where a kind is missing."""
+"""Kinds of sources: the registry's own rows, and the messages for a kind that is missing."""
 
 import pytest
 

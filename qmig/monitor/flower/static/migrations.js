@@ -19,7 +19,7 @@
         paused: ["resume", "throttle", "cancel"],
         stopped: ["throttle"]
     };
-    // Migrations that go on come first, unfolded; those that have ended follow, the newest first, folded.
+    // Active migrations come first, unfolded; those that have ended follow, the newest first, folded.
     const ORDER = ["running", "preparing", "paused", "failed", "stopped", "cancelled", "done"];
     const UNFOLDED = ["running", "preparing", "paused", "failed"];
 
@@ -77,7 +77,7 @@
     const TEXTS = {
         pause: {
             button: "Pause", style: "btn-primary",
-            text: "Workers finish the batches in flight and give their chunks back. “Resume” continues from there."
+            text: "Workers finish the batches in flight and release their chunks. “Resume” continues from there."
         },
         resume: {button: "Resume", style: "btn-primary", text: "Workers claim its chunks again within a few seconds."},
         throttle: {button: "Set limit", style: "btn-primary", text: "The limit applies from the next batch on."},

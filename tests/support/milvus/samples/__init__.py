@@ -1,6 +1,6 @@
 """Small collections with every type of Milvus, and the rows that a reader has to get out of them.
 
-What each server takes and gives back, found by trying:
+Results of trials: what each server accepts and returns.
 
 ====================================  ===================  ==============================  =======================
 what                                  Milvus Lite 3.2.2    Milvus Lite 2.5.1               standalone 2.3.5
@@ -61,5 +61,5 @@ BY_NAME: Mapping[str, Sample] = {sample.name: sample for sample in SAMPLES}
 
 
 def samples_for(kind: str) -> list[Sample]:
-    """What a server of this kind takes; a server that is not one of ours may be asked anything."""
+    """The samples for a kind of server; a server that the tests did not start gets all of them."""
     return [sample for sample in SAMPLES if kind in sample.servers or (kind not in ALL and not sample.peculiar)]

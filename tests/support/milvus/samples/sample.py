@@ -44,24 +44,24 @@ class Sample:
     """A small collection: how it is made, what goes in and what has to come out."""
 
     name: str
+    #: The kinds of server that accept the sample.
     servers: frozenset[str]
-    """The kinds of server that take it."""
     fields: tuple[Field, ...]
+    #: Rows to insert, for pymilvus.
     rows: tuple[Row, ...]
-    """What is inserted, for pymilvus."""
+    #: Rows that have to be read, as plain Python values, in the order of the keys.
     expected: tuple[Row, ...]
-    """What has to be read, as plain Python values, in the order of the keys."""
     key: Field = field(default_factory=lambda: Field("id", DataType.INT64))
     dynamic: bool = False
     functions: tuple[Function, ...] = ()
+    #: Fields of the rows in `expected`.
     output: tuple[str, ...] = ("*",)
-    """The fields that `expected` has."""
+    #: Field that holds the name of a row's partition; None without partitions.
     partition_field: str = ""
-    """The field, if any, that holds the name of the partition into which a row goes."""
+    #: Whether these servers return `expected` by a fault of their own: no other server is held to it.
     peculiar: bool = False
-    """What comes back is a fault of these servers, to which no other is held."""
+    #: Further arguments of `create_collection`.
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of create_collection."""
 
     def schema(self) -> CollectionSchema:
         schema = MilvusClient.create_schema(enable_dynamic_field=self.dynamic)

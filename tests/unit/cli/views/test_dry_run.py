@@ -1,4 +1,4 @@
-"""What a dry run says of vectors, those of a newer server too."""
+"""A dry run describes vectors, also those of a newer server."""
 
 from qdrant_client import grpc as api
 

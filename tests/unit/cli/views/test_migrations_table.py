@@ -1,4 +1,4 @@
-"""A list of migrations says the same whatever the terminal's width."""
+"""A list of migrations has the same contents at every width of the terminal."""
 
 import pytest
 from rich.console import Console

@@ -1,4 +1,4 @@
-"""What qmig relies on in Flower is there: its list of handlers, its settings, its navigation."""
+"""The parts of Flower that qmig relies on: its list of handlers, its settings, its navigation."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What becomes of the fields that no server here has, and of the keys."""
+"""The mapping of keys, and of fields that no test server has."""
 
 import uuid
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reading ranges from a server that gives any rows, refuses large answers, and keeps repeats of a key."""
+"""Reading ranges from a server that returns any rows, refuses large answers, and stores repeated keys."""
 
 import random
 import re
@@ -71,7 +71,7 @@ class FakeServer:
             self._random.shuffle(found)
         else:
             found.sort()
-        # A real server takes so many rows and gives each key once.
+        # A real server reads this number of rows and returns each key once.
         given = list(dict.fromkeys(found[:limit]))
         whole = "v" in request.output_fields
         if whole and len(given) > self.rows_of_an_answer:
@@ -151,9 +151,9 @@ def test_a_row_that_is_too_large_is_named() -> None:
     assert (first.points, first.next_key) == ([], "1")
     last = ranges.start_read(None, 1, None, 10).result()
     assert (last.points, last.next_key) == ([], None)
-    unfit = [*first.invalid_rows, *last.invalid_rows]
-    assert [(row.key, row.point) for row in unfit] == [("0", "0"), ("1", "1")]
-    assert all("it cannot be read" in row.reason for row in unfit)
+    invalid_rows = [*first.invalid_rows, *last.invalid_rows]
+    assert [(row.key, row.point) for row in invalid_rows] == [("0", "0"), ("1", "1")]
+    assert all("it cannot be read" in row.reason for row in invalid_rows)
 
 
 def test_keys_beyond_the_range_are_an_error() -> None:

@@ -1,4 +1,4 @@
-"""What a stranger with access to the broker sends is refused in one line each, and the worker goes on."""
+"""Messages that others send over the broker are refused in one line each, and the worker continues."""
 
 import base64
 import json
@@ -49,7 +49,7 @@ def broker() -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture(scope="module")
 def worker(broker: EmbeddedRedis) -> Iterator[ChildProcess]:
-    """One worker, which meets everything that these tests send."""
+    """One worker, which gets every message that these tests send."""
     process = start_workers(broker.url, concurrency=1)
     yield process
     process.stop()
@@ -61,7 +61,7 @@ def source_points() -> int:
 
 
 def access_to(ends: Ends, **changes: Any) -> str:
-    """What a task for a migration between the ends says of it, changed."""
+    """The access grant of a task for a migration between the ends, with changes."""
     migration = Migration(
         SourceSpec("qdrant", ends.source.endpoint, ends.source_name),
         TargetSpec(ends.target.endpoint, ends.target_name, ends.ledger),
@@ -70,7 +70,7 @@ def access_to(ends: Ends, **changes: Any) -> str:
 
 
 def kwargs_of(access: Any, migration: str | None = None, **changes: Any) -> dict[str, Any]:
-    """The arguments of a chunk's task, changed."""
+    """The arguments of a chunk's task, with changes."""
     if migration is None:
         migration = json.loads(access)["migration"] if str(access).startswith("{") else NOBODYS
     of_migration = {"migration": migration, "access": access}
@@ -109,7 +109,7 @@ def send(broker: EmbeddedRedis, message: str, queue: str = QUEUE) -> None:
 
 
 def assert_one_line(worker: ChildProcess, before: str, *said: str) -> None:
-    """What the worker has written since `before` has a line that says all this, and no traceback."""
+    """Check that the worker's log since `before` has one line with all these texts, and no traceback."""
 
     def log() -> str:
         new = worker.read_stderr()[len(before) :]
@@ -126,7 +126,7 @@ def deep(levels: int) -> bytes:
 
 
 def refused_messages(mark: str) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Messages by what they are, and what the log says of each."""
+    """Messages by their kind, and the log's line about each."""
     grant = json.dumps({"migration": NOBODYS})
     good = kwargs_of(grant)
     pickled = pickle.dumps([[Opened(mark)], {}, {}])
@@ -199,14 +199,14 @@ def test_a_migration_that_is_in_no_ledger(broker: EmbeddedRedis, worker: ChildPr
         assert client.hlen(MIGRATIONS + QUEUE) == 0
 
 
-def test_a_target_that_nobody_answers_holds_a_worker_up_for_half_a_minute(
+def test_a_target_that_does_not_answer_delays_a_worker_for_half_a_minute(
     broker: EmbeddedRedis, worker: ChildProcess, filled: Ends, qmig: Run
 ) -> None:
     nowhere = Endpoint("127.0.0.1", free_port())
     before = worker.read_stderr()
     send(broker, task(kwargs_of(access_to(filled, target=nowhere))))
 
-    # The worker has met whatever the other tests sent, too.
+    # The worker has also got the messages of the other tests.
     done = qmig("qdrant", *filled.arguments, "-c", broker=broker.url)
 
     assert done.returncode == 0, done.stderr
@@ -214,8 +214,8 @@ def test_a_target_that_nobody_answers_holds_a_worker_up_for_half_a_minute(
     assert contents(filled.target, filled.target_name) == contents(filled.source, filled.source_name)
 
 
-def test_a_fleet_with_a_secret_connects_nowhere_for_a_stranger(filled: Ends) -> None:
-    """Neither with a task of his own, nor with one that he saw, pointed at his server."""
+def test_a_fleet_with_a_secret_connects_nowhere_for_a_forged_task(filled: Ends) -> None:
+    """Neither a new task nor a changed copy of a real task makes a worker connect to another server."""
     secret = new_secret()
     with (
         EmbeddedRedis() as broker,

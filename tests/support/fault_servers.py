@@ -1,4 +1,4 @@
-"""Ends whose servers may be killed, with a proxy before each."""
+"""Two servers that a test may kill, with a proxy before each."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ from tests.support.tcp_proxy import Proxy
 
 
 @dataclass(frozen=True)
-class Stand:
-    """Two servers of the tests' own, "source" and "target", and a proxy before each."""
+class FaultServers:
+    """The servers "source" and "target", which the tests start, and a proxy before each."""
 
     servers: dict[str, Qdrant]
     proxies: dict[str, Proxy]
 
-    def mend(self) -> None:
-        """Everything runs again, and nothing stands in the way."""
+    def restore(self) -> None:
+        """Start both servers again, and let the proxies pass everything."""
         for role, server in self.servers.items():
             server.start()
-            self.proxies[role].mend()
+            self.proxies[role].restore()
 
 
 @dataclass(frozen=True)
 class DisturbedEnds(Ends):
-    """Ends that the test itself reaches straight, and the migration by way of `source_url` and `target_url`."""
+    """Ends that the test reaches directly, and the migration through `source_url` and `target_url`."""
 
     source_url: str
     target_url: str
