@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from secrets import token_hex
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -31,7 +32,8 @@ from tests.support.refusals import assert_nothing_written, assert_refused
 from tests.support.waiting import PATIENCE, until, until_logged
 from tests.support.workers import start_workers
 
-KEYS = {"SOURCE_API_KEY": "s0urce-k3y-geheim", "TARGET_API_KEY": "t4rget-k3y-geheim"}
+# Random, since the whole machine is searched for them, and another run of these tests may be going on there.
+KEYS = {"SOURCE_API_KEY": f"s0urce-k3y-{token_hex(8)}", "TARGET_API_KEY": f"t4rget-k3y-{token_hex(8)}"}
 OPTIONS = ["--source-api-key", KEYS["SOURCE_API_KEY"], "--target-api-key", KEYS["TARGET_API_KEY"]]
 
 
