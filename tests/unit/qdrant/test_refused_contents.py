@@ -19,7 +19,7 @@ class Refused(grpc.RpcError):
         self.trailing_metadata = tuple
 
 
-# The texts of Qdrant 1.18.3, of gRPC in C, Go and Rust, and of HTTP proxies.
+# The texts of Qdrant 1.18.3 and 1.19.0, of gRPC in C, Go and Rust, and of HTTP proxies.
 @pytest.mark.parametrize(
     ("code", "details", "kind"),
     [
@@ -49,6 +49,12 @@ class Refused(grpc.RpcError):
         (CODES.NOT_FOUND, "Not found: Collection `nope` doesn't exist!", NotFoundError),
         (CODES.PERMISSION_DENIED, "no", AccessError),
         (CODES.INTERNAL, "Service internal error: No space left on device", TerminalError),
+        (
+            CODES.INTERNAL,
+            "Service internal error: Failed to apply operation to at least one `Active` replica. Consistency of this "
+            "update is not guaranteed. Please retry.",
+            TransientError,
+        ),
     ],
 )
 def test_what_an_answer_means(code: grpc.StatusCode, details: str, kind: type[QmigError]) -> None:
