@@ -121,18 +121,11 @@ class FleetRegistry:
 
     def is_due(self, migration: str, every: float) -> bool:
         """Whether `every` seconds have passed since this was last true for the migration, on any host."""
-        if self._call("set", DUE + migration, "1", nx=True, px=int(every * 1000)):
-            return True
-        self._delete_if_no_ttl(DUE + migration)
-        return False
+        return self._set_for(DUE + migration, every)
 
     def claim_supervision(self, migration: str) -> bool:
         """Whether a supervision of the migration may be queued: at most one waits for a worker at any time."""
-        key = SUPERVISION_QUEUED + migration
-        if self._call("set", key, "1", nx=True, px=int(SUPERVISION_EXPIRES * 1000)):
-            return True
-        self._delete_if_no_ttl(key)
-        return False
+        return self._set_for(SUPERVISION_QUEUED + migration, SUPERVISION_EXPIRES)
 
     def supervision_started(self, migration: str) -> None:
         """Allow the next supervision to be queued: what is written from now on, this one may not see."""
@@ -238,6 +231,13 @@ class FleetRegistry:
         """Delete the value of a key that somebody else wrote, and log it."""
         log.warning("the broker held a value under %s that is not qmig's: %s; it was deleted", key, problem)
         self._guarded(self._redis.delete, key)
+
+    def _set_for(self, key: str, seconds: float) -> bool:
+        """Set a key that expires by itself; whether it did not exist before."""
+        if self._call("set", key, "1", nx=True, px=int(seconds * 1000)):
+            return True
+        self._delete_if_no_ttl(key)
+        return False
 
     def _delete_if_no_ttl(self, key: str) -> None:
         """Delete a key without expiry: qmig always sets one, so somebody else wrote it."""

@@ -11,8 +11,7 @@ from qmig.jobs.sampling import is_sampled
 from qmig.ledger.findings import Checks, FindingKind, Findings
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.qdrant.batch import Batch
-from qmig.qdrant.keys import PointKey
-from qmig.qdrant.passthrough import point_id, raw_id
+from qmig.qdrant.passthrough import raw_id
 from qmig.sources.base import Pending
 
 #: Ids that the source is asked about at once.
@@ -56,7 +55,11 @@ class _Search:
     def ask_in_turn(self, batch: Batch) -> tuple[Sequence[bytes], Read[set[bytes]]]:
         """Ask the source about the points of a batch, or about a sample, as soon as the rate limit allows."""
         self._io.wait_for_turn(len(batch.points))
-        points = [point for point in batch.points if self._share == 1 or is_sampled(_id(point), self._share)]
+        points = [
+            point
+            for point in batch.points
+            if self._share == 1 or is_sampled(self._session.target.key_of(point), self._share)
+        ]
         return points, self._ask(points)
 
     def _ask(self, points: Sequence[bytes]) -> Read[set[bytes]]:
@@ -80,8 +83,4 @@ class _Search:
         in_target = self._io.read(start)
         for point in suspects:
             if raw_id(point) in in_target and raw_id(point) not in in_source:
-                self.findings.note(FindingKind.EXTRA, _id(point))
-
-
-def _id(point: bytes) -> str:
-    return PointKey.of(point_id(point)).text
+                self.findings.note(FindingKind.EXTRA, self._session.target.key_of(point))
