@@ -22,7 +22,7 @@ from tests.support.qdrant_servers import Qdrant, qdrant_in
 from tests.support.redelivery import deliver_again
 from tests.support.scripted_proxy import Answering
 from tests.support.tcp_proxy import Proxy
-from tests.support.workers import start_workers
+from tests.support.workers import start_older_workers, start_workers
 
 WORKER_HOSTS = 2
 CONCURRENCY = 2
@@ -44,6 +44,10 @@ class DisturbedFleet:
         self.redis = EmbeddedRedis(directory / "redis")
         self.hosts: list[ChildProcess] = []
         self.coordinator: ChildProcess | None = None
+        #: The same command, given again while the first one runs.
+        self.second: ChildProcess | None = None
+        #: A worker host of an older release.
+        self.older: ChildProcess | None = None
         self._direct: dict[str, Server] = {}
         self.names: dict[str, str] = {}
 
@@ -72,17 +76,26 @@ class DisturbedFleet:
     def migrate(self) -> None:
         """Begin another migration of the same source."""
         self.names |= {"target": new_name("target"), "ledger": new_name("ledger")}
+        self.second = None
         self.call_again()
 
     def call_again(self) -> None:
         """Start the migration's command, for the first time or again."""
+        self.coordinator = self._command()
+
+    def call_beside(self) -> None:
+        """Start the migration's command beside the one that runs, unless there are two already."""
+        if self.second is None or not self.second.running:
+            self.second = self._command()
+
+    def _command(self) -> ChildProcess:
         command = [
             sys.executable, "-m", "qmig", "qdrant", *SLOWLY,
             "--source-url", self.proxies["source"].url, "--source-collection", self.names["source"],
             "--target-url", self.proxies["target"].url, "--target-collection", self.names["target"],
             "--migration-offsets-collection-name", self.names["ledger"],
         ]  # fmt: skip
-        self.coordinator = ChildProcess(command, name="qmig qdrant", env={"QMIG_BROKER_URL": self.broker_url})
+        return ChildProcess(command, name="qmig qdrant", env={"QMIG_BROKER_URL": self.broker_url})
 
     @property
     def broker_url(self) -> str:
@@ -120,6 +133,16 @@ class DisturbedFleet:
                 found += psutil.Process(host.pid).children()
         return sorted(found, key=lambda process: process.pid)
 
+    def start_older_host(self) -> None:
+        """Start a worker host of an older release, which takes other tasks, unless one is there."""
+        if self.older is None or not self.older.running:
+            self.older = start_older_workers(self.broker_url)
+
+    def configure_redis(self, *command: str) -> None:
+        """Send Redis a command that changes what it answers; `restore` starts it anew where it has ended."""
+        with redis.Redis.from_url(self.redis.url) as client, suppress(redis.ConnectionError):
+            client.execute_command(*command)
+
     def empty_redis(self) -> None:
         """Delete the data of Redis, which must not be running."""
         shutil.rmtree(self._directory / "redis")
@@ -142,13 +165,13 @@ class DisturbedFleet:
 
     def logs(self) -> str:
         """The last lines that each process wrote."""
-        processes = [self.coordinator, *self.hosts]
+        processes = [self.coordinator, self.second, self.older, *self.hosts]
         return "\n".join(
             f"--- {process.name} {process.pid}\n{process.read_stderr()[-3000:]}" for process in processes if process
         )
 
     def _stop_processes(self) -> None:
-        for process in [self.coordinator, *self.hosts]:
+        for process in [self.coordinator, self.second, self.older, *self.hosts]:
             if process is not None and process.running:
                 with suppress(psutil.NoSuchProcess):
                     psutil.Process(process.pid).send_signal(signal.SIGCONT)

@@ -28,6 +28,9 @@ SHORT, LONG = (0.2, 5.0), (16.0, 22.0)
 LONG_ONES = 0.15
 TWO_AT_ONCE = 0.3
 
+#: Part of the refusal of a command while another one begins the same migration.
+BEGINNING = "another command is beginning"
+
 #: Begins a fault. The function that it returns ends the fault; `restore` of the fleet runs as well.
 Fault = Callable[[DisturbedFleet, random.Random], Callable[[], object] | None]
 
@@ -96,7 +99,15 @@ class Mix:
 
     def _settle(self, fleet: DisturbedFleet) -> None:
         assert self._ended_within(fleet, PATIENCE), f"no end within {PATIENCE:g} s after the last fault"
+        self._settle_second(fleet)
         assert (difference := fleet.difference()) is None, difference
+
+    def _settle_second(self, fleet: DisturbedFleet) -> None:
+        """The second command ends as well as the first; it may have been refused while the first one began."""
+        if fleet.second is not None:
+            status = fleet.second.wait(PATIENCE)
+            last = fleet.second.last_lines()
+            assert status == 0 or BEGINNING in last, f"the second command ended with {status}: {last}"
 
     def _note(self, what: str) -> None:
         self.log.append(f"{time.monotonic() - self._began:6.1f} s  {what}")
@@ -164,9 +175,29 @@ def _lose_redis(fleet: DisturbedFleet, _: random.Random) -> None:
     fleet.empty_redis()
 
 
+def _fill_redis(fleet: DisturbedFleet, _: random.Random) -> Callable[[], object]:
+    """Every write is refused for lack of memory."""
+    fleet.configure_redis("CONFIG", "SET", "maxmemory", "1")
+    return lambda: fleet.configure_redis("CONFIG", "SET", "maxmemory", "0")
+
+
+def _make_redis_a_replica(fleet: DisturbedFleet, _: random.Random) -> Callable[[], object]:
+    """Every write is refused, as after a failover to another Redis."""
+    fleet.configure_redis("REPLICAOF", "127.0.0.1", "1")
+    return lambda: fleet.configure_redis("REPLICAOF", "NO", "ONE")
+
+
 def _deliver_again(fleet: DisturbedFleet, _: random.Random) -> None:
     with suppress(ConnectionError):
         fleet.deliver_again()
+
+
+def _call_beside(fleet: DisturbedFleet, _: random.Random) -> None:
+    fleet.call_beside()
+
+
+def _start_older_host(fleet: DisturbedFleet, _: random.Random) -> None:
+    fleet.start_older_host()
 
 
 def _of_server(role: str) -> dict[str, Fault]:
@@ -225,7 +256,11 @@ FAULTS: dict[str, Fault] = {
     "coordinator killed": _kill_coordinator,
     "Redis killed": _kill_redis,
     "Redis killed and emptied": _lose_redis,
+    "Redis full": _fill_redis,
+    "Redis read-only": _make_redis_a_replica,
     "tasks delivered again": _deliver_again,
+    "second command": _call_beside,
+    "worker host of an older release": _start_older_host,
     **_of_server("source"),
     **_of_server("target"),
     **_of_network("source"),

@@ -15,3 +15,10 @@ def start_workers(broker_url: str, concurrency: int = 2, **env: str) -> ChildPro
     )
     until_logged(process, "ready.")
     return process
+
+
+def start_older_workers(broker_url: str, concurrency: int = 1) -> ChildProcess:
+    """`qmig worker` of a release whose tasks had another version, starting."""
+    code = "import qmig.broker.task as task; task.TASK_VERSION -= 1; from qmig.cli import main; main()"
+    command = [sys.executable, "-c", code, "worker", "--concurrency", str(concurrency)]
+    return ChildProcess(command, name="older worker", env={"QMIG_BROKER_URL": broker_url})
