@@ -60,6 +60,8 @@ class Worker:
         session = self._sessions.update(task.migration_task, record)
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
+        if task.chunk >= record.chunks:
+            return f"nothing to do: the plan has {record.chunks} chunks"
         if seen is None:
             raise TerminalError(
                 f"chunk {task.chunk + 1} of migration {migration} is not in the ledger; nothing was done"
@@ -69,9 +71,9 @@ class Worker:
         if not _is_claimable(seen, task):
             return f"nothing to do: the chunk belongs to a worker on {Owner.parse(seen.owner).host}"
         try:
-            chunk = ledger.claim(seen, Owner.new())
+            chunk = ledger.claim_in_run(seen, record, Owner.new(), RETRY_FOR)
             if chunk is None:
-                return "nothing to do: another worker has claimed the chunk"
+                return "nothing to do: another worker has claimed the chunk, or the migration was changed meanwhile"
             return result_text(self._run_claimed(session, record, chunk, report))
         except LedgerWriteError as error:
             self.fleet.registry.report_ledger_failure(record.run, str(error))

@@ -29,6 +29,13 @@ class ProgressReader:
         record = self.ledger.migration(self._migration)
         if record is None:
             raise TerminalError(f"migration {self._migration} is not in the ledger {self.ledger.name!r} any more")
+        if self._record is not None and record.started != self._record.started:
+            raise TerminalError(
+                f"migration {self._migration} was begun again by another command meanwhile; `qmig attach` follows it"
+            )
+        if self._record is not None and record.run != self._record.run:
+            # A new run retries failed chunks.
+            self._known, self._finished, self._unfinished = 0, Progress(0, 0), {}
         self._record = record
         window = list(self._unfinished)
         if record.state not in ENDED:
