@@ -114,7 +114,7 @@ class Coordinator:
         record = open_run(ledger, record, definition=self.migration, max_rate=max_rate)
         log.info("migration %s, run %s: %d chunks", record.migration, record.run, record.chunks)
         run.register()
-        return Planner(ledger, preflight.source, record), ProgressReader(ledger, record.migration)
+        return Planner(ledger, preflight.source, record), ProgressReader(ledger, record.migration, record)
 
     def _retry_rejects(self, preflight: PreflightResult, interrupted: Callable[[], bool]) -> None:
         if self.run_options.retry_rejects and preflight.record is not None:

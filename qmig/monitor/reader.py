@@ -13,8 +13,9 @@ READ_AHEAD = 32
 class ProgressReader:
     """Reads a migration's progress incrementally: only the chunks that may have changed are read again."""
 
-    def __init__(self, ledger: Ledger, migration: str) -> None:
-        self._record: MigrationRecord | None = None
+    def __init__(self, ledger: Ledger, migration: str, record: MigrationRecord | None = None) -> None:
+        """`record` is the migration that is followed; by default the one that the first refresh finds."""
+        self._record = record
         self.ledger = ledger
         self._migration = migration
         self._known = 0
