@@ -180,6 +180,8 @@ class Coordinator:
                 finish_text = base64.b64encode(finish.SerializeToString()).decode()
                 record = self._change(preflight.ledger, record, final_settings=finish_text)
             if created is not None:
+                if not preflight.ledger.is_current(record):
+                    raise begun_elsewhere(record.migration)
                 server.call(server.collections.Update, loading_request(created, name))
         if preflight.custom_target:
             self._create_shard_keys(preflight)

@@ -167,7 +167,7 @@ class Supervisor:
                 "--restart-migration copies everything again; the target keeps its points",
                 reconciliation=reconciliation,
             )
-        if not self._is_current(record):
+        if not self._ledger.is_current(record):
             return CHANGED_MEANWHILE
         self._restore_target_settings(record)
         return self._close(
@@ -221,15 +221,10 @@ class Supervisor:
         self._fleet.registry.save_last_changes(record.run, changes)
         if any(not changes[chunk.index].has_expired(now) for chunk in running):
             return CANCELLING
-        if not self._is_current(record):
+        if not self._ledger.is_current(record):
             return CHANGED_MEANWHILE
         self._restore_target_settings(record)
         return self._close(record, State.CANCELLED, "cancelled", final_settings=None)
-
-    def _is_current(self, record: MigrationRecord) -> bool:
-        """Whether the migration is in the state and the run that it was in when it was read."""
-        current = self._ledger.migration(record.migration)
-        return current is not None and (current.state, current.run) == (record.state, record.run)
 
     def _restore_target_settings(self, record: MigrationRecord) -> None:
         """Give a created target its final settings: the vector index on, and strict mode as in the source."""

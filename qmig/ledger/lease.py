@@ -57,9 +57,11 @@ class Lease:
         max_rate: int | None,
         stop_requested: Callable[[], bool],
         on_heartbeat: Callable[[ChunkRecord, float], None],
+        claimed: float | None = None,
     ) -> None:
         """`stop_requested` tells whether this worker is shutting down; `on_heartbeat` gets the chunk, and the seconds
-        since it was claimed, at each heartbeat."""
+        since it was claimed, at each heartbeat. `claimed` is when the claim was sent, in `steady_seconds`; now by
+        default."""
         #: The chunk as the last heartbeat wrote it.
         self.chunk = chunk
         #: The migration's limit in points a second, as of the last heartbeat.
@@ -71,8 +73,8 @@ class Lease:
         self._started = time.monotonic()
         self._seconds_before = chunk.seconds
         self._last_heartbeat = self._started
-        #: When the last heartbeat that was seen in the ledger was sent, in seconds of `_seconds_awake_or_asleep`.
-        self._confirmed = self._sent = _seconds_awake_or_asleep()
+        #: When the last heartbeat that was seen in the ledger was sent, in seconds of `steady_seconds`.
+        self._confirmed = self._sent = steady_seconds() if claimed is None else claimed
         self._change: Call[Any] | None = None
         self._reading: Call[Any] | None = None
         self._migration_stopped = False
@@ -115,7 +117,7 @@ class Lease:
         machine suspended, for longer than its lease. ChunkLostError where another worker owns the chunk by now;
         MigrationStoppedError as soon as a stop is requested; TransientError where the ledger does not answer.
         """
-        if _seconds_awake_or_asleep() - self._confirmed < MAX_UNCONFIRMED_SECONDS:
+        if steady_seconds() - self._confirmed < MAX_UNCONFIRMED_SECONDS:
             return
         # An answer that was under way may be older than the stop.
         change, self._change, self._reading = self._change, None, None
@@ -203,7 +205,7 @@ class Lease:
 
     def _start_heartbeat(self) -> Call[Any]:
         """Send the progress and the next heartbeat."""
-        self._last_heartbeat, self._sent = time.monotonic(), _seconds_awake_or_asleep()
+        self._last_heartbeat, self._sent = time.monotonic(), steady_seconds()
         current = self.current
         self.chunk = replace(current, heartbeat=current.heartbeat + 1)
         return self._ledger.start_change(
@@ -244,6 +246,6 @@ class Lease:
         self.max_rate = None if migration is None else migration.max_rate
 
 
-def _seconds_awake_or_asleep() -> float:
+def steady_seconds() -> float:
     """Seconds of a steady clock that runs on while the machine is suspended, where the system has such a clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()

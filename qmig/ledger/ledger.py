@@ -58,8 +58,12 @@ class Ledger(LedgerCollection):
         """Change a migration if its state and run are still those of `seen`; whether they were."""
         as_seen = [_has_id(seen.migration), is_value("state", seen.state), is_value("run", seen.run)]
         self._set(_selected(*as_seen), changes)
-        wanted, now = replace(seen, **changes), self.migration(seen.migration)
-        return now is not None and (now.state, now.run) == (wanted.state, wanted.run)
+        return self.is_current(replace(seen, **changes))
+
+    def is_current(self, seen: MigrationRecord) -> bool:
+        """Whether the migration's state and run are still those of `seen`."""
+        now = self.migration(seen.migration)
+        return now is not None and (now.state, now.run) == (seen.state, seen.run)
 
     # The plan
 

@@ -1,7 +1,7 @@
 """A network without sockets: actors whose calls are delivered when a test says so, and a clock that a test moves.
 
-An actor runs in a thread of its own, but only one thread runs at a time: an actor goes on until it waits for an answer
-or for the clock, and then returns to the test. A message that was sent is delivered even if its sender is dead by then.
+An actor runs in a thread of its own, but only one thread runs at a time: an actor goes on until it waits for an
+answer or for the clock, and then returns to the test. A message may be delivered after the death of its sender.
 """
 
 from __future__ import annotations
@@ -16,11 +16,17 @@ from typing import Any
 
 import grpc
 
+UPSERT = "/qdrant.Points/Upsert"
 # Seconds of real time in which an actor comes back to the test: more than it ever needs.
 PATIENCE = 120.0
 # Seconds after which a write to the target's points is lost if it was not delivered. The protocol rests on this: no
 # ledger can hold back a request that is under way in the network for longer than a lease.
 UPSERT_LIFETIME = 9.0
+
+
+def is_batch(path: str, request: Any) -> bool:
+    """Whether a call writes a batch of points to the target: workers send them as bytes."""
+    return path == UPSERT and isinstance(request, bytes)
 
 
 class Killed(BaseException):
@@ -64,8 +70,9 @@ class Message:
                 self.error = error
             self.finish()
 
-    def lose(self) -> None:
-        self.error = CallError(grpc.StatusCode.UNAVAILABLE, "the network lost it")
+    def fail(self, status: grpc.StatusCode, details: str) -> None:
+        """Answer with an error; the endpoint never gets the request."""
+        self.error = CallError(status, details)
         self.finish()
 
     def finish(self) -> None:
@@ -157,9 +164,8 @@ class Network:
     def pass_time(self, seconds: float) -> None:
         self.now += max(0.0, seconds)
         for message in list(self.messages):
-            if message.path.endswith("/Upsert") and self.now - message.sent > UPSERT_LIFETIME:
-                if isinstance(message.request, bytes):
-                    message.lose()
+            if is_batch(message.path, message.request) and self.now - message.sent > UPSERT_LIFETIME:
+                message.fail(grpc.StatusCode.UNAVAILABLE, "the network lost it")
 
     def _resume(self, actor: Actor) -> None:
         actor.go.release()

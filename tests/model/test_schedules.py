@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+import grpc
+
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.records import State
 from tests.model.conftest import MakeWorld
-from tests.model.network import Actor, Message
-from tests.model.world import UPSERT, World
+from tests.model.network import Actor, Message, is_batch
+from tests.model.world import World
 
 MAX_STEPS = 2000
 
@@ -34,7 +36,7 @@ def is_sending(actor: Actor, method: str, field: str = "") -> Callable[[], bool]
 
 def is_writing(actor: Actor) -> bool:
     """Whether the actor waits for a batch to arrive in the target."""
-    return any(message.path == UPSERT and isinstance(message.request, bytes) for message in actor.waits_for)
+    return any(is_batch(message.path, message.request) for message in actor.waits_for)
 
 
 def is_planned(world: World, shard_key: str = "one") -> bool:
@@ -140,5 +142,43 @@ def test_a_worker_that_was_stopped_looks_before_it_sends(make_world: MakeWorld) 
     written = world.written("one")
     assert "belongs to another worker by now" in str(world.run_to_the_end(sleeper))
     assert world.written("one") == written
+    copy(world)
+    assert_done(world)
+
+
+def test_a_claim_whose_answer_comes_after_the_lease_is_looked_at_again(make_world: MakeWorld) -> None:
+    world = make_world()
+    command = world.command("one", restart=False)
+    run_until(world, command, lambda: is_planned(world))
+    late = world.worker(0, is_requeued=False)
+    run_until(world, late, lambda: bool(world.plan[0].owner))
+    run_until(world, late, is_sending(late, "Get"))
+    late.waits_for[0].deliver()
+    world.network.pass_time(LEASE_SECONDS)
+
+    again = world.command("two", restart=True)
+    run_until(world, again, lambda: is_planned(world, "two"))
+    assert "belongs to another worker by now" in str(world.run_to_the_end(late))
+    assert world.written("one") == 0
+    copy(world)
+    assert_done(world)
+
+
+def test_a_failure_of_an_earlier_run_does_not_fail_the_next_one(make_world: MakeWorld) -> None:
+    world = make_world()
+    command = world.command("one", restart=False)
+    run_until(world, command, lambda: is_planned(world))
+    late = world.worker(0, is_requeued=False)
+    run_until(world, late, lambda: is_writing(late))
+    before = world.record
+    again = world.command("one", restart=False)
+    run_until(
+        world, again, lambda: before is not None and world.record is not None and world.record.run != before.run
+    )
+    late.waits_for[0].fail(grpc.StatusCode.PERMISSION_DENIED, "an old key")
+    assert "an old key" in str(world.run_to_the_end(late))
+    assert world.plan[0].state == State.FAILED
+
+    copy(world)
     copy(world)
     assert_done(world)

@@ -1,13 +1,14 @@
-"""One migration, its commands, its workers and its fleet on a network that a test steps through, and what must hold."""
+"""One migration with its commands, workers and fleet, on a network that a test steps through; and what must hold."""
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
+from qmig.broker.access import AccessGrant
 from qmig.broker.task import ChunkTask, MigrationTask
 from qmig.coordinator.migrate import Coordinator
 from qmig.coordinator.preflight import RunOptions
@@ -21,15 +22,13 @@ from qmig.migration import Credentials, Endpoint, Migration, Options, Routing, S
 from qmig.qdrant import messages as api
 from qmig.qdrant.server import Server
 from tests.model.fleet import MemoryFleet
-from tests.model.network import Actor, Network
+from tests.model.network import Actor, Network, is_batch
 from tests.support.collections import contents, create, create_shard_key, dense_params, fill, simple_points
 
 POINTS = 12
 CHUNK_SIZE = 4
 SHARD_KEYS = ("one", "two")
 ENDPOINT = Endpoint("model.invalid", 6334)
-UPSERT = "/qdrant.Points/Upsert"
-WRITES = ("Upsert", "SetPayload", "Delete")
 
 numbers = itertools.count()
 
@@ -52,11 +51,10 @@ class World:
     """The target has two shard keys, and each command says which of them gets the points."""
 
     network: Network
-    names: tuple[str, str, str] = field(
-        default_factory=lambda: tuple(f"{kind}-{next(numbers)}" for kind in ("source", "target", "ledger"))  # type: ignore[arg-type, return-value]
-    )
 
     def __post_init__(self) -> None:
+        number = next(numbers)
+        self.names = (f"source-{number}", f"target-{number}", f"ledger-{number}")
         self.server = Server(ENDPOINT, "model")
         source, target, _ = self.names
         create(self.server, source, dense_params())
@@ -68,7 +66,8 @@ class World:
         self.ledger = Ledger(self.server, self.names[2])
         self.ledger.create()
         self.fleet = MemoryFleet(self.network)
-        self.task = MigrationTask(migration=self.migration.id, access=self._access())
+        access = AccessGrant.of(self.migration, Credentials()).to_text()
+        self.task = MigrationTask(migration=self.migration.id, access=access)
         self._done: set[int] = set()
         self._finished: dict[str, float | None] = {}
         self._written: Counter[tuple[str, int]] = Counter()
@@ -84,17 +83,15 @@ class World:
             Routing(shard_key=shard_key),
         )
 
-    def _access(self) -> str:
-        from qmig.broker.access import AccessGrant
-
-        return AccessGrant.of(self.migration, Credentials()).to_text()
-
     @property
     def record(self) -> MigrationRecord | None:
         return self.ledger.migration(self.migration.id)
 
-    def chunks(self, record: MigrationRecord) -> list[ChunkRecord]:
-        return self.ledger.chunks(record.migration, range(record.chunks))
+    @property
+    def plan(self) -> list[ChunkRecord]:
+        """The chunks of the plan so far."""
+        record = self.record
+        return [] if record is None else self.ledger.chunks(record.migration, range(record.chunks))
 
     # The actors
 
@@ -112,9 +109,7 @@ class World:
         """A worker with the task of one chunk: a new one, or the last that the supervisor has queued."""
         new = ChunkTask(migration_task=self.task, chunk=index)
         task = self.fleet.chunk_tasks.get(index, new) if is_requeued else new
-        return self._start(
-            f"worker-{index}", lambda: Worker(lambda: self.fleet).run_chunk(task, lambda _: None)
-        )
+        return self._start(f"worker-{index}", lambda: Worker(lambda: self.fleet).run_chunk(task, lambda _: None))
 
     def supervisor(self) -> Actor:
         return self._start("supervisor", lambda: Worker(lambda: self.fleet).supervise(self.task))
@@ -139,11 +134,6 @@ class World:
 
         return self.network.start(name, run)
 
-    @staticmethod
-    def is_expected(outcome: BaseException) -> bool:
-        """Whether an actor may end so. Everything else is a defect."""
-        return isinstance(outcome, QmigError)
-
     def run_to_the_end(self, actor: Actor, steps: int = 5000) -> Any:
         """Let an actor run without anything else. Return its result, or the error that it ended with."""
         for _ in range(steps):
@@ -156,7 +146,7 @@ class World:
     # What must hold
 
     def _observe(self, path: str, request: Any) -> None:
-        if path == UPSERT and isinstance(request, bytes):
+        if is_batch(path, request):
             upsert = api.UpsertPoints.FromString(request)
             (key,) = upsert.shard_key_selector.shard_keys
             self._written.update((key.keyword, point.id.num) for point in upsert.points)
@@ -169,7 +159,7 @@ class World:
         if record.started != self._started:
             self._started = record.started
             self._done.clear()
-        chunks = self.chunks(record)
+        chunks = self.plan
         self._check_plan(record, chunks)
         target = self._ids(record)
         for chunk in chunks:
@@ -177,7 +167,9 @@ class World:
         self._check_end(record, chunks, target)
 
     def _check_plan(self, record: MigrationRecord, chunks: list[ChunkRecord]) -> None:
-        found = holes(chunks) if record.planned else holes([*chunks[:-1], *_closed(chunks[-1:])])
+        # While it is being made, a plan has no end yet.
+        whole = chunks if record.planned else [*chunks[:-1], *(replace(last, end=None) for last in chunks[-1:])]
+        found = holes(whole)
         assert not found, f"{found} in {chunks}"
 
     def _check_chunk(self, chunk: ChunkRecord, target: set[int]) -> None:
@@ -211,14 +203,7 @@ class World:
         """No claim of a chunk copies a point twice."""
         record = self.record
         assert record is not None
-        for chunk in self.chunks(record):
+        for chunk in self.plan:
             for point in range(int(chunk.start or 0), POINTS if chunk.end is None else int(chunk.end)):
                 written = self._written[record.definition.routing.shard_key or "", point]
                 assert written <= chunk.claims, f"point {point} was written {written} times in {chunk.claims} claims"
-
-
-def _closed(last: list[ChunkRecord]) -> list[ChunkRecord]:
-    """The last chunk of a plan that is not complete, as if it were the last of all."""
-    from dataclasses import replace
-
-    return [replace(chunk, end=None) for chunk in last]
