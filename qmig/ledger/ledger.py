@@ -42,7 +42,7 @@ class Ledger(LedgerCollection):
             return None
 
     def migrations(self) -> list[MigrationRecord]:
-        """All migrations, the oldest first."""
+        """All migrations for people, the oldest first by the clocks of the hosts that began them."""
         if not self.exists():
             return []
         found = self.scroll(api.Filter(must=[is_value("record", RecordKind.MIGRATION)]))

@@ -36,9 +36,12 @@ class Protocol(RuleBasedStateMachine):
         self.world: World = self.make_world()
         self.network = self.world.network
 
-    @initialize(steps=STEPS)
-    def begin(self, steps: int) -> None:
-        self.go_on(self.world.command(SHARD_KEYS[0], restart=False), steps)
+    @initialize(is_planned=st.booleans(), steps=STEPS)
+    def begin(self, is_planned: bool, steps: int) -> None:
+        command = self.world.command(SHARD_KEYS[0], restart=False)
+        while is_planned and not self.world.is_planned:
+            self.network.step(command)
+        self.go_on(command, steps)
 
     # What may happen
 

@@ -30,6 +30,9 @@ CHUNK_SIZE = 4
 SHARD_KEYS = ("one", "two")
 ENDPOINT = Endpoint("model.invalid", 6334)
 
+# The calls that change a record or a point.
+WRITES = ("Upsert", "SetPayload", "Delete")
+
 numbers = itertools.count()
 
 
@@ -72,6 +75,7 @@ class World:
         self._finished: dict[str, float | None] = {}
         self._written: Counter[tuple[str, int]] = Counter()
         self._started = 0.0
+        self._is_written = True
         self.network.observe = self._observe
 
     def _migration(self, shard_key: str) -> Migration:
@@ -92,6 +96,12 @@ class World:
         """The chunks of the plan so far."""
         record = self.record
         return [] if record is None else self.ledger.chunks(record.migration, range(record.chunks))
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the plan is complete."""
+        record = self.record
+        return record is not None and record.planned
 
     # The actors
 
@@ -146,19 +156,22 @@ class World:
     # What must hold
 
     def _observe(self, path: str, request: Any) -> None:
+        self._is_written = self._is_written or path.rpartition("/")[2] in WRITES
         if is_batch(path, request):
             upsert = api.UpsertPoints.FromString(request)
             (key,) = upsert.shard_key_selector.shard_keys
             self._written.update((key.keyword, point.id.num) for point in upsert.points)
 
     def check(self) -> None:
-        """Look at the ledger and the target."""
-        record = self.record
+        """Look at the ledger and the target, if something was written since the last look."""
+        record = self.record if self._is_written else None
+        self._is_written = False
         if record is None:
             return
         if record.started != self._started:
             self._started = record.started
             self._done.clear()
+            self._written.clear()
         chunks = self.plan
         self._check_plan(record, chunks)
         target = self._ids(record)
