@@ -18,7 +18,7 @@ PROMTOOL := $(VENV)/.promtool
 DIST ?= dist
 NOTES := build/release-notes.md
 
-.PHONY: demo test test_unit test_integration test_faults lint fmt docs hooks constraints newest system clean \
+.PHONY: demo test test_unit test_model test_integration test_faults lint fmt docs hooks constraints newest system clean \
 	dist release_check release_notes
 
 demo: $(STAMP) $(VENV)/milvus/.lite
@@ -28,7 +28,11 @@ test: $(STAMP) $(MILVUS) $(BROWSER) $(PROMTOOL)
 	$(BIN)/pytest $(PARALLEL)
 
 test_unit: $(STAMP) $(PROMTOOL)
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit tests/model
+
+# Random schedules of the ledger's protocol, others each time: make test_model EXAMPLES=2000
+test_model: $(STAMP)
+	$(if $(EXAMPLES),EXAMPLES=$(EXAMPLES)) $(BIN)/pytest --timeout 0 tests/model
 
 test_integration: $(STAMP)
 	$(BIN)/pytest $(PARALLEL) tests/integration

@@ -23,6 +23,7 @@ from other_load import OtherLoad
 from throughput import endpoint, verdict
 
 from qmig.coordinator.plan import cut, plan_size
+from qmig.ledger.collection import is_value
 from qmig.ledger.ledger import Ledger
 from qmig.migration import Endpoint
 from qmig.qdrant import messages as api
@@ -99,7 +100,7 @@ def _plan(target: Endpoint, source: Endpoint | None, collection: str, chunk_size
         ledger.save_chunks(chunks)
         recorded = time.monotonic()
         after = resource.getrusage(resource.RUSAGE_SELF)
-        ledger.forget_chunks(migration)
+        ledger.delete(api.PointsSelector(filter=api.Filter(must=[is_value("migration", migration)])))
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     answers.put(
         Planned(

@@ -16,11 +16,12 @@ from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import MIN_FOLLOW_INTERVAL, View
+from qmig.coordinator.new_plan import begin_new_plan, begin_record, begun_elsewhere
 from qmig.coordinator.planner import Planner
 from qmig.coordinator.preflight import Preflight, PreflightResult, RunOptions
 from qmig.coordinator.results import Result
 from qmig.coordinator.retry_rejects import retry_rejects
-from qmig.coordinator.run import Run, new_run
+from qmig.coordinator.run import Run, open_run
 from qmig.errors import ChunkLostError, TerminalError, TransientError
 from qmig.formatting import pluralize
 from qmig.ledger.ledger import Ledger
@@ -103,17 +104,17 @@ class Coordinator:
     def _begin(self, run: Run, preflight: PreflightResult) -> tuple[Planner, ProgressReader]:
         """Prepare the target, open a new run in the ledger, and register it with the fleet."""
         self._retry_rejects(preflight, run.interrupted)
-        ledger, record = preflight.ledger, self._prepare(preflight)
+        ledger, record = preflight.ledger, self._prepare(preflight, run.interrupted)
         if record.state == State.DONE:
             self.view.say(
                 "this migration is already done: only its counts are reconciled again; --restart-migration copies "
                 "everything again"
             )
-        ledger.reopen(ledger.chunks_in(record.migration, State.FAILED))
-        record = self._open_run(ledger, record)
+        max_rate = self.run_options.max_rate or record.max_rate
+        record = open_run(ledger, record, definition=self.migration, max_rate=max_rate)
         log.info("migration %s, run %s: %d chunks", record.migration, record.run, record.chunks)
         run.register()
-        return Planner(ledger, preflight.source, record), ProgressReader(ledger, record.migration)
+        return Planner(ledger, preflight.source, record), ProgressReader(ledger, record.migration, record)
 
     def _retry_rejects(self, preflight: PreflightResult, interrupted: Callable[[], bool]) -> None:
         if self.run_options.retry_rejects and preflight.record is not None:
@@ -122,23 +123,17 @@ class Coordinator:
             tried, left = retry_rejects(preflight.ledger, preflight.record, preflight.source, writer, interrupted)
             self.view.say(f"tried {pluralize(tried, 'reject')} again: {left:,} left")
 
-    def _prepare(self, preflight: PreflightResult) -> MigrationRecord:
+    def _prepare(self, preflight: PreflightResult, interrupted: Callable[[], bool]) -> MigrationRecord:
         """Write the record of the migration, and prepare the target. Killed at any point, both are done again."""
         ledger, record = preflight.ledger, preflight.record
         ledger.create()
         if record is None or self.run_options.restart:
-            if record is None and ledger.migration(self.migration.id) is not None:
-                raise self._begun_elsewhere
-            record = self._new_record(preflight, record)
-            ledger.save_migration(record)
+            record = begin_record(ledger, record, self._new_record(preflight, record))
         elif record.state == State.PREPARING:
-            self._change(ledger, record, run=uuid.uuid4().hex)
-            record = ledger.migration(record.migration) or record
+            record = self._change(ledger, record, run=uuid.uuid4().hex)
         else:
             return record
-        # Nothing is planned under this record yet: these are chunks of an earlier plan.
-        ledger.forget_chunks(record.migration)
-        return self._prepare_target(preflight, record)
+        return self._prepare_target(preflight, begin_new_plan(ledger, record, self.view, interrupted))
 
     def _change(self, ledger: Ledger, record: MigrationRecord, **changes: Any) -> MigrationRecord:
         """Change a migration that is being prepared.
@@ -146,15 +141,8 @@ class Coordinator:
         TerminalError where another command has begun it since: each command has its own run.
         """
         if not ledger.change_migration(record, **changes):
-            raise self._begun_elsewhere
+            raise begun_elsewhere(record.migration)
         return replace(record, **changes)
-
-    @property
-    def _begun_elsewhere(self) -> TerminalError:
-        return TerminalError(
-            f"another command is beginning migration {self.migration.id} at this moment; give the same command again "
-            "in a while to join it"
-        )
 
     def _new_record(self, preflight: PreflightResult, kept: MigrationRecord | None) -> MigrationRecord:
         """Make the first record; `kept` is the record of a migration that begins again."""
@@ -192,6 +180,8 @@ class Coordinator:
                 finish_text = base64.b64encode(finish.SerializeToString()).decode()
                 record = self._change(preflight.ledger, record, final_settings=finish_text)
             if created is not None:
+                if not preflight.ledger.is_current(record):
+                    raise begun_elsewhere(record.migration)
                 server.call(server.collections.Update, loading_request(created, name))
         if preflight.custom_target:
             self._create_shard_keys(preflight)
@@ -224,16 +214,6 @@ class Coordinator:
                 create_shard_key(server, name, placement)
         for notice in placement_notices(server, name, wanted):
             self.view.say(notice)
-
-    def _open_run(self, ledger: Ledger, record: MigrationRecord) -> MigrationRecord:
-        """Record a new run, with the options of this command."""
-        max_rate = self.run_options.max_rate or record.max_rate
-        changes = {**new_run(), "definition": self.migration, "max_rate": max_rate}
-        if record.state == State.PREPARING:
-            return self._change(ledger, record, **changes)
-        # Only these fields: another coordinator may be planning.
-        ledger.update_migration(record.migration, **changes)
-        return replace(record, **changes)
 
     def _plan(self, planner: Planner, run: Run, seconds: float) -> None:
         """Plan for `seconds`, and have the supervisor queue the new chunks."""

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from qmig.coordinator.plan import cut, plan_size
 from qmig.errors import ChunkLostError, TransientError
@@ -18,7 +20,9 @@ MAX_CHUNKS_SAVED = 1000
 class Planner:
     """Plans one migration, and holds a lease on its plan.
 
-    Two coordinators that planned at the same time would leave gaps between each other's chunks.
+    Two coordinators that planned at the same time would leave gaps between each other's chunks. The lease keeps them
+    apart. Where it fails, because a coordinator was too slow and wakes up late, the numbers of the planners do: the
+    migration's record counts the chunks of its last planner alone, and no chunk replaces one of a later planner.
     """
 
     def __init__(self, ledger: Ledger, source: Source, record: MigrationRecord) -> None:
@@ -44,17 +48,22 @@ class Planner:
         self._last_change = LastChange.of(plan, self._last_change, now)
         if self._plan is None and (not plan.owner or self._last_change.has_expired(now)):
             self._plan = self._ledger.claim(plan, Owner.new())
+            if self._plan is not None and self._ledger.take_over_plan(self._plan) is None:
+                self._plan = None
         record = self._ledger.migration(self._migration)
         if record is not None:
             self.planned, self.chunks = record.planned, record.chunks
         return self._plan is not None
 
     def begin(self, chunk_size: int | None) -> None:
-        """Begin to cut, or continue after the last chunk in the ledger, with the plan's chunk size."""
+        """Begin to cut, or continue after the last chunk in the plan, with the plan's chunk size.
+
+        ChunkLostError where another coordinator has taken over the plan.
+        """
         record = self._ledger.migration(self._migration)
         size = plan_size(self._source, (record and record.chunk_size) or chunk_size)
         last = self._ledger.chunks(self._migration, [self.chunks - 1])[0] if self.chunks else None
-        self._ledger.update_migration(self._migration, chunk_size=size.chunk_size, expected=size.points)
+        self._record(chunk_size=size.chunk_size, expected=size.points)
         self._cuts = cut(self._source, size, self._migration, last)
 
     def go_on(self, seconds: float) -> None:
@@ -75,14 +84,29 @@ class Planner:
 
     def _save(self, found: list[ChunkRecord], is_complete: bool) -> None:
         """Write chunks as the holder of the plan. They belong to it once the migration's record counts them."""
-        assert self._plan is not None
         chunks = self.chunks + len(found)
-        self._plan = self._ledger.change(self._plan, None, acknowledged=chunks)
-        if self._plan is None:
-            raise ChunkLostError(f"another coordinator has claimed the plan of migration {self._migration}")
-        self._ledger.save_chunks(found)
-        self._ledger.update_migration(self._migration, chunks=chunks, planned=is_complete)
+        self._plan = self._ledger.change(self._held_plan, acknowledged=chunks)
+        planner = self._held_plan.claims
+        self._ledger.save_chunks([replace(chunk, planner=planner) for chunk in found])
+        self._record(chunks=chunks, planned=is_complete)
         self.chunks, self.planned = chunks, is_complete
         if is_complete:
             # Released only now: until everything is recorded, this coordinator must be able to retry.
-            self._ledger.change(self._plan, state=State.DONE, owner=NOBODY)
+            self._ledger.change(self._held_plan, state=State.DONE, owner=NOBODY)
+
+    def _record(self, **changes: Any) -> None:
+        """Change the migration's record as its planner; ChunkLostError where there is a later one."""
+        if self._ledger.change_plan(self._held_plan, **changes) is None:
+            self._plan = None
+            raise self._overtaken
+
+    @property
+    def _held_plan(self) -> ChunkRecord:
+        """The plan's record with this coordinator's claim; ChunkLostError once another one has taken it over."""
+        if self._plan is None:
+            raise self._overtaken
+        return self._plan
+
+    @property
+    def _overtaken(self) -> ChunkLostError:
+        return ChunkLostError(f"another coordinator has claimed the plan of migration {self._migration}")

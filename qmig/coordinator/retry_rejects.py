@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from qmig.coordinator.new_plan import begun_elsewhere
 from qmig.errors import ContentsRefusedError, Interrupted
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord
@@ -22,7 +23,7 @@ def retry_rejects(
     """Copy every reject again. Return how many were retried, and how many are left.
 
     A point that was copied, or that was deleted from the source, is no longer a reject. The others are kept, with the
-    new reason. No worker may hold a chunk of the migration meanwhile.
+    new reason. No worker may hold a chunk of the migration meanwhile; TerminalError where another command begins it.
     """
     chunks = ledger.chunks(record.migration, range(record.chunks))
     rejects = [one for one in rejects_of(ledger, record.migration) if one.read <= chunks[one.chunk].read]
@@ -30,6 +31,8 @@ def retry_rejects(
         for first in range(0, len(rejects), REJECTS_PER_WRITE):
             if interrupted():
                 raise Interrupted("interrupted while rejects were retried; the same command retries the others")
+            if not ledger.is_current(record):
+                raise begun_elsewhere(record.migration)
             page = rejects[first : first + REJECTS_PER_WRITE]
             reasons = {one: _copy(one, chunks[one.chunk], source, writer) for one in page}
             failed = [replace(one, reason=reason) for one, reason in reasons.items() if reason is not None]

@@ -3,19 +3,41 @@
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import Follower, View
+from qmig.coordinator.new_plan import begun_elsewhere
 from qmig.coordinator.results import Result
-from qmig.ledger.records import State
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import MigrationRecord, State
 from qmig.monitor.reader import ProgressReader
 
 
 def new_run() -> dict[str, Any]:
     """Changes to a record that begin a new run. Tasks of an earlier run may still be queued; they then do nothing."""
     return {"state": State.RUNNING, "run": uuid.uuid4().hex, "finished": None, "waiting": None, "error": None}
+
+
+def open_run(ledger: Ledger, seen: MigrationRecord, **changes: Any) -> MigrationRecord:
+    """Begin a new run of a migration, and retry the chunks that failed before. Return the record.
+
+    Workers keep the chunks that they hold, because the plan is the same. A command that changes the migration at the
+    same moment is joined; TerminalError where it begins the migration again, with another plan.
+    """
+    changes = {**new_run(), **changes}
+    record: MigrationRecord | None = seen
+    while record is not None and record.started == seen.started:
+        if ledger.change_migration(record, **changes):
+            opened = ledger.migration(seen.migration) or replace(record, **changes)
+            ledger.reopen(opened)
+            return opened
+        if seen.state == State.PREPARING:
+            break
+        record = ledger.migration(seen.migration)
+    raise begun_elsewhere(seen.migration)
 
 
 class Run:

@@ -2,10 +2,12 @@
 
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from msgspec import structs
 
@@ -13,9 +15,10 @@ from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import View
+from qmig.coordinator.new_plan import begin_new_plan, begin_record, begun_elsewhere
 from qmig.coordinator.plan import cut, plan_size
 from qmig.coordinator.results import Result
-from qmig.coordinator.run import Run, new_run
+from qmig.coordinator.run import Run, open_run
 from qmig.errors import TerminalError, UsageError
 from qmig.formatting import pluralize
 from qmig.ledger.collection import PAGE
@@ -64,7 +67,7 @@ class Verification:
             raise UsageError(f"{record.migration} is a verification itself; name the migration, {record.verifies}")
         if record.state not in (State.DONE, State.FAILED):
             raise UsageError(f"migration {record.migration} is {record.state}; verify it when it is done")
-        if not record.planned or self._ledger.unfinished(record.migration) or self._failed(record.migration):
+        if not record.planned or self._ledger.unfinished(record) or self._ledger.chunks_in(record, State.FAILED, 1):
             raise UsageError(
                 f"not all chunks of migration {record.migration} are done; finish it with the command that began it"
             )
@@ -82,7 +85,7 @@ class Verification:
         TerminalError with the failed chunks, Interrupted where it was interrupted.
         """
         run = Run(fleet, self._task, self._view, interrupted)
-        record = self._begin()
+        record = self._begin(interrupted)
         run.register()
         return run.follow(ProgressReader(self._ledger, record.migration))
 
@@ -93,17 +96,18 @@ class Verification:
             raise TerminalError(f"target {target.endpoint.url} has no collection {target.collection!r} any more")
         check_readable(info, "target", target.collection)
 
-    def _begin(self) -> MigrationRecord:
+    def _begin(self, interrupted: Callable[[], bool]) -> MigrationRecord:
         """Plan the verification unless it is resumed, open a new run, and return the record."""
         found = self._ledger.migration(self._migration.verification_id)
-        record = found if found is not None and self._is_resumed(found) else self._plan()
-        self._ledger.reopen(self._failed(record.migration))
-        self._ledger.update_migration(record.migration, definition=self._migration, **new_run())
-        return record
+        record = found if found is not None and self._is_resumed(found) else self._plan(found, interrupted)
+        return open_run(self._ledger, record, definition=self._migration)
 
     def _is_resumed(self, found: MigrationRecord) -> bool:
         """Whether the verification in the ledger is resumed. A finished one begins again, and so do other checks."""
-        if found.state in (State.PREPARING, State.DONE, State.CANCELLED) or found.started < self._record.started:
+        if found.state in (State.PREPARING, State.DONE, State.CANCELLED):
+            return False
+        if found.verified_planner != self._record.planner:
+            # The migration was begun again since.
             return False
         if found.checks == self._checks:
             return True
@@ -114,8 +118,11 @@ class Verification:
             )
         return False
 
-    def _plan(self) -> MigrationRecord:
-        """Write a new record and its chunks to the ledger. Killed before the end, the plan is made again."""
+    def _plan(self, found: MigrationRecord | None, interrupted: Callable[[], bool]) -> MigrationRecord:
+        """Write a new record and its chunks to the ledger. Killed before the end, the plan is made again.
+
+        TerminalError where another command begins the verification at the same moment.
+        """
         ledger, verified = self._ledger, self._record
         record = MigrationRecord(
             migration=self._migration.verification_id,
@@ -126,21 +133,25 @@ class Verification:
             chunk_size=verified.chunk_size,
             started=time.time(),
             checks=self._checks,
+            run=uuid.uuid4().hex,
+            verified_planner=verified.planner,
         )
-        ledger.save_migration(record)
-        ledger.forget_chunks(record.migration)
+        record = begin_record(ledger, found, record)
+        record = begin_new_plan(ledger, record, self._view, interrupted)
         page: list[ChunkRecord] = []
         count = expected = 0
         for count, chunk in enumerate(self._cut(record.migration), 1):
-            page.append(replace(chunk, index=count - 1))
+            page.append(replace(chunk, index=count - 1, planner=record.planner))
             expected += chunk.expected
             if len(page) == PAGE:
                 ledger.save_chunks(page)
                 page.clear()
         ledger.save_chunks(page)
-        ledger.update_migration(record.migration, chunks=count, expected=expected, planned=True)
+        planned: dict[str, Any] = {"chunks": count, "expected": expected, "planned": True}
+        if not ledger.change_migration(record, **planned):
+            raise begun_elsewhere(record.migration)
         self._view.say(f"verification {record.migration}: {pluralize(count, 'chunk')}")
-        return replace(record, chunks=count, expected=expected, planned=True)
+        return replace(record, **planned)
 
     def _cut(self, migration: str) -> Iterator[ChunkRecord]:
         """The chunks of the migration, which expect the points that were copied; with `extra`, the target's too."""
@@ -153,9 +164,6 @@ class Verification:
             target = CollectionReader(self._server, self._migration.target.collection)
             for chunk in cut(target, plan_size(target, self._record.chunk_size), migration):
                 yield replace(chunk, range_of=RangeOf.TARGET)
-
-    def _failed(self, migration: str) -> list[ChunkRecord]:
-        return self._ledger.chunks_in(migration, State.FAILED)
 
     @cached_property
     def _task(self) -> MigrationTask:

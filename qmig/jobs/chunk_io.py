@@ -166,7 +166,8 @@ class ChunkIO:
         writer = self.session.writer
         routed = writer.route(batch.points, self._lease.chunk.partition)
         if not writer.is_ready_for(routed):
-            self.run_blocking(partial(writer.create_shard_keys, routed))
+            self.change(partial(writer.create_shard_keys, routed))
+        self.retrying(self._lease.confirm)
         read = len(batch.points) + len(batch.invalid_rows)
         return Write(read, batch.next_key, writer.send(routed), batch.invalid_rows, routed.strays)
 
@@ -194,8 +195,10 @@ class ChunkIO:
 
         def attempt() -> None:
             nonlocal sent
-            waiting_for = sent if sent is not None else self.session.writer.send_again(upsert)
-            sent = None
+            waiting_for, sent = sent, None
+            if waiting_for is None:
+                self._lease.confirm()
+                waiting_for = self.session.writer.send_again(upsert)
             while not waiting_for.call.wait(HEARTBEAT_SECONDS):
                 self._lease.heartbeat()
             self.session.writer.check(waiting_for)
@@ -209,14 +212,17 @@ class ChunkIO:
         """
         accepted: list[Upsert] = []
 
-        def wait_for(part: Upsert) -> None:
+        def prepare() -> None:
             self._lease.heartbeat()
             self._lease.raise_if_stopping()
+            self.retrying(self._lease.confirm)
+
+        def wait_for(part: Upsert) -> None:
             self._wait_for(part)
             accepted.append(part)
 
         is_too_large = True
-        for found in self.session.writer.write_halves(upsert, refused, wait_for):
+        for found in self.session.writer.write_halves(upsert, refused, prepare, wait_for):
             is_too_large = False
             yield found
         if is_too_large and isinstance(refused, MessageTooLargeError):
@@ -242,6 +248,16 @@ class ChunkIO:
     def run_blocking(self, call: Callable[[], Answer]) -> Answer:
         """Run a call that blocks in a thread. Retry it after transient errors."""
         return self.retrying(partial(self._lease.run_blocking, call))
+
+    def change(self, call: Callable[[], Answer]) -> Answer:
+        """Run a call that changes the target or the ledger, if this worker still owns the chunk. Retry it after
+        transient errors."""
+
+        def attempt() -> Answer:
+            self._lease.confirm()
+            return self._lease.run_blocking(call)
+
+        return self.retrying(attempt)
 
     # Progress
 

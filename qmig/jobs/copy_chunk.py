@@ -22,11 +22,12 @@ def copy_chunk(io: ChunkIO) -> ChunkRecord:
     """
     if io.chunk.claims > 1:
         # An owner may record rejects and die before the offset moves past them. Their points are copied again.
-        io.retrying(partial(forget_rejects_ahead, io.session.ledger, io.chunk))
+        io.change(partial(forget_rejects_ahead, io.session.ledger, io.chunk))
     try:
         for write in io.writes(_batches(io)):
             rejects = list(_rejects(io, write))
-            io.retrying(partial(save_rejects, io.session.ledger, rejects))
+            if rejects:
+                io.change(partial(save_rejects, io.session.ledger, rejects))
             _advance(io, write, len(rejects))
     except MigrationStoppedError:
         _on_stop(io)
@@ -69,7 +70,8 @@ def _rejects(io: ChunkIO, write: Write) -> Iterator[RejectRecord]:
             )
         chunk = io.chunk
         read = chunk.read + write.read
-        yield RejectRecord(chunk.migration, chunk.index, chunk.partition, row.key, row.point, row.reason, read)
+        place = (chunk.migration, chunk.index, chunk.partition)
+        yield RejectRecord(*place, row.key, row.point, row.reason, read, chunk.planner)
 
 
 def _invalid_rows(io: ChunkIO, write: Write) -> Iterator[InvalidRow]:

@@ -15,7 +15,7 @@ from qmig.jobs.find_extra import find_extra
 from qmig.jobs.session import Session, Sessions
 from qmig.jobs.supervisor import Supervisor
 from qmig.jobs.verify_chunk import verify_chunk
-from qmig.ledger.lease import Lease
+from qmig.ledger.lease import Lease, steady_seconds
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.rpc.connection import RETRY_FOR
@@ -60,6 +60,8 @@ class Worker:
         session = self._sessions.update(task.migration_task, record)
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
+        if task.chunk >= record.chunks:
+            return f"nothing to do: the plan has {record.chunks} chunks"
         if seen is None:
             raise TerminalError(
                 f"chunk {task.chunk + 1} of migration {migration} is not in the ledger; nothing was done"
@@ -69,18 +71,27 @@ class Worker:
         if not _is_claimable(seen, task):
             return f"nothing to do: the chunk belongs to a worker on {Owner.parse(seen.owner).host}"
         try:
-            chunk = ledger.claim(seen, Owner.new())
+            claimed = steady_seconds()
+            chunk = ledger.claim_in_run(seen, record, Owner.new(), RETRY_FOR)
             if chunk is None:
-                return "nothing to do: another worker has claimed the chunk"
-            return result_text(self._run_claimed(session, record, chunk, report))
+                return "nothing to do: another worker has claimed the chunk, or the migration was changed meanwhile"
+            return result_text(self._run_claimed(session, record, chunk, claimed, report))
         except LedgerWriteError as error:
             self.fleet.registry.report_ledger_failure(record.run, str(error))
             raise
 
     def _run_claimed(
-        self, session: Session, record: MigrationRecord, chunk: ChunkRecord, report: Callable[[str], None]
+        self,
+        session: Session,
+        record: MigrationRecord,
+        chunk: ChunkRecord,
+        claimed: float,
+        report: Callable[[str], None],
     ) -> ChunkRecord:
-        """Run the job on a chunk, and record its end: done, failed, or released with its offset so far."""
+        """Run the job on a chunk, and record its end: done, failed, or released with its offset so far.
+
+        `claimed` is when the claim was sent, in `steady_seconds`.
+        """
         before = chunk.acknowledged
         lease = Lease(
             session.ledger,
@@ -88,6 +99,7 @@ class Worker:
             record.max_rate,
             self.stop_requested,
             lambda now, seconds: report(progress_text(now, before, seconds)),
+            claimed,
         )
         io = ChunkIO(lease, session, RateLimiter(self.fleet.broker_url, record.migration))
         try:

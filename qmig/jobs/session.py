@@ -85,7 +85,8 @@ class Session:
 
     def connect(self) -> None:
         """Open the source, and ask the target for its settings: later nothing here waits for a server."""
-        self.ledger.server.retry_for = self.options.retry_for
+        # The job on a chunk retries, sends heartbeats meanwhile, and sees when it is to stop.
+        self.ledger.server.retry_for = 0
         _ = self.source, self.target_info
 
     def with_definition(self, definition: Migration) -> "Session":

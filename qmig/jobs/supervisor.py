@@ -76,13 +76,13 @@ class Supervisor:
             return f"queued {pluralize(queued, 'chunk')}"
         if requeued := self._requeue(record):
             return f"requeued {pluralize(requeued, 'chunk')}"
-        left = self._ledger.unfinished(record.migration)
+        left = self._ledger.unfinished(record)
         if left or not record.planned:
             return f"{pluralize(left, 'chunk')} left"
         try:
             return self._finish(record)
         except TransientError as error:
-            self._ledger.update_migration(record.migration, waiting=str(error))
+            self._ledger.change_migration(record, waiting=str(error))
             raise
         except TerminalError as error:
             return self._fail(record, str(error))
@@ -116,9 +116,9 @@ class Supervisor:
         registry = self._fleet.registry
         try:
             is_queue_empty = self._fleet.queued() == 0
-            chunks = self._ledger.chunks_in(record.migration, State.RUNNING)
+            chunks = self._ledger.chunks_in(record, State.RUNNING)
             if is_queue_empty:
-                chunks += self._ledger.chunks_in(record.migration, State.PENDING, PAGE)
+                chunks += self._ledger.chunks_in(record, State.PENDING, PAGE)
             changes, now = self._last_changes(record, chunks)
         except TransientError:
             # While the ledger could not be read, no heartbeat could be seen: every lease begins again.
@@ -153,6 +153,9 @@ class Supervisor:
         """Reconcile the counts and restore the target's settings, or record what failed."""
         chunks = self._ledger.chunks(record.migration, range(record.chunks))
         if failed := [chunk for chunk in chunks if chunk.state == State.FAILED]:
+            if any(chunk.run != record.run for chunk in failed):
+                self._ledger.reopen(record)
+                return "reopened chunks that failed in an earlier run"
             return self._fail(record, _failures(failed))
         if record.job == JobKind.VERIFY:
             return self._finish_verification(record, chunks)
@@ -164,7 +167,7 @@ class Supervisor:
                 "--restart-migration copies everything again; the target keeps its points",
                 reconciliation=reconciliation,
             )
-        if not self._is_current(record):
+        if not self._ledger.is_current(record):
             return CHANGED_MEANWHILE
         self._restore_target_settings(record)
         return self._close(
@@ -213,20 +216,15 @@ class Supervisor:
 
     def _cancel(self, record: MigrationRecord) -> str:
         """Restore the target's settings when no worker holds a chunk any more, as at the end of a migration."""
-        running = self._ledger.chunks_in(record.migration, State.RUNNING)
+        running = self._ledger.held(record.migration)
         changes, now = self._last_changes(record, running)
         self._fleet.registry.save_last_changes(record.run, changes)
         if any(not changes[chunk.index].has_expired(now) for chunk in running):
             return CANCELLING
-        if not self._is_current(record):
+        if not self._ledger.is_current(record):
             return CHANGED_MEANWHILE
         self._restore_target_settings(record)
         return self._close(record, State.CANCELLED, "cancelled", final_settings=None)
-
-    def _is_current(self, record: MigrationRecord) -> bool:
-        """Whether the migration is in the state and the run that it was in when it was read."""
-        current = self._ledger.migration(record.migration)
-        return current is not None and (current.state, current.run) == (record.state, record.run)
 
     def _restore_target_settings(self, record: MigrationRecord) -> None:
         """Give a created target its final settings: the vector index on, and strict mode as in the source."""

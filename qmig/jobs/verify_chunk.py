@@ -139,7 +139,8 @@ class _Verification:
     @cached_property
     def _rejects(self) -> set[str]:
         """The ids of the chunk's points that could not be copied."""
-        return {reject.point for reject in rejects_of(self._session.ledger, self._migration, self._chunk.index)}
+        read = partial(rejects_of, self._session.ledger, self._migration, self._chunk.index)
+        return {reject.point for reject in self._io.run_blocking(read)}
 
     def _repair(self, points: Sequence[bytes]) -> None:
         """Copy points again, and count those that are the same in the target afterwards."""

@@ -4,6 +4,7 @@ A write is durable when the call returns. `qmig.ledger.ledger` knows what the re
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -14,7 +15,8 @@ from qmig.ledger.fields import check_numbers
 from qmig.ledger.records import RecordKind
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload, to_payload
-from qmig.qdrant.server import Server, completed
+from qmig.qdrant.server import Server, completed, server_version
+from qmig.qdrant.versions import parse_version
 
 #: Records in one request.
 PAGE = 1000
@@ -27,7 +29,11 @@ INDEXES = {
     "run": api.FieldTypeKeyword,
     "chunk": api.FieldTypeInteger,
     "claims": api.FieldTypeInteger,
+    "index": api.FieldTypeInteger,
+    "planner": api.FieldTypeInteger,
 }
+#: Version of Qdrant from which an upsert can be told which points it may replace.
+CONDITIONAL_UPSERT = (1, 17)
 #: On a cluster every change of a record goes through its shard's leader, so that two claims have an order.
 STRONG = api.WriteOrdering(type=api.Strong)
 #: A point of a collection without vectors must say that it has none.
@@ -134,8 +140,14 @@ class LedgerCollection:
 
     # Writing
 
-    def save(self, kind: RecordKind, records: Sequence[Record]) -> None:
-        """Write records, replacing those that exist."""
+    def save(
+        self,
+        kind: RecordKind,
+        records: Sequence[Record],
+        replaceable: api.Filter | None = None,
+        retry_for: float | None = None,
+    ) -> None:
+        """Write records, and replace those that exist: all, or those that match `replaceable`."""
         for start in range(0, len(records), PAGE):
             points = [
                 api.PointStruct(
@@ -145,8 +157,30 @@ class LedgerCollection:
                 )
                 for record in records[start : start + PAGE]
             ]
-            request = api.UpsertPoints(collection_name=self.name, wait=True, points=points, ordering=STRONG)
-            self._update(self.server.points.Upsert, request)
+            if replaceable is not None and not self._has_conditional_upserts:
+                points = self._without_kept(points, replaceable)
+                if not points:
+                    continue
+            request = api.UpsertPoints(
+                collection_name=self.name, wait=True, points=points, ordering=STRONG, update_filter=replaceable
+            )
+            self._update(self.server.points.Upsert, request, retry_for)
+
+    @cached_property
+    def _has_conditional_upserts(self) -> bool:
+        version = parse_version(server_version(self.server))
+        return version is None or version >= CONDITIONAL_UPSERT
+
+    def _without_kept(self, points: Sequence[api.PointStruct], replaceable: api.Filter) -> list[api.PointStruct]:
+        """The points that do not exist, or match `replaceable`. An older Qdrant ignores an upsert's condition.
+
+        A write between this look and the upsert is overwritten.
+        """
+        has_id = api.Condition(has_id=api.HasIdCondition(has_id=[point.id for point in points]))
+        matching = api.Filter(must=[has_id, api.Condition(filter=replaceable)])
+        existing = {point.id.uuid for point in self._get([point.id.uuid for point in points])}
+        kept = existing - {point.id.uuid for point in self.scroll(matching)}
+        return [point for point in points if point.id.uuid not in kept]
 
     def delete(self, records: api.PointsSelector) -> None:
         """Delete records for good."""
@@ -188,3 +222,8 @@ def is_value(key: str, value: str | int) -> api.Condition:
     """The condition that a record's field has this value."""
     match = api.Match(integer=value) if isinstance(value, int) else api.Match(keyword=value)
     return api.Condition(field=api.FieldCondition(key=key, match=match))
+
+
+def is_below(key: str, value: int) -> api.Condition:
+    """The condition that a record's field is smaller than this value."""
+    return api.Condition(field=api.FieldCondition(key=key, range=api.Range(lt=value)))

@@ -34,7 +34,7 @@ def cancel(ledger: Ledger, record: MigrationRecord) -> None:
 def throttle(ledger: Ledger, record: MigrationRecord, max_rate: int | None) -> None:
     """Limit the whole fleet to `max_rate` points a second; None lifts the limit."""
     _refuse_unless(record, "throttled", State.PREPARING, State.RUNNING, State.PAUSED, State.STOPPED)
-    ledger.update_migration(record.migration, max_rate=max_rate)
+    _change(ledger, record, "throttled", max_rate=max_rate)
 
 
 def _change(ledger: Ledger, record: MigrationRecord, verb: str, **changes: Any) -> None:

@@ -1,16 +1,20 @@
 """A worker's lease on a chunk: heartbeats in the ledger, progress, and the request to stop.
 
 No two clocks are compared: an owner counts its heartbeats in the ledger, and a lease has expired when an observer has
-seen the same count for `LEASE_SECONDS` of its own time (see `qmig.ledger.stalled`).
+seen the same count for `LEASE_SECONDS` of its own time (see `qmig.ledger.stalled`). An owner that has not seen a
+heartbeat of its own in the ledger for a third of that time looks before it sends anything: it may have been stopped.
 """
 
 import logging
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from qmig.errors import (
@@ -31,6 +35,8 @@ from qmig.rpc.connection import retrying
 HEARTBEAT_SECONDS = 1.0
 #: Seconds without a heartbeat after which a lease has expired.
 LEASE_SECONDS = 15.0
+#: Seconds since the last confirmed heartbeat after which an owner looks before it sends anything.
+MAX_UNCONFIRMED_SECONDS = LEASE_SECONDS / 3
 #: Seconds for which releasing a chunk is retried: its worker has nothing else to do.
 RELEASE_RETRY_FOR = 10.0
 #: Seconds between two looks at the clock and the request to stop in `Lease.sleep`.
@@ -51,9 +57,11 @@ class Lease:
         max_rate: int | None,
         stop_requested: Callable[[], bool],
         on_heartbeat: Callable[[ChunkRecord, float], None],
+        claimed: float | None = None,
     ) -> None:
         """`stop_requested` tells whether this worker is shutting down; `on_heartbeat` gets the chunk, and the seconds
-        since it was claimed, at each heartbeat."""
+        since it was claimed, at each heartbeat. `claimed` is when the claim was sent, in `steady_seconds`; now by
+        default."""
         #: The chunk as the last heartbeat wrote it.
         self.chunk = chunk
         #: The migration's limit in points a second, as of the last heartbeat.
@@ -65,6 +73,8 @@ class Lease:
         self._started = time.monotonic()
         self._seconds_before = chunk.seconds
         self._last_heartbeat = self._started
+        #: When the last heartbeat that was seen in the ledger was sent, in seconds of `steady_seconds`.
+        self._confirmed = self._sent = steady_seconds() if claimed is None else claimed
         self._change: Call[Any] | None = None
         self._reading: Call[Any] | None = None
         self._migration_stopped = False
@@ -95,14 +105,28 @@ class Lease:
             reading, self._reading = self._reading, None
             if self._succeeded(reading):
                 self._check(reading.result())
-        now = time.monotonic()
-        if self._change is None and self._reading is None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
-            self._last_heartbeat = now
-            self.chunk = self._with_heartbeat()
-            self._change = self._ledger.start_change(
-                self.chunk, **self._progress, heartbeat=self.chunk.heartbeat, seconds=self.chunk.seconds
-            )
-            self._on_heartbeat(self.chunk, now - self._started)
+        is_due = time.monotonic() - self._last_heartbeat >= HEARTBEAT_SECONDS
+        if self._change is None and self._reading is None and is_due:
+            self._change = self._start_heartbeat()
+            self._on_heartbeat(self.chunk, self._last_heartbeat - self._started)
+
+    def confirm(self) -> None:
+        """Look whether the chunk is still this worker's, unless a heartbeat was confirmed lately.
+
+        Call it before anything is sent that has no condition of its own. The process may have been stopped, or its
+        machine suspended, for longer than its lease. ChunkLostError where another worker owns the chunk by now;
+        MigrationStoppedError as soon as a stop is requested; TransientError where the ledger does not answer.
+        """
+        if steady_seconds() - self._confirmed < MAX_UNCONFIRMED_SECONDS:
+            return
+        # An answer that was under way may be older than the stop.
+        change, self._change, self._reading = self._change, None, None
+        if change is not None:
+            with suppress(TransientError):
+                self._answer(change)
+        self._answer(self._start_heartbeat())
+        self._check(self._answer(self._ledger.start_read(self.chunk)))
+        self.raise_if_stopping()
 
     def sleep(self, seconds: float) -> None:
         """Wait, and send heartbeats during the wait; MigrationStoppedError as soon as a stop is requested."""
@@ -135,21 +159,23 @@ class Lease:
     ) -> ChunkRecord:
         """Write the chunk's state and the rest of its progress, and end the lease.
 
-        ChunkLostError where another worker owns the chunk by now.
+        With `retry_for`, and once a stop was requested, this blocks and retries for some time. Without, the caller
+        retries, and a stop that is requested meanwhile raises MigrationStoppedError. ChunkLostError where another
+        worker owns the chunk by now.
         """
         self._settle()
-        current = self.current
-        after = self._ledger.change(
-            self.chunk,
-            retry_for,
-            **{**self._progress, **progress, "waiting": None},
-            seconds=current.seconds,
-            state=state,
-            owner=NOBODY,
-            error=error,
+        if retry_for is None and self.stopping:
+            retry_for = RELEASE_RETRY_FOR
+        changes = {**self._progress, **progress, "waiting": None, "seconds": self.current.seconds}
+        change = partial(
+            self._ledger.change, self.chunk, retry_for, **changes, state=state, owner=NOBODY, error=error
         )
+        if retry_for is None:
+            after = self._answer(Call(self._thread.submit(change), lambda failure: failure))
+        else:
+            after = change()
         if after is None:
-            raise ChunkLostError(f"chunk {self.chunk.index + 1} belongs to another worker by now")
+            raise self._lost
         return after
 
     def release(self) -> None:
@@ -177,9 +203,24 @@ class Lease:
         reasons = Counter(chunk.retry_reasons) + Counter([error.reason])
         self.advance(retries=chunk.retries + 1, retry_reasons=dict(reasons), waiting=str(error))
 
-    def _with_heartbeat(self) -> ChunkRecord:
+    def _start_heartbeat(self) -> Call[Any]:
+        """Send the progress and the next heartbeat."""
+        self._last_heartbeat, self._sent = time.monotonic(), steady_seconds()
         current = self.current
-        return replace(current, heartbeat=current.heartbeat + 1)
+        self.chunk = replace(current, heartbeat=current.heartbeat + 1)
+        return self._ledger.start_change(
+            self.chunk, **self._progress, heartbeat=self.chunk.heartbeat, seconds=self.chunk.seconds
+        )
+
+    def _answer(self, call: Call[Answer]) -> Answer:
+        """Wait for an answer without heartbeats; MigrationStoppedError as soon as a stop is requested."""
+        while not call.wait(MAX_NAP):
+            self.raise_if_stopping()
+        return call.result()
+
+    @property
+    def _lost(self) -> ChunkLostError:
+        return ChunkLostError(f"chunk {self.chunk.index + 1} belongs to another worker by now")
 
     def _settle(self) -> None:
         """Wait for a change that is under way: it must not overtake the last one."""
@@ -199,6 +240,12 @@ class Lease:
     def _check(self, answer: Any) -> None:
         chunk, migration = self._ledger.parse_chunk_and_migration(answer)
         if chunk is None or chunk.owner != self.chunk.owner:
-            raise ChunkLostError(f"chunk {self.chunk.index + 1} belongs to another worker by now")
+            raise self._lost
+        self._confirmed = self._sent
         self._migration_stopped = migration is None or migration.state != State.RUNNING
         self.max_rate = None if migration is None else migration.max_rate
+
+
+def steady_seconds() -> float:
+    """Seconds of a steady clock that runs on while the machine is suspended, where the system has such a clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()

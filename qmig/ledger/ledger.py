@@ -1,8 +1,9 @@
 """The ledger: plans, offsets and states of all migrations into one server. The only durable truth.
 
-One point for each migration (its id is the migration's id) and for each chunk (UUIDv5 of migration and index). A
-chunk is changed by a `set_payload` under a filter on the owner, which the server applies atomically: a worker that
-lost its chunk changes nothing any more.
+One point for each migration (its id is the migration's id) and for each chunk (UUIDv5 of migration and index). Every
+write that follows from a look at the ledger has a condition, which the server applies atomically: a migration is
+changed in the state and the run that were seen, its plan by the planner that has taken it over, and a chunk while it
+has the planner and the owner that were seen. A process that is late changes nothing any more.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from qmig.errors import LedgerWriteError, NotFoundError, TerminalError
-from qmig.ledger.collection import PAGE, LedgerCollection, is_value
+from qmig.ledger.collection import PAGE, LedgerCollection, is_below, is_value
 from qmig.ledger.owner import NOBODY, Owner
 from qmig.ledger.records import (
     LEDGER_VERSION,
@@ -23,6 +24,9 @@ from qmig.ledger.records import (
 )
 from qmig.qdrant import messages as api
 from qmig.rpc.call import Call
+
+#: Matches no record: what exists is kept.
+NOTHING = api.Filter(must=[is_value("record", "")])
 
 
 class Ledger(LedgerCollection):
@@ -38,40 +42,73 @@ class Ledger(LedgerCollection):
             return None
 
     def migrations(self) -> list[MigrationRecord]:
-        """All migrations, the oldest first."""
+        """All migrations for people, the oldest first by the clocks of the hosts that began them."""
         if not self.exists():
             return []
         found = self.scroll(api.Filter(must=[is_value("record", RecordKind.MIGRATION)]))
         return sorted(map(self._migration, found), key=lambda record: record.started)
 
-    def save_migration(self, record: MigrationRecord) -> None:
-        """Write a migration's record, replacing the one that exists."""
-        self.save(RecordKind.MIGRATION, [record])
-
-    def update_migration(self, migration: str, **changes: Any) -> None:
-        """Change some fields of a migration, whatever its state and run."""
-        ids = api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(uuid=migration)]))
-        self._set(ids, changes)
+    def save_migration(self, record: MigrationRecord) -> bool:
+        """Write the record of a new migration. Return whether it is there: one that exists is not replaced."""
+        self.save(RecordKind.MIGRATION, [record], NOTHING)
+        now = self.migration(record.migration)
+        return now is not None and now.run == record.run
 
     def change_migration(self, seen: MigrationRecord, **changes: Any) -> bool:
         """Change a migration if its state and run are still those of `seen`; whether they were."""
-        is_itself = api.Condition(has_id=api.HasIdCondition(has_id=[api.PointId(uuid=seen.migration)]))
-        as_seen = api.Filter(must=[is_itself, is_value("state", seen.state), is_value("run", seen.run)])
-        self._set(api.PointsSelector(filter=as_seen), changes)
-        wanted, now = replace(seen, **changes), self.migration(seen.migration)
-        return now is not None and (now.state, now.run) == (wanted.state, wanted.run)
+        as_seen = [_has_id(seen.migration), is_value("state", seen.state), is_value("run", seen.run)]
+        self._set(_selected(*as_seen), changes)
+        return self.is_current(replace(seen, **changes))
 
-    def forget_chunks(self, migration: str) -> None:
-        """Delete the plan, the chunks and the rejects of this migration; another migration's records stay."""
-        is_itself = is_value("record", RecordKind.MIGRATION)
-        of_migration = api.Filter(must=[is_value("migration", migration)], must_not=[is_itself])
-        self.delete(api.PointsSelector(filter=of_migration))
+    def is_current(self, seen: MigrationRecord) -> bool:
+        """Whether the migration's state and run are still those of `seen`."""
+        now = self.migration(seen.migration)
+        return now is not None and (now.state, now.run) == (seen.state, seen.run)
 
-    # The chunks
+    # The plan
+
+    def plan(self, migration: str) -> ChunkRecord:
+        """The record of the migration's plan, created if it does not exist."""
+        try:
+            return self.chunks(migration, [PLAN])[0]
+        except TerminalError:
+            self.save(RecordKind.PLAN, [ChunkRecord(migration, PLAN, None, None, None)], NOTHING)
+            return self.chunks(migration, [PLAN])[0]
+
+    def take_over_plan(self, plan: ChunkRecord, **changes: Any) -> MigrationRecord | None:
+        """Let only the owner who claimed `plan` add chunks from now on, and change the migration.
+
+        The planner's number is the number of the plan's claims. None where a later planner has taken over the plan.
+        """
+        self._set(
+            _selected(_has_id(plan.migration), is_below("planner", plan.claims)), {**changes, "planner": plan.claims}
+        )
+        return self._planned_by(plan)
+
+    def change_plan(self, plan: ChunkRecord, **changes: Any) -> MigrationRecord | None:
+        """Change a migration as its planner. None, and nothing changed, where a later planner has taken over."""
+        self._set(_selected(_has_id(plan.migration), is_value("planner", plan.claims)), changes)
+        return self._planned_by(plan)
+
+    def _planned_by(self, plan: ChunkRecord) -> MigrationRecord | None:
+        now = self.migration(plan.migration)
+        return now if now is not None and now.planner == plan.claims else None
+
+    def forget_chunks(self, plan: ChunkRecord) -> None:
+        """Delete the chunks and the rejects of all planners before the one who claimed `plan`."""
+        kept = [is_value("record", kind) for kind in (RecordKind.MIGRATION, RecordKind.PLAN)]
+        earlier = [is_value("migration", plan.migration), is_below("planner", plan.claims)]
+        self.delete(api.PointsSelector(filter=api.Filter(must=earlier, must_not=kept)))
 
     def save_chunks(self, chunks: Sequence[ChunkRecord]) -> None:
-        """Write chunks, replacing those that exist."""
-        self.save(RecordKind.CHUNK, chunks)
+        """Write chunks of one planner. They replace those of earlier planners, and no others.
+
+        A page that comes late, after a later planner has written its chunks, changes none of these.
+        """
+        if chunks:
+            self.save(RecordKind.CHUNK, chunks, api.Filter(must=[is_below("planner", chunks[0].planner)]))
+
+    # The chunks
 
     def chunks(self, migration: str, indexes: Sequence[int]) -> list[ChunkRecord]:
         """The chunks with these indexes, in this order; TerminalError where the ledger lacks some."""
@@ -89,29 +126,48 @@ class Ledger(LedgerCollection):
             )
         return [found[index] for index in indexes]
 
-    def chunks_in(self, migration: str, state: State, limit: int | None = None) -> list[ChunkRecord]:
-        """Chunks in this state: all, or any `limit` of them."""
-        wanted = _chunks_of(migration, state)
+    def chunks_in(self, record: MigrationRecord, state: State, limit: int | None = None) -> list[ChunkRecord]:
+        """Chunks of the plan in this state: all, or any `limit` of them."""
+        return self._find(_planned(record, state), limit)
+
+    def held(self, migration: str) -> list[ChunkRecord]:
+        """The chunks that workers hold, those of an earlier plan too."""
+        return self._find(_chunks_of(migration, State.RUNNING))
+
+    def _find(self, wanted: api.Filter, limit: int | None = None) -> list[ChunkRecord]:
         return [self.parse(ChunkRecord, point) for point in self.scroll(wanted, limit)]
 
-    def unfinished(self, migration: str) -> int:
-        """Number of chunks that are neither done nor failed."""
-        request = api.CountPoints(
-            collection_name=self.name, filter=_chunks_of(migration, State.PENDING, State.RUNNING), exact=True
-        )
+    def unfinished(self, record: MigrationRecord) -> int:
+        """Number of chunks of the plan that are neither done nor failed."""
+        wanted = _planned(record, State.PENDING, State.RUNNING)
+        request = api.CountPoints(collection_name=self.name, filter=wanted, exact=True)
         return self.server.call(self.server.points.Count, request).result.count
 
-    def plan(self, migration: str) -> ChunkRecord:
-        """The record of the migration's plan, created if it does not exist."""
-        try:
-            return self.chunks(migration, [PLAN])[0]
-        except TerminalError:
-            plan = ChunkRecord(migration, PLAN, None, None, None)
-            self.save(RecordKind.PLAN, [plan])
-            return plan
+    def claim_in_run(
+        self, seen: ChunkRecord, record: MigrationRecord, owner: Owner, retry_for: float | None = None
+    ) -> ChunkRecord | None:
+        """Claim a chunk for the run of `record`. None if another worker was faster, or the run is over.
+
+        The migration is read after the claim. Whoever pauses, ends or begins it changes its record first and then
+        looks who holds chunks: either sees the other.
+        """
+        self._try_claim(seen, owner, record.run, retry_for)
+        claimed, now = self.chunk_and_migration(seen.migration, seen.index, retry_for)
+        if claimed is None or claimed.owner != str(owner):
+            return None
+        if now is not None and (now.state, now.run) == (State.RUNNING, record.run):
+            return claimed
+        self.change(claimed, retry_for, state=State.PENDING, owner=NOBODY)
+        return None
 
     def claim(self, seen: ChunkRecord, owner: Owner) -> ChunkRecord | None:
-        """Give the chunk to `owner` if no worker has claimed it since it was read; None if another worker was faster.
+        """Give a chunk or the plan to `owner`; None if another process was faster."""
+        self._try_claim(seen, owner, seen.run)
+        claimed = self.chunks(seen.migration, [seen.index])[0]
+        return claimed if claimed.owner == str(owner) else None
+
+    def _try_claim(self, seen: ChunkRecord, owner: Owner, run: str, retry_for: float | None = None) -> None:
+        """Give the chunk to `owner` if no worker has claimed it since it was read.
 
         The number of claims tells that: the field `owner` would be the same again where another has claimed the chunk
         and finished it. LedgerWriteError where the ledger cannot be written.
@@ -123,23 +179,26 @@ class Ledger(LedgerCollection):
             "owner": str(owner),
             "heartbeat": seen.heartbeat + 1,
             "claims": seen.claims + 1,
+            "run": run,
             "lost_owners": seen.lost_owners + bool(seen.owner),
             "waiting": None,
             "error": None,
         }
         try:
-            self._set(unclaimed, changes)
+            self._set(unclaimed, changes, retry_for)
         except TerminalError as error:
             raise LedgerWriteError(f"the ledger cannot be written: {error}") from None
-        claimed = self.chunks(seen.migration, [seen.index])[0]
-        return claimed if claimed.owner == str(owner) else None
 
     def change(self, chunk: ChunkRecord, retry_for: float | None = None, **changes: Any) -> ChunkRecord | None:
-        """Change a chunk and count a heartbeat; None, and nothing changed, if it has another owner by now."""
+        """Change a chunk and count a heartbeat.
+
+        None, and nothing changed, if it has another owner by now, or belongs to another plan.
+        """
         after = replace(chunk, **{"heartbeat": chunk.heartbeat + 1, **changes})
         self._set(_owned(chunk), {**changes, "heartbeat": after.heartbeat}, retry_for)
-        now = self.chunks(chunk.migration, [chunk.index])[0]
-        return after if (now.owner, now.heartbeat) == (after.owner, after.heartbeat) else None
+        now, _ = self.chunk_and_migration(chunk.migration, chunk.index, retry_for)
+        is_written = now is not None and (now.owner, now.heartbeat) == (after.owner, after.heartbeat)
+        return after if is_written else None
 
     def start_change(self, chunk: ChunkRecord, **changes: Any) -> Call[api.PointsOperationResponse]:
         """Send a change of a chunk, for as long as its owner is the same, without waiting for the answer."""
@@ -172,12 +231,12 @@ class Ledger(LedgerCollection):
                 migration = self._migration(point)
         return chunk, migration
 
-    def reopen(self, chunks: Sequence[ChunkRecord]) -> None:
-        """Let failed chunks wait for a worker again, from the offset that they had reached."""
+    def reopen(self, record: MigrationRecord) -> None:
+        """Let chunks that failed in an earlier run wait for a worker again, from the offset that they had reached."""
+        failed = _planned(record, State.FAILED)
+        failed.must_not.append(is_value("run", record.run))
         changes = {"state": State.PENDING, "owner": NOBODY, "lost_owners": 0, "error": None}
-        for start in range(0, len(chunks), PAGE):
-            ids = [api.PointId(uuid=chunk.id) for chunk in chunks[start : start + PAGE]]
-            self._set(api.PointsSelector(points=api.PointsIdsList(ids=ids)), changes)
+        self._set(api.PointsSelector(filter=failed), changes)
 
     def _migration(self, point: api.RetrievedPoint) -> MigrationRecord:
         version = point.payload["version"].integer_value if "version" in point.payload else LEDGER_VERSION
@@ -200,7 +259,21 @@ def _chunks_of(migration: str, *states: State) -> api.Filter:
     )
 
 
+def _planned(record: MigrationRecord, *states: State) -> api.Filter:
+    """Matches the chunks that the plan counts. A planner that was overtaken may have written others after them."""
+    wanted = _chunks_of(record.migration, *states)
+    wanted.must.append(is_below("index", record.chunks))
+    return wanted
+
+
 def _owned(chunk: ChunkRecord) -> api.PointsSelector:
-    """Selects the chunk's point if its owner is still the same."""
-    is_chunk = api.Condition(has_id=api.HasIdCondition(has_id=[api.PointId(uuid=chunk.id)]))
-    return api.PointsSelector(filter=api.Filter(must=[is_chunk, is_value("owner", chunk.owner)]))
+    """Selects the chunk's point if its planner and its owner are still the same."""
+    return _selected(_has_id(chunk.id), is_value("planner", chunk.planner), is_value("owner", chunk.owner))
+
+
+def _has_id(record: str) -> api.Condition:
+    return api.Condition(has_id=api.HasIdCondition(has_id=[api.PointId(uuid=record)]))
+
+
+def _selected(*conditions: api.Condition) -> api.PointsSelector:
+    return api.PointsSelector(filter=api.Filter(must=conditions))

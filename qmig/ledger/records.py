@@ -120,6 +120,10 @@ class ChunkRecord:
     range_of: RangeOf = RangeOf.SOURCE
     #: What a verification found in the range.
     findings: Findings | None = None
+    #: Number of the planner that wrote the chunk.
+    planner: Count = 0
+    #: The run in which a worker last claimed the chunk; a failure counts in that run alone.
+    run: str = ""
 
     @property
     def id(self) -> str:
@@ -201,6 +205,10 @@ class MigrationRecord:
     compared: Count = 0
     #: What a verification found in all chunks together.
     findings: Findings | None = None
+    #: Number of the planner that may add chunks to the plan; each has a higher number than the one before.
+    planner: Count = 0
+    #: In a verification: the number of the last planner of the migration that it verifies.
+    verified_planner: Count = 0
 
     @property
     def id(self) -> str:

@@ -30,6 +30,8 @@ class RejectRecord:
     reason: str
     #: The chunk's count of points read with this point's batch: an offset before that does not include the reject.
     read: Count
+    #: Number of the planner that wrote the chunk.
+    planner: Count = 0
 
     @property
     def id(self) -> str:

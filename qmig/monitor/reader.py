@@ -13,8 +13,9 @@ READ_AHEAD = 32
 class ProgressReader:
     """Reads a migration's progress incrementally: only the chunks that may have changed are read again."""
 
-    def __init__(self, ledger: Ledger, migration: str) -> None:
-        self._record: MigrationRecord | None = None
+    def __init__(self, ledger: Ledger, migration: str, record: MigrationRecord | None = None) -> None:
+        """`record` is the migration that is followed; by default the one that the first refresh finds."""
+        self._record = record
         self.ledger = ledger
         self._migration = migration
         self._known = 0
@@ -29,6 +30,13 @@ class ProgressReader:
         record = self.ledger.migration(self._migration)
         if record is None:
             raise TerminalError(f"migration {self._migration} is not in the ledger {self.ledger.name!r} any more")
+        if self._record is not None and record.started != self._record.started:
+            raise TerminalError(
+                f"migration {self._migration} was begun again by another command meanwhile; `qmig attach` follows it"
+            )
+        if self._record is not None and record.run != self._record.run:
+            # A new run retries failed chunks.
+            self._known, self._finished, self._unfinished = 0, Progress(0, 0), {}
         self._record = record
         window = list(self._unfinished)
         if record.state not in ENDED:

@@ -7,7 +7,7 @@ from qmig.errors import TerminalError
 
 def check_versions(source: str, target: str) -> str | None:
     """Return a warning where minor versions differ or a version cannot be read; TerminalError for major versions."""
-    ours, theirs = _parse(source), _parse(target)
+    ours, theirs = parse_version(source), parse_version(target)
     if ours is None or theirs is None:
         return (
             f"source is Qdrant {source or '(version unknown)'}, target is Qdrant "
@@ -26,7 +26,7 @@ def check_versions(source: str, target: str) -> str | None:
     return None
 
 
-def _parse(version: str) -> tuple[int, int] | None:
-    """Parse major and minor version from `1.18.3`, `v1.18` or `1.18.0-dev`."""
+def parse_version(version: str) -> tuple[int, int] | None:
+    """Parse major and minor version from `1.18.3`, `v1.18` or `1.18.0-dev`; None where there is neither."""
     match = re.match(r"v?(\d+)\.(\d+)(?![\d])", version.strip())
     return (int(match[1]), int(match[2])) if match else None

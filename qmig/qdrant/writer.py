@@ -63,11 +63,15 @@ class Writer:
         return self._send(upsert.request, upsert.points)
 
     def write_halves(
-        self, upsert: Upsert, refused: ContentsRefusedError, write: Callable[[Upsert], None]
+        self,
+        upsert: Upsert,
+        refused: ContentsRefusedError,
+        before_send: Callable[[], None],
+        wait: Callable[[Upsert], None],
     ) -> Iterator[tuple[bytes, ContentsRefusedError]]:
         """Halve a refused upsert until the points at fault are alone; yield each with the target's reason.
 
-        `write` waits for an upsert. A batch that was only too large is then in the target, and no point is at fault.
+        `wait` waits for an upsert. A batch that was only too large is then in the target, and no point is at fault.
         """
         header, points = read_upsert(upsert.request)
         if len(points) == 1:
@@ -75,11 +79,12 @@ class Writer:
             return
         middle = len(points) // 2
         for half in (points[:middle], points[middle:]):
+            before_send()
             sent = self._send(upsert_request(header, half), len(half))
             try:
-                write(sent)
+                wait(sent)
             except ContentsRefusedError as error:
-                yield from self.write_halves(sent, error, write)
+                yield from self.write_halves(sent, error, before_send, wait)
 
     def check(self, upsert: Upsert) -> None:
         """Wait for the answer; TransientError unless the points are durably in the target.

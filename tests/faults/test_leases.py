@@ -20,6 +20,8 @@ from qmig.jobs.runner import MAX_LOST_OWNERS
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord
 from qmig.migration import Credentials
+from qmig.qdrant import messages as api
+from tests.support.collections import contents, create, create_shard_key, dense_params
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.fault_servers import DisturbedEnds, FaultServers
@@ -28,6 +30,7 @@ from tests.support.migrations import (
     SLOWLY,
     arrived,
     chunks_of,
+    copied,
     finish,
     own_fleet,
     record_of,
@@ -82,6 +85,30 @@ def test_frozen_worker_loses_its_chunk_within_30_s_and_leaves_it_alone_when_it_w
         finish(running)
     assert arrived(filled)
     assert chunk_at(filled).acknowledged == POINTS
+
+
+@pytest.mark.usefixtures("custom_sharding")
+def test_worker_frozen_while_the_migration_begins_again_writes_nothing_where_it_wrote_before(filled: Ends) -> None:
+    create(filled.target, filled.target_name, dense_params(), sharding_method=api.Custom)
+    for key in ('"one"', '"two"'):
+        create_shard_key(filled.target, filled.target_name, key)
+    slowly = ["--chunk-size", str(POINTS), "-b", "100", "--batch-delay", "100"]
+    with own_fleet(1) as (redis_server, _), workers_on(redis_server.url, 1):
+        before = start(filled, *slowly, "--target-shard-key", "one", broker=redis_server.url)
+        sleeper = worker_at_work(filled)
+        until(lambda: chunk_at(filled).offset is not None, "an offset")
+        with frozen(sleeper):
+            again = start(
+                filled, *slowly, "--target-shard-key", "two", "--restart-migration", broker=redis_server.url
+            )
+            until_logged(again, "waiting for the workers of the earlier plan to release 1 chunk")
+            until(lambda: chunks_of(filled) and copied(filled) > 0, "points of the new plan")
+            written = contents(filled.target, filled.target_name, '"one"')
+        finish(again)
+        finish(before, 1)
+        assert "was begun again by another command" in before.read_stderr()
+    assert contents(filled.target, filled.target_name, '"two"') == contents(filled.source, filled.source_name)
+    assert len(contents(filled.target, filled.target_name, '"one"')) <= len(written) + 100
 
 
 def test_chunk_that_kills_its_workers_fails_with_a_word_on_why(

@@ -6,6 +6,7 @@ import pickle
 import socket
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -255,7 +256,7 @@ def test_a_ledger_that_names_another_source_gets_no_credentials(
         endpoint = structs.replace(record.definition.source.endpoint, port=trap.getsockname()[1])
         source = structs.replace(record.definition.source, endpoint=endpoint)
         definition = structs.replace(record.definition, source=source)
-        ledger.update_migration(record.migration, definition=definition, state=State.RUNNING)
+        assert ledger.change_migration(record, definition=definition, state=State.RUNNING)
         before = worker.read_stderr()
 
         send(broker, task(kwargs_of(access_to(filled))))
@@ -263,4 +264,4 @@ def test_a_ledger_that_names_another_source_gets_no_credentials(
         assert_one_line(worker, before, "has other ends in its ledger than in the task", "nothing was done")
         with pytest.raises(BlockingIOError):
             trap.accept()
-    ledger.update_migration(record.migration, state=State.STOPPED)
+    assert ledger.change_migration(replace(record, state=State.RUNNING), state=State.STOPPED)

@@ -14,7 +14,7 @@ from qmig.jobs.supervisor import Supervisor
 from qmig.ledger.control import cancel, pause
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY, Owner
-from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation, State
+from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation, RecordKind, State
 from qmig.migration import Credentials, Migration, SourceSpec, TargetSpec
 from tests.support.collections import create, dense_params, fill, simple_points
 from tests.support.ends import Ends
@@ -59,7 +59,7 @@ def test_a_claim_that_comes_late_leaves_a_finished_chunk_alone(ledger: Ledger, r
 def test_a_claim_whose_answer_was_lost_is_the_owners(ledger: Ledger, record: MigrationRecord) -> None:
     (done,) = ledger.chunks(record.migration, [0])
     seen = replace(done, state=State.PENDING)
-    ledger.save_chunks([seen])
+    ledger.save(RecordKind.CHUNK, [seen])
     set_payload, lost = ledger._set, []
 
     def twice(*arguments: object) -> None:
@@ -81,7 +81,7 @@ def test_every_failed_chunk_waits_again_however_many_there_are(ledger: Ledger, r
     ]
     ledger.save_chunks(failed)
 
-    ledger.reopen(ledger.chunks_in(record.migration, State.FAILED))
+    ledger.reopen(replace(record, run="second", chunks=1502))
 
     wanted = [replace(chunk, state=State.PENDING, owner=NOBODY, error=None) for chunk in failed]
     assert ledger.chunks(record.migration, range(1, 1502)) == wanted
@@ -119,7 +119,7 @@ def test_counts_of_an_earlier_run_do_not_end_a_migration_that_was_begun_again(
     again = replace(record, run="second", planned=False, chunks=0, expected=0)
 
     def begun_again_meanwhile(*_: object) -> Reconciliation:
-        ledger.save_migration(again)
+        ledger.save(RecordKind.MIGRATION, [again])
         return Reconciliation(read=POINTS, errors=errors)
 
     monkeypatch.setattr("qmig.jobs.supervisor.reconcile", begun_again_meanwhile)
@@ -160,7 +160,7 @@ def test_a_defect_in_the_reconciliation_is_named_and_ends_the_migration(
 def test_a_finished_migration_is_not_cancelled_by_one_who_saw_it_running(
     ledger: Ledger, record: MigrationRecord
 ) -> None:
-    ledger.update_migration(record.migration, state=State.DONE, finished=time.time())
+    assert ledger.change_migration(record, state=State.DONE, finished=time.time())
     with pytest.raises(UsageError, match="was not cancelled"):
         cancel(ledger, record)
     now = ledger.migration(record.migration)

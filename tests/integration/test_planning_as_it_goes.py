@@ -4,6 +4,7 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -14,7 +15,7 @@ from qmig.jobs.reconciliation import holes
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import Owner
-from qmig.ledger.records import MigrationRecord, State
+from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.qdrant.batch import Boundary
 from qmig.qdrant.server import Server
@@ -131,6 +132,73 @@ def test_a_coordinator_that_lost_the_lease_on_its_plan_writes_nothing_more(ledge
         mine.go_on(10.0)
 
     assert ledger.migration(MIGRATION) == before
+
+
+def test_a_page_that_comes_after_another_coordinator_has_planned_on_resets_nothing(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = planner(ledger)
+    assert slow.claim()
+    slow.begin(100)
+    save, late = ledger.save_chunks, []
+    monkeypatch.setattr(ledger, "save_chunks", late.append)
+    # Its page is under way when its lease expires, and so is the count of its chunks.
+    change = ledger.change_plan
+    counts: list[tuple[ChunkRecord, dict[str, Any]]] = []
+
+    def count_later(plan: ChunkRecord, **changes: Any) -> MigrationRecord | None:
+        counts.append((plan, changes))
+        return ledger.migration(MIGRATION)
+
+    monkeypatch.setattr(ledger, "change_plan", count_later)
+    slow.go_on(10.0)
+    monkeypatch.undo()
+
+    other = planner(ledger)
+    now = time.monotonic()
+    monkeypatch.setattr("qmig.coordinator.planner.time.monotonic", lambda: now)
+    assert ledger.claim(ledger.plan(MIGRATION), Owner.parse("elsewhere/1/0/0/0")) is not None
+    other.claim()
+    now += LEASE_SECONDS
+    assert other.claim()
+    other.begin(100)
+    other.go_on(0)
+    (first, *_) = other_chunks = ledger.chunks(MIGRATION, range(other.chunks))
+    done = ledger.claim(first, Owner.parse("worker/1/0/0/0"))
+    assert done is not None
+    done = ledger.change(done, state=State.DONE, owner="")
+    record = ledger.migration(MIGRATION)
+
+    save(late[0])
+    assert change(counts[0][0], **counts[0][1]) is None
+
+    assert ledger.migration(MIGRATION) == record
+    assert ledger.chunks(MIGRATION, range(other.chunks)) == [done, *other_chunks[1:]]
+    while not other.planned:
+        other.go_on(1.0)
+    assert holes(ledger.chunks(MIGRATION, range(other.chunks))) == []
+
+
+def test_a_record_that_another_command_has_written_is_not_replaced(ledger: Ledger) -> None:
+    before = ledger.migration(MIGRATION)
+
+    assert not ledger.save_migration(MigrationRecord(MIGRATION, DEFINITION, State.PREPARING, run="late"))
+
+    assert ledger.migration(MIGRATION) == before
+
+
+def test_an_older_target_that_ignores_the_condition_of_an_upsert(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 1.17 the ledger looks first, and sends only what may be written."""
+    monkeypatch.setattr("qmig.ledger.collection.server_version", lambda _: "1.16.3")
+    first, second = (ChunkRecord(MIGRATION, index, None, None, None, planner=2) for index in range(2))
+    ledger.save_chunks([first])
+
+    ledger.save_chunks([replace(first, end="5", planner=1), replace(second, planner=1)])
+    ledger.save_chunks([replace(first, end="6", planner=2), second])
+
+    assert ledger.chunks(MIGRATION, [0, 1]) == [first, second]
 
 
 def test_a_plan_that_could_not_be_recorded_does_not_count_as_complete(

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from qmig.ledger.ledger import Ledger, is_value
-from qmig.ledger.records import State
+from qmig.ledger.records import RecordKind, State
 from qmig.ledger.rejects import RejectRecord, rejects_of, save_rejects
 from qmig.qdrant import messages as api
 from tests.support.collections import contents
@@ -121,7 +121,8 @@ def test_a_restart_that_was_killed_at_once_leaves_nothing_of_the_plan_before(
     ledger = Ledger(filled.target, filled.ledger)
     save_rejects(ledger, [RejectRecord(before.migration, 9, None, "5000", "5000", "too large", 100)])
     # Killed between the new record and the end of the old chunks.
-    ledger.save_migration(replace(before, state=State.PREPARING, planned=False, chunks=0, chunk_size=0, run=""))
+    begun = replace(before, state=State.PREPARING, planned=False, chunks=0, chunk_size=0, run="")
+    ledger.save(RecordKind.MIGRATION, [begun])
 
     result = qmig("qdrant", *filled.arguments, "--chunk-size", "3000", broker=fleet)
 

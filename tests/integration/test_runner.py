@@ -15,7 +15,7 @@ from qmig.jobs.batch_size import BatchSize
 from qmig.jobs.runner import Worker
 from qmig.jobs.session import Session
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import ChunkRecord, MigrationRecord, State
+from qmig.ledger.records import ChunkRecord, MigrationRecord, RecordKind, State
 from qmig.migration import Credentials, Migration, Options, Routing, SourceSpec, TargetSpec
 from qmig.qdrant import messages as api
 from qmig.qdrant.server import Server
@@ -130,8 +130,10 @@ def test_heartbeats_are_sent_while_a_shard_key_is_created(
     delete(ends.target, ends.target_name)
     create(ends.target, ends.target_name, dense_params(), sharding_method=api.Custom)
     routed = msgspec.structs.replace(migration, routing=Routing(shard_key_field="title"))
-    ledger.update_migration(migration.id, definition=routed)
-    ledger.save_chunks([ChunkRecord(migration.id, 0, None, None, "2", expected=2)])
+    record = ledger.migration(migration.id)
+    assert record is not None
+    assert ledger.change_migration(record, definition=routed)
+    ledger.save(RecordKind.CHUNK, [ChunkRecord(migration.id, 0, None, None, "2", expected=2)])
     task = task_of(routed)
     created: list[ShardKeyPlacement] = []
 

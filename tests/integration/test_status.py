@@ -217,7 +217,7 @@ def test_the_finished_chunks_of_a_large_plan_are_read_once(ends: Ends) -> None:
 
     (first,) = observer.poll()
     after_first = ledger.read
-    ledger.update_migration(migration.id, waiting="something")
+    assert ledger.change_migration(record, waiting="something")
     claimed = ledger.claim(chunks[19_000], Owner.parse("host/1/2/3/4"))
     (second,) = observer.poll()
     after_second = ledger.read
@@ -227,7 +227,7 @@ def test_the_finished_chunks_of_a_large_plan_are_read_once(ends: Ends) -> None:
     assert after_first == 20_000
     assert (second.chunk_map[18_999:19_002], second.workers[0].process) == ("drw", 1)
     assert after_second - after_first < 100
-    ledger.update_migration(migration.id, state=State.DONE)
+    assert ledger.change_migration(record, state=State.DONE)
     observer.poll()
     read = ledger.read
     observer.poll()

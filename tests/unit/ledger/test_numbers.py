@@ -38,6 +38,7 @@ def test_a_definition_with_such_a_number_is_not_written(definition: Migration, s
 
 def test_a_limit_that_no_record_can_hold_is_not_written() -> None:
     """Written as a double, it would make the record unreadable, and with it every command on the ledger."""
+    record = MigrationRecord(migration(Options()).id, migration(Options()))
     with Server(ENDPOINT, "target", None, False, retry_for=0) as server, pytest.raises(UsageError) as refused:
-        Ledger(server, "offsets").update_migration("91b7bac4-6509-5d7a-a3af-cf1d4163fe23", max_rate=10**19)
+        Ledger(server, "offsets").change_migration(record, max_rate=10**19)
     assert str(refused.value).startswith(f"max_rate is {10**19}; ")

@@ -1,0 +1,73 @@
+"""Begin the plan of a migration or a verification, for the first time or again."""
+
+import time
+from collections.abc import Callable
+from dataclasses import fields
+
+from qmig.coordinator.follow import MIN_FOLLOW_INTERVAL, View
+from qmig.errors import Interrupted, TerminalError
+from qmig.formatting import pluralize
+from qmig.ledger.lease import HEARTBEAT_SECONDS
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.owner import NOBODY, Owner
+from qmig.ledger.records import MigrationRecord
+from qmig.ledger.stalled import StalledChunks
+
+
+def begin_record(ledger: Ledger, kept: MigrationRecord | None, record: MigrationRecord) -> MigrationRecord:
+    """Write the record of a migration that begins, in place of the `kept` one if it begins again.
+
+    TerminalError where another command has begun it since `kept` was read.
+    """
+    if kept is None:
+        is_written = ledger.save_migration(record)
+    else:
+        # Planners keep their numbers: those of the new plan must be higher.
+        changes = {one.name: getattr(record, one.name) for one in fields(record) if one.name != "planner"}
+        is_written = ledger.change_migration(kept, **changes)
+    if not is_written:
+        raise begun_elsewhere(record.migration)
+    return record
+
+
+def begin_new_plan(
+    ledger: Ledger, record: MigrationRecord, view: View, interrupted: Callable[[], bool]
+) -> MigrationRecord:
+    """Forget every earlier plan of a migration that is being prepared. Return its record with an empty plan.
+
+    Waits until no worker holds a chunk any more, so that no batch of the earlier plan, perhaps with other routing,
+    arrives later. From then on no planner of an earlier plan changes anything. TerminalError where another command
+    begins the migration.
+    """
+    _wait_for_workers(ledger, record.migration, view, interrupted)
+    plan = ledger.claim(ledger.plan(record.migration), Owner.new())
+    if plan is not None and ledger.take_over_plan(plan, chunks=0, planned=False) is not None:
+        ledger.forget_chunks(plan)
+        ledger.change(plan, owner=NOBODY)
+        now = ledger.migration(record.migration)
+        if now is not None and (now.state, now.run) == (record.state, record.run):
+            return now
+    raise begun_elsewhere(record.migration)
+
+
+def begun_elsewhere(migration: str) -> TerminalError:
+    """The error of a command that finds another one beginning the same migration: each command has its own run."""
+    return TerminalError(
+        f"another command is beginning migration {migration} at this moment; give the same command again in a while "
+        "to join it"
+    )
+
+
+def _wait_for_workers(ledger: Ledger, migration: str, view: View, interrupted: Callable[[], bool]) -> None:
+    """Wait until every chunk is released, or its lease has expired."""
+    stalled, began, is_reported = StalledChunks(), time.monotonic(), False
+    while held := ledger.held(migration):
+        now = time.monotonic()
+        if len(stalled.find(held, now)) == len(held):
+            return
+        if interrupted():
+            raise Interrupted("interrupted before the migration was begun again; the same command begins it")
+        if not is_reported and now - began >= HEARTBEAT_SECONDS:
+            is_reported = True
+            view.say(f"waiting for the workers of the earlier plan to release {pluralize(len(held), 'chunk')} …")
+        time.sleep(MIN_FOLLOW_INTERVAL)

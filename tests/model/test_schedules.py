@@ -1,0 +1,182 @@
+"""Schedules that once went wrong, and the undisturbed one."""
+
+from collections.abc import Callable
+
+import grpc
+
+from qmig.ledger.lease import LEASE_SECONDS
+from qmig.ledger.records import State
+from tests.model.conftest import MakeWorld
+from tests.model.network import Actor, Message, is_batch
+from tests.model.world import World
+
+MAX_STEPS = 2000
+
+
+def run_until(world: World, actor: Actor, has_come: Callable[[], bool]) -> None:
+    """Let an actor run alone until something has come about. What must hold is looked at after each step."""
+    for _ in range(MAX_STEPS):
+        if has_come():
+            return
+        assert actor.is_alive, f"{actor.name} ended: {actor.outcome}"
+        world.network.step(actor)
+        world.check()
+    raise AssertionError(f"{actor.name} does not get there")
+
+
+def is_sending(actor: Actor, method: str, field: str = "") -> Callable[[], bool]:
+    """Whether the actor waits for the ledger to answer a call, which writes this field."""
+
+    def sends(message: Message) -> bool:
+        is_to_ledger = not isinstance(message.request, bytes)
+        return is_to_ledger and message.path.endswith(f"/{method}") and field in str(message.request)
+
+    return lambda: any(map(sends, actor.waits_for))
+
+
+def is_writing(actor: Actor) -> bool:
+    """Whether the actor waits for a batch to arrive in the target."""
+    return any(is_batch(message.path, message.request) for message in actor.waits_for)
+
+
+def is_planned(world: World, shard_key: str = "one") -> bool:
+    """Whether there is a complete plan that routes all points to this shard key."""
+    record = world.record
+    if record is None or record.definition.routing.shard_key != shard_key:
+        return False
+    return record.state == State.RUNNING and record.planned
+
+
+def copy(world: World) -> None:
+    """Have every chunk copied by a worker of its own, and the migration ended by a supervisor."""
+    record = world.record
+    assert record is not None
+    for index in range(record.chunks):
+        world.run_to_the_end(world.worker(index, is_requeued=False))
+        world.check()
+    world.run_to_the_end(world.supervisor())
+    world.check()
+
+
+def assert_done(world: World) -> None:
+    record = world.record
+    assert record is not None
+    assert (record.state, record.error) == (State.DONE, None)
+    world.check()
+
+
+def test_undisturbed(make_world: MakeWorld) -> None:
+    world = make_world()
+    command = world.command("one", restart=False)
+    run_until(world, command, lambda: is_planned(world))
+    copy(world)
+    assert world.run_to_the_end(command) is None
+    assert_done(world)
+    world.check_repeats()
+
+
+def test_a_worker_between_its_look_and_its_claim_while_the_migration_begins_again(make_world: MakeWorld) -> None:
+    world = make_world()
+    command = world.command("one", restart=False)
+    run_until(world, command, lambda: is_planned(world))
+    late = world.worker(0, is_requeued=False)
+    run_until(world, late, is_sending(late, "SetPayload"))
+
+    again = world.command("two", restart=True)
+    run_until(world, again, lambda: is_planned(world, "two"))
+    world.run_to_the_end(late)
+    world.check()
+
+    copy(world)
+    assert_done(world)
+    assert "begun again by another command" in str(world.run_to_the_end(command))
+    assert world.run_to_the_end(again) is None
+
+
+def test_a_batch_under_way_while_the_migration_begins_again(make_world: MakeWorld) -> None:
+    """The restart waits for it: after the new plan it would leave points under the old shard key alone."""
+    world = make_world()
+    command = world.command("one", restart=False)
+    run_until(world, command, lambda: is_planned(world))
+    late = world.worker(0, is_requeued=False)
+    run_until(world, late, lambda: is_writing(late))
+    again, began = world.command("two", restart=True), world.network.now
+    run_until(world, again, lambda: world.network.now > began + LEASE_SECONDS / 3)
+    assert not is_planned(world, "two")
+
+    world.run_to_the_end(late)
+    run_until(world, again, lambda: is_planned(world, "two"))
+    copy(world)
+    assert_done(world)
+
+
+def test_a_planner_whose_step_takes_longer_than_its_lease(make_world: MakeWorld) -> None:
+    world = make_world()
+    slow = world.command("one", restart=False)
+    run_until(world, slow, is_sending(slow, "Upsert", '"chunk"'))
+    world.network.pass_time(LEASE_SECONDS)
+
+    other = world.command("one", restart=False)
+    run_until(world, other, lambda: is_planned(world))
+    copy(world)
+    assert world.run_to_the_end(slow) is None
+    assert world.run_to_the_end(other) is None
+    assert_done(world)
+    world.check_repeats()
+
+
+def test_a_worker_that_was_stopped_looks_before_it_sends(make_world: MakeWorld) -> None:
+    world = make_world()
+    command = world.command("one", restart=False)
+    run_until(world, command, lambda: is_planned(world))
+    sleeper = world.worker(0, is_requeued=False)
+    run_until(world, sleeper, lambda: is_writing(sleeper))
+    world.network.step(sleeper)
+    assert sleeper.is_alive
+    world.network.pass_time(LEASE_SECONDS)
+
+    again = world.command("two", restart=True)
+    run_until(world, again, lambda: is_planned(world, "two"))
+    written = world.written("one")
+    assert "belongs to another worker by now" in str(world.run_to_the_end(sleeper))
+    assert world.written("one") == written
+    copy(world)
+    assert_done(world)
+
+
+def test_a_claim_whose_answer_comes_after_the_lease_is_looked_at_again(make_world: MakeWorld) -> None:
+    world = make_world()
+    command = world.command("one", restart=False)
+    run_until(world, command, lambda: is_planned(world))
+    late = world.worker(0, is_requeued=False)
+    run_until(world, late, lambda: bool(world.plan[0].owner))
+    run_until(world, late, is_sending(late, "Get"))
+    late.waits_for[0].deliver()
+    world.network.pass_time(LEASE_SECONDS)
+
+    again = world.command("two", restart=True)
+    run_until(world, again, lambda: is_planned(world, "two"))
+    assert "belongs to another worker by now" in str(world.run_to_the_end(late))
+    assert world.written("one") == 0
+    copy(world)
+    assert_done(world)
+
+
+def test_a_failure_of_an_earlier_run_does_not_fail_the_next_one(make_world: MakeWorld) -> None:
+    world = make_world()
+    command = world.command("one", restart=False)
+    run_until(world, command, lambda: is_planned(world))
+    late = world.worker(0, is_requeued=False)
+    run_until(world, late, lambda: is_writing(late))
+    before = world.record
+    again = world.command("one", restart=False)
+    run_until(
+        world, again, lambda: before is not None and world.record is not None and world.record.run != before.run
+    )
+    late.waits_for[0].fail(grpc.StatusCode.PERMISSION_DENIED, "an old key")
+    assert "an old key" in str(world.run_to_the_end(late))
+    assert world.plan[0].state == State.FAILED
+
+    copy(world)
+    copy(world)
+    assert_done(world)
