@@ -156,7 +156,7 @@ def test_protocol(make_world: MakeWorld) -> None:
     class Bound(Protocol):
         pass
 
-    Bound.make_world = staticmethod(make_world)  # type: ignore[assignment]
+    Bound.make_world = staticmethod(make_world)
     ours: dict[str, Any] = {
         "max_examples": EXAMPLES,
         "stateful_step_count": 30,
