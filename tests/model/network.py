@@ -9,14 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import grpc
 
-UPSERT = "/qdrant.Points/Upsert"
+from tests.model.messages import CallError, Context, Message, is_batch
+from tests.model.stand_ins import Channel, Executor
+
 # Seconds of real time in which an actor comes back to the test: more than it ever needs.
 PATIENCE = 120.0
 # Seconds after which a write to the target's points is lost if it was not delivered. The protocol rests on this: no
@@ -24,74 +25,8 @@ PATIENCE = 120.0
 UPSERT_LIFETIME = 9.0
 
 
-def is_batch(path: str, request: Any) -> bool:
-    """Whether a call writes a batch of points to the target: workers send them as bytes."""
-    return path == UPSERT and isinstance(request, bytes)
-
-
 class Killed(BaseException):
     """Ends the thread of an actor that was killed."""
-
-
-class CallError(grpc.RpcError):
-    """A failed call, as gRPC's own."""
-
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
-        super().__init__(details)
-        self.code = lambda: code
-        self.details = lambda: details
-        self.trailing_metadata = tuple
-
-
-class Context:
-    """The part of a servicer's context that the endpoint uses."""
-
-    def abort(self, code: grpc.StatusCode, details: str) -> None:
-        raise CallError(code, details)
-
-
-@dataclass(eq=False)
-class Message:
-    """A request, and its answer once it was delivered. A caller may wait for it as for a future."""
-
-    network: Network
-    path: str
-    request: Any
-    sent: float
-    is_done: bool = False
-    answer: Any = None
-    error: Exception | None = None
-
-    def deliver(self) -> None:
-        if not self.is_done:
-            try:
-                self.answer = self.network.answer(self.path, self.request)
-            except CallError as error:
-                self.error = error
-            self.finish()
-
-    def fail(self, status: grpc.StatusCode, details: str) -> None:
-        """Answer with an error; the endpoint never gets the request."""
-        self.error = CallError(status, details)
-        self.finish()
-
-    def finish(self) -> None:
-        self.is_done = True
-        if self in self.network.messages:
-            self.network.messages.remove(self)
-
-    def result(self) -> Any:
-        while not self.is_done:
-            self.network.pause((self,), None)
-        if self.error is not None:
-            raise self.error
-        return self.answer
-
-    def cancel(self) -> bool:
-        return False
-
-    def done(self) -> bool:
-        return self.is_done
 
 
 @dataclass(eq=False)
@@ -143,18 +78,31 @@ class Network:
         return actor
 
     def step(self, actor: Actor) -> None:
-        """Deliver what the actor waits for, or move the clock to when it goes on, and let it run to its next wait."""
+        """Deliver what the actor waits for, and let it run to its next wait.
+
+        Where it waits for the clock, that is moved, and everything that the actor has sent arrives meanwhile.
+        """
         if actor.waits_for:
             actor.waits_for[0].deliver()
-        elif actor.until is not None:
-            self.pass_time(actor.until - self.now)
+        else:
+            self._deliver_of(actor, lambda _: True)
+            self._pass_time_of(actor)
         self._resume(actor)
 
-    def time_out(self, actor: Actor) -> None:
-        """Move the clock to the end of the actor's patience, and let it run without its answer."""
-        if actor.until is not None:
+    def stall(self, actor: Actor) -> None:
+        """Let the actor run without an answer about its batches: only what it sends to the ledger arrives."""
+        self._deliver_of(actor, lambda message: not is_batch(message.path, message.request))
+        self._pass_time_of(actor)
+        self._resume(actor)
+
+    def _deliver_of(self, actor: Actor, arrives: Callable[[Message], bool]) -> None:
+        for message in [message for message in self.messages if message.sender is actor and arrives(message)]:
+            message.deliver()
+
+    def _pass_time_of(self, actor: Actor) -> None:
+        """Move the clock to when the actor goes on, unless it has its answer."""
+        if actor.until is not None and not any(message.is_done for message in actor.waits_for):
             self.pass_time(actor.until - self.now)
-            self._resume(actor)
 
     def kill(self, actor: Actor) -> None:
         """End an actor. What it has sent is still under way."""
@@ -196,7 +144,7 @@ class Network:
             raise Killed
 
     def send(self, path: str, request: Any) -> Message:
-        message = Message(self, path, request, self.now)
+        message = Message(self, path, request, self.actor, self.now)
         self.messages.append(message)
         return message
 
@@ -241,47 +189,3 @@ class Network:
 
 
 _monotonic, _sleep = time.monotonic, time.sleep
-
-
-class Channel:
-    """In place of gRPC's channel."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    def unary_unary(self, path: str, *_: Any, **__: Any) -> Method:
-        return Method(self._network, path)
-
-    def close(self) -> None:
-        pass
-
-
-class Method:
-    """A method of a stub."""
-
-    def __init__(self, network: Network, path: str) -> None:
-        self._network = network
-        self._path = path
-
-    def start(self, request: Any) -> Message:
-        return self._network.send(self._path, request)
-
-    def __call__(self, request: Any, **_: Any) -> Any:
-        return self.start(request).result()
-
-
-class Executor:
-    """In place of a pool of threads: a call is under way at once, anything else runs to its end."""
-
-    def submit(self, call: Any, *arguments: Any, **settings: Any) -> Any:
-        if isinstance(call, Method):
-            return call.start(*arguments)
-        future: Future[Any] = Future()
-        try:
-            future.set_result(call(*arguments, **settings))
-        except Exception as error:  # noqa: BLE001
-            future.set_exception(error)
-        return future
-
-    def shutdown(self, **_: Any) -> None:
-        pass

@@ -5,6 +5,7 @@ test_schedules.py.
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -15,15 +16,20 @@ from qmig.errors import QmigError
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.records import State
 from tests.model.conftest import MakeWorld
+from tests.model.messages import is_write
 from tests.model.network import Actor
 from tests.model.world import CHUNK_SIZE, POINTS, SHARD_KEYS, World
 
 # Actors at once: two commands, and two of the others.
 MAX_ACTORS = 4
-EXAMPLES = int(os.environ.get("EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "40"))
 CHUNKS = POINTS // CHUNK_SIZE
-# Steps that an actor makes in a row: one, a few, or as many as it takes to its end.
-STEPS = st.sampled_from([1, 1, 2, 3, 5, 8, 13, 30, 60, 120])
+# How far an actor goes: until it waits for its first write, its second and so on, until it sleeps, or on and on while
+# an idle lease expires. What goes wrong goes wrong between a look and a write.
+UNTIL_IT_SLEEPS, FOR_LONG = 1000, 1001
+FAR = st.sampled_from([1, 1, 2, 3, 4, 5, 6, 8, 10, UNTIL_IT_SLEEPS, UNTIL_IT_SLEEPS, UNTIL_IT_SLEEPS, FOR_LONG])
+LONG_SECONDS = LEASE_SECONDS + 5.0
+MAX_STEPS = 300
 
 
 class Protocol(RuleBasedStateMachine):
@@ -36,12 +42,12 @@ class Protocol(RuleBasedStateMachine):
         self.world: World = self.make_world()
         self.network = self.world.network
 
-    @initialize(is_planned=st.booleans(), steps=STEPS)
-    def begin(self, is_planned: bool, steps: int) -> None:
+    @initialize(is_planned=st.booleans(), far=FAR)
+    def begin(self, is_planned: bool, far: int) -> None:
         command = self.world.command(SHARD_KEYS[0], restart=False)
         while is_planned and not self.world.is_planned:
             self.network.step(command)
-        self.go_on(command, steps)
+        self.go_on(command, far)
 
     # What may happen
 
@@ -50,35 +56,42 @@ class Protocol(RuleBasedStateMachine):
         return len(self.network.actors) < MAX_ACTORS
 
     @precondition(lambda self: self.has_room)
-    @rule(shard_key=st.sampled_from(SHARD_KEYS), restart=st.booleans(), steps=STEPS)
-    def command(self, shard_key: str, restart: bool, steps: int) -> None:
-        self.go_on(self.world.command(shard_key, restart), steps)
+    @rule(far=FAR)
+    def command(self, far: int) -> None:
+        self.go_on(self.world.command(self.world.shard_key, restart=False), far)
 
     @precondition(lambda self: self.has_room)
-    @rule(index=st.integers(0, CHUNKS - 1), is_requeued=st.booleans(), steps=STEPS)
-    def worker(self, index: int, is_requeued: bool, steps: int) -> None:
-        self.go_on(self.world.worker(index, is_requeued), steps)
+    @rule(far=FAR)
+    def restart(self, far: int) -> None:
+        """The migration begins again, with the other shard key."""
+        (other,) = set(SHARD_KEYS) - {self.world.shard_key}
+        self.go_on(self.world.command(other, restart=True), far)
 
     @precondition(lambda self: self.has_room)
-    @rule(steps=STEPS)
-    def supervisor(self, steps: int) -> None:
-        self.go_on(self.world.supervisor(), steps)
+    @rule(index=st.integers(0, CHUNKS - 1), is_requeued=st.booleans(), far=FAR)
+    def worker(self, index: int, is_requeued: bool, far: int) -> None:
+        self.go_on(self.world.worker(index, is_requeued), far)
 
     @precondition(lambda self: self.has_room)
-    @rule(verb=st.sampled_from(["pause", "resume", "cancel", "throttle"]), steps=STEPS)
-    def control(self, verb: str, steps: int) -> None:
-        self.go_on(self.world.control(verb), steps)
+    @rule(far=FAR)
+    def supervisor(self, far: int) -> None:
+        self.go_on(self.world.supervisor(), far)
+
+    @precondition(lambda self: self.has_room)
+    @rule(verb=st.sampled_from(["pause", "resume", "cancel", "throttle"]), far=FAR)
+    def control(self, verb: str, far: int) -> None:
+        self.go_on(self.world.control(verb), far)
 
     @precondition(lambda self: self.network.actors)
-    @rule(choice=st.integers(0, MAX_ACTORS - 1), steps=STEPS)
-    def step(self, choice: int, steps: int) -> None:
-        self.go_on(self.chosen(choice), steps)
+    @rule(choice=st.integers(0, MAX_ACTORS - 1), far=FAR)
+    def step(self, choice: int, far: int) -> None:
+        self.go_on(self.chosen(choice), far)
 
     @precondition(lambda self: self.network.actors)
-    @rule(choice=st.integers(0, MAX_ACTORS - 1))
-    def time_out(self, choice: int) -> None:
-        self.network.time_out(self.chosen(choice))
-        self.world.check()
+    @rule(choice=st.integers(0, MAX_ACTORS - 1), far=FAR)
+    def stall(self, choice: int, far: int) -> None:
+        """The target is slow with a worker's batches, and the ledger is not."""
+        self.go_on(self.chosen(choice), far, self.network.stall)
 
     @precondition(lambda self: self.network.actors)
     @rule(choice=st.integers(0, MAX_ACTORS - 1))
@@ -99,12 +112,15 @@ class Protocol(RuleBasedStateMachine):
     def chosen(self, choice: int) -> Actor:
         return self.network.actors[choice % len(self.network.actors)]
 
-    def go_on(self, actor: Actor, steps: int) -> None:
-        for _ in range(steps):
-            if not actor.is_alive:
-                break
-            self.network.step(actor)
+    def go_on(self, actor: Actor, far: int, make_step: Callable[[Actor], None] | None = None) -> None:
+        end, writes = self.network.now + LONG_SECONDS, 0
+        for _ in range(MAX_STEPS):
+            (make_step or self.network.step)(actor)
             self.world.check()
+            writes += any(is_write(message) for message in actor.waits_for)
+            is_asleep = not actor.waits_for if far < FOR_LONG else self.network.now > end
+            if not actor.is_alive or is_asleep or writes >= far:
+                break
         # Any other exception is a defect.
         assert not isinstance(actor.outcome, BaseException) or isinstance(actor.outcome, QmigError), actor.outcome
 
@@ -113,12 +129,13 @@ class Protocol(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever has happened: the command, given again, ends with every point in the target."""
         for actor in list(self.network.actors):
+            self.go_on(actor, UNTIL_IT_SLEEPS)
+        for actor in list(self.network.actors):
             self.network.kill(actor)
         for message in list(self.network.messages):
             message.deliver()
-        record = self.world.record
-        shard_key = SHARD_KEYS[0] if record is None else record.definition.routing.shard_key or ""
-        last = self.world.command(shard_key, restart=False)
+            self.world.check()
+        last = self.world.command(self.world.shard_key, restart=False)
         for _ in range(40):
             for _ in range(60):
                 if last.is_alive:
@@ -139,7 +156,7 @@ def test_protocol(make_world: MakeWorld) -> None:
     class Bound(Protocol):
         pass
 
-    Bound.make_world = staticmethod(make_world)  # type: ignore[assignment]
+    Bound.make_world = staticmethod(make_world)
     ours: dict[str, Any] = {
         "max_examples": EXAMPLES,
         "stateful_step_count": 30,

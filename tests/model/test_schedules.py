@@ -7,8 +7,9 @@ import grpc
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.records import State
 from tests.model.conftest import MakeWorld
-from tests.model.network import Actor, Message, is_batch
-from tests.model.world import World
+from tests.model.messages import Message, is_batch
+from tests.model.network import Actor
+from tests.model.world import RETRY_FOR, World
 
 MAX_STEPS = 2000
 
@@ -180,3 +181,24 @@ def test_a_failure_of_an_earlier_run_does_not_fail_the_next_one(make_world: Make
     copy(world)
     copy(world)
     assert_done(world)
+
+
+def test_a_stop_is_seen_while_the_ledger_refuses_the_end_of_a_chunk(make_world: MakeWorld) -> None:
+    world = make_world()
+    command = world.command("one", restart=False)
+    run_until(world, command, lambda: is_planned(world))
+    worker = world.worker(0, is_requeued=False)
+    is_ending = is_sending(worker, "SetPayload", '"done"')
+    run_until(world, worker, is_ending)
+    world.run_to_the_end(world.control("pause"))
+
+    began = world.network.now
+    while worker.is_alive:
+        if is_ending():
+            worker.waits_for[0].fail(grpc.StatusCode.UNAVAILABLE, "not now")
+        world.network.stall(worker)
+        world.check()
+
+    assert "the migration was stopped" in str(worker.outcome)
+    assert world.network.now - began < RETRY_FOR / 2
+    assert (world.plan[0].state, world.plan[0].owner) == (State.PENDING, "")

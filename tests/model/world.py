@@ -22,16 +22,16 @@ from qmig.migration import Credentials, Endpoint, Migration, Options, Routing, S
 from qmig.qdrant import messages as api
 from qmig.qdrant.server import Server
 from tests.model.fleet import MemoryFleet
-from tests.model.network import Actor, Network, is_batch
+from tests.model.messages import WRITES, is_batch
+from tests.model.network import Actor, Network
 from tests.support.collections import contents, create, create_shard_key, dense_params, fill, simple_points
 
 POINTS = 12
 CHUNK_SIZE = 4
 SHARD_KEYS = ("one", "two")
+# Seconds for which a worker retries.
+RETRY_FOR = 60.0
 ENDPOINT = Endpoint("model.invalid", 6334)
-
-# The calls that change a record or a point.
-WRITES = ("Upsert", "SetPayload", "Delete")
 
 numbers = itertools.count()
 
@@ -83,7 +83,7 @@ class World:
         return Migration(
             SourceSpec("qdrant", ENDPOINT, source),
             TargetSpec(ENDPOINT, target, ledger),
-            Options(batch_size=2, retry_for=60.0),
+            Options(batch_size=2, retry_for=RETRY_FOR),
             Routing(shard_key=shard_key),
         )
 
@@ -96,6 +96,12 @@ class World:
         """The chunks of the plan so far."""
         record = self.record
         return [] if record is None else self.ledger.chunks(record.migration, range(record.chunks))
+
+    @property
+    def shard_key(self) -> str:
+        """The shard key that the migration routes its points to."""
+        record = self.record
+        return (record.definition.routing.shard_key if record is not None else None) or SHARD_KEYS[0]
 
     @property
     def is_planned(self) -> bool:
@@ -156,7 +162,7 @@ class World:
     # What must hold
 
     def _observe(self, path: str, request: Any) -> None:
-        self._is_written = self._is_written or path.rpartition("/")[2] in WRITES
+        self._is_written = self._is_written or path in WRITES
         if is_batch(path, request):
             upsert = api.UpsertPoints.FromString(request)
             (key,) = upsert.shard_key_selector.shard_keys
