@@ -6,7 +6,6 @@ seen the same count for `LEASE_SECONDS` of its own time (see `qmig.ledger.stalle
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -25,7 +24,6 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY
 from qmig.ledger.records import ChunkRecord, State
 from qmig.rpc.call import Call
-from qmig.rpc.connection import retrying
 
 #: Seconds between two heartbeats. After a kill -9 this much work is repeated at most, and the batches in flight.
 HEARTBEAT_SECONDS = 1.0
@@ -58,6 +56,8 @@ class Lease:
         self.chunk = chunk
         #: The migration's limit in points a second, as of the last heartbeat.
         self.max_rate = max_rate
+        #: Since when this worker waits for a server, by its own steady clock; None while it does not.
+        self.waiting_since: float | None = None
         self._ledger = ledger
         self._stop_requested = stop_requested
         self._on_heartbeat = on_heartbeat
@@ -77,8 +77,10 @@ class Lease:
     @property
     def current(self) -> ChunkRecord:
         """The chunk with the progress made since the last heartbeat."""
-        seconds = self._seconds_before + time.monotonic() - self._started
-        return replace(self.chunk, **self._progress, seconds=round(seconds, 3))
+        now = time.monotonic()
+        seconds = self._seconds_before + now - self._started
+        waited = 0.0 if self.waiting_since is None else now - self.waiting_since
+        return replace(self.chunk, **self._progress, seconds=round(seconds, 3), waiting_seconds=round(waited, 3))
 
     @property
     def stopping(self) -> bool:
@@ -100,7 +102,11 @@ class Lease:
             self._last_heartbeat = now
             self.chunk = self._with_heartbeat()
             self._change = self._ledger.start_change(
-                self.chunk, **self._progress, heartbeat=self.chunk.heartbeat, seconds=self.chunk.seconds
+                self.chunk,
+                **self._progress,
+                heartbeat=self.chunk.heartbeat,
+                seconds=self.chunk.seconds,
+                waiting_seconds=self.chunk.waiting_seconds,
             )
             self._on_heartbeat(self.chunk, now - self._started)
 
@@ -111,11 +117,6 @@ class Lease:
             self.raise_if_stopping()
             self.heartbeat()
             time.sleep(min(left, MAX_NAP))
-
-    def retrying(self, retry_for: float, attempt: Callable[[], Answer]) -> Answer:
-        """Call `attempt`, and again after transient errors for `retry_for` seconds, with heartbeats in between. The
-        chunk's field `waiting` says why."""
-        return retrying(retry_for, sleep=self.sleep, before_sleep=self._note_retry)(attempt)
 
     def run_blocking(self, call: Callable[[], Answer]) -> Answer:
         """Run a blocking call in a thread, and send heartbeats meanwhile; MigrationStoppedError as soon as a stop is
@@ -142,7 +143,7 @@ class Lease:
         after = self._ledger.change(
             self.chunk,
             retry_for,
-            **{**self._progress, **progress, "waiting": None},
+            **{**self._progress, **progress, "waiting": None, "waiting_seconds": 0.0},
             seconds=current.seconds,
             state=state,
             owner=NOBODY,
@@ -170,12 +171,6 @@ class Lease:
         except QmigError as second:
             # The chunk keeps this owner, and is requeued when the lease has expired.
             log.warning("chunk %d: its failure could not be recorded: %s", self.chunk.index + 1, second)
-
-    def _note_retry(self, state: Any) -> None:
-        error, chunk = state.outcome.exception(), self.current
-        log.warning("chunk %d: %s; retrying", chunk.index + 1, error)
-        reasons = Counter(chunk.retry_reasons) + Counter([error.reason])
-        self.advance(retries=chunk.retries + 1, retry_reasons=dict(reasons), waiting=str(error))
 
     def _with_heartbeat(self) -> ChunkRecord:
         current = self.current

@@ -94,12 +94,12 @@ class Ledger(LedgerCollection):
         wanted = _chunks_of(migration, state)
         return [self.parse(ChunkRecord, point) for point in self.scroll(wanted, limit)]
 
-    def unfinished(self, migration: str) -> int:
+    def unfinished(self, migration: str, retry_for: float | None = None) -> int:
         """Number of chunks that are neither done nor failed."""
         request = api.CountPoints(
             collection_name=self.name, filter=_chunks_of(migration, State.PENDING, State.RUNNING), exact=True
         )
-        return self.server.call(self.server.points.Count, request).result.count
+        return self.server.call(self.server.points.Count, request, retry_for=retry_for).result.count
 
     def plan(self, migration: str) -> ChunkRecord:
         """The record of the migration's plan, created if it does not exist."""
@@ -125,6 +125,7 @@ class Ledger(LedgerCollection):
             "claims": seen.claims + 1,
             "lost_owners": seen.lost_owners + bool(seen.owner),
             "waiting": None,
+            "waiting_seconds": 0.0,
             "error": None,
         }
         try:
