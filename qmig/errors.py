@@ -72,6 +72,10 @@ class MigrationStoppedError(QmigError):
     """The migration was stopped; everything acknowledged so far is in the ledger."""
 
 
+class ChunkSetAsideError(MigrationStoppedError):
+    """The chunk was released with its offset: its server does not answer this worker, while others copy chunks."""
+
+
 class Interrupted(QmigError):
     """The user pressed Ctrl-C, or the process received SIGTERM."""
 

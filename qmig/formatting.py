@@ -1,5 +1,6 @@
 """Numbers, times, sizes and key ranges as people read them."""
 
+import time
 from datetime import datetime
 
 #: Characters of a migration's id that tell it from the others of a ledger.
@@ -16,6 +17,12 @@ def duration(seconds: float) -> str:
 def short_duration(seconds: float) -> str:
     """Format as `0.4 s` below a minute, as `2:03` from there on."""
     return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+
+
+def since(seconds: float) -> str:
+    """Format when something began that has lasted for some seconds: `since 14:03:22 (0.4 s)`, in this host's zone."""
+    began = datetime.fromtimestamp(time.time() - seconds)
+    return f"since {began:%H:%M:%S} ({short_duration(seconds)})"
 
 
 def format_datetime(seconds: float) -> str:

@@ -112,7 +112,8 @@ _MIGRATION_OPTIONS = (
         default="1h",
         show_default=True,
         metavar="DURATION",
-        help="How long workers retry while a server does not answer: seconds, or a value such as 90s, 10m, 2h.",
+        help="How long to wait for a server that does not answer before the migration stops: seconds, or a value "
+        "such as 90s, 10m, 2h.",
     ),
     switch(
         "--restart-migration",

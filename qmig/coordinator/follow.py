@@ -7,13 +7,15 @@ from threading import Timer
 from typing import NoReturn, Protocol
 
 from qmig.broker.fleet import Fleet
+from qmig.coordinator.patience import Patience
 from qmig.coordinator.results import Result
 from qmig.errors import Interrupted, TerminalError, TransientError
-from qmig.formatting import pluralize
+from qmig.formatting import pluralize, short_duration
 from qmig.ledger.records import ChunkRecord, State
 from qmig.ledger.stalled import WORKERS_LOST, StalledChunks
 from qmig.monitor.progress import Progress
 from qmig.monitor.reader import ProgressReader
+from qmig.monitor.waits import waits_of
 
 #: Seconds between two reads of the ledger at the start: a short migration is followed closely.
 MIN_FOLLOW_INTERVAL = 0.25
@@ -68,7 +70,10 @@ class Follower:
         self._idle_since = self._asked = time.monotonic()
         self._points_before: int | None = None
         self._reported: str | None = None
+        self._servers_away: set[str] = set()
+        self._is_silence_said = False
         self._stalled = StalledChunks()
+        self._patience = Patience(view.warn)
 
     def follow(self, on_wait: Callable[[float], None]) -> Result:
         """Read the ledger until the migration ends. `on_wait` gets the seconds until the next read, and may raise.
@@ -77,12 +82,14 @@ class Follower:
         """
         while True:
             try:
-                with self._warning_of_silence():
+                with self._warning_of_silence(), self._reader.ledger.server.without_retries():
                     progress = self._reader.refresh()
             except TransientError as error:
-                self._view.warn(f"{error}; retrying")
+                self._patience.wait(str(error), self._reader.retry_for)
                 on_wait(MAX_FOLLOW_INTERVAL)
                 continue
+            self._patience.end()
+            self._is_silence_said = False
             if self._points_before is None:
                 self._points_before = progress.points
             self._view.show(progress)
@@ -97,6 +104,15 @@ class Follower:
     def stop(self) -> NoReturn:
         """Stop the migration: batches in flight end, workers release their chunks, then Interrupted is raised."""
         self._view.say("stopping: waiting for the batches in flight …")
+        try:
+            self._stop()
+        except TransientError as error:
+            raise Interrupted(
+                f"interrupted, but the stop could not be recorded: {error}; workers of a fleet go on when the target "
+                "answers again, and the same command joins them or resumes"
+            ) from None
+
+    def _stop(self) -> NoReturn:
         ledger = self._reader.ledger
         progress, record = self._reader.refresh(), self._reader.record
         while record.state in (State.RUNNING, State.PAUSED):
@@ -123,10 +139,15 @@ class Follower:
 
     @contextmanager
     def _warning_of_silence(self) -> Iterator[None]:
-        """Warn while the target takes long to answer: a call to a server that hangs fails only much later."""
-        url = self._reader.ledger.server.endpoint.url
-        text = f"target {url} has not answered for {SILENT_AFTER:g} s; waiting"
-        timer = Timer(SILENT_AFTER, self._view.warn, [text])
+        """Warn once while the target takes long to answer: a call to a server that hangs fails only much later."""
+
+        def warn() -> None:
+            if not self._is_silence_said:
+                self._is_silence_said = True
+                url = self._reader.ledger.server.endpoint.url
+                self._view.warn(f"target {url} has not answered for {SILENT_AFTER:g} s; waiting")
+
+        timer = Timer(SILENT_AFTER, warn)
         timer.daemon = True
         timer.start()
         try:
@@ -145,9 +166,8 @@ class Follower:
         if record.state == State.CANCELLED and record.finished is not None:
             raise TerminalError("the migration was cancelled; the same command resumes from the ledger")
         if record.state == State.STOPPED:
-            raise TerminalError(
-                "the migration was stopped by another command; the same command resumes from the ledger"
-            )
+            by_command = "the migration was stopped by another command; the same command resumes from the ledger"
+            raise TerminalError(record.error or by_command)
         return record.state == State.DONE
 
     def _raise_ledger_failure(self) -> None:
@@ -169,6 +189,11 @@ class Follower:
         if waiting is not None and waiting != self._reported:
             self._view.warn(f"{waiting}; waiting")
         self._reported = waiting
+        waits = waits_of(progress.running)
+        for wait in waits:
+            if wait.server not in self._servers_away:
+                self._view.warn(f"{wait.text}; waiting up to {short_duration(self._reader.retry_for)} (--retry-for)")
+        self._servers_away = {wait.server for wait in waits}
         now = time.monotonic()
         stalled = self._stalled.find(progress.running, now)
         if len(stalled) < len(progress.running) or waiting is not None:

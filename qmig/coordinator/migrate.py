@@ -17,6 +17,7 @@ from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import MIN_FOLLOW_INTERVAL, View
 from qmig.coordinator.new_plan import begin_new_plan, begin_record, begun_elsewhere
+from qmig.coordinator.patience import Patience
 from qmig.coordinator.planner import Planner
 from qmig.coordinator.preflight import Preflight, PreflightResult, RunOptions
 from qmig.coordinator.results import Result
@@ -53,6 +54,7 @@ class Coordinator:
         self.run_options = run_options
         self.view = view
         self._planning_since: float | None = None
+        self._patience = Patience(view.warn)
         self._stack = ExitStack()
 
     def __enter__(self) -> "Coordinator":
@@ -89,7 +91,7 @@ class Coordinator:
             if planner.planned:
                 time.sleep(seconds)
             else:
-                self._plan(planner, run, seconds)
+                self._plan_or_stop(planner, run, seconds)
 
         return run.follow(reader, plan_or_wait)
 
@@ -99,7 +101,7 @@ class Coordinator:
         planner, reader = self._begin(run, preflight)
         while not planner.planned:
             run.stop_if_interrupted(reader)
-            self._plan(planner, run, MIN_FOLLOW_INTERVAL)
+            self._plan_or_stop(planner, run, MIN_FOLLOW_INTERVAL)
 
     def _begin(self, run: Run, preflight: PreflightResult) -> tuple[Planner, ProgressReader]:
         """Prepare the target, open a new run in the ledger, and register it with the fleet."""
@@ -215,6 +217,14 @@ class Coordinator:
         for notice in placement_notices(server, name, wanted):
             self.view.say(notice)
 
+    def _plan_or_stop(self, planner: Planner, run: Run, seconds: float) -> None:
+        """Plan for `seconds`. Stop the migration where it cannot be planned; what is planned is kept."""
+        try:
+            self._plan(planner, run, seconds)
+        except TerminalError as error:
+            planner.stop(str(error))
+            raise
+
     def _plan(self, planner: Planner, run: Run, seconds: float) -> None:
         """Plan for `seconds`, and have the supervisor queue the new chunks."""
         try:
@@ -231,10 +241,16 @@ class Coordinator:
             planner.go_on(seconds)
             if planner.chunks > before:
                 run.enqueue_supervision()
-        except (TransientError, ChunkLostError) as error:
+        except ChunkLostError as error:
             self.view.warn(f"planning: {error}; retrying")
             self._planning_since = None
             return
+        except TransientError as error:
+            self._planning_since = None
+            self._patience.wait(f"planning: {error}", self.migration.options.retry_for)
+            time.sleep(seconds)
+            return
+        self._patience.end()
         if planner.planned:
             self.view.say(
                 f"planned {pluralize(planner.chunks, 'chunk')} in {time.monotonic() - self._planning_since:.1f} s"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +34,7 @@ class Planner:
         self._ledger = ledger
         self._source = source
         self._migration = record.migration
+        self._begun = record
         self._plan: ChunkRecord | None = None
         self._last_change: LastChange | None = None
         self._cuts: Iterator[ChunkRecord] = iter(())
@@ -81,6 +83,11 @@ class Planner:
             else:
                 found.append(chunk)
         self._save(found, is_complete)
+
+    def stop(self, error: str) -> None:
+        """Stop the run whose plan cannot be completed, and record why, as far as the target answers."""
+        with suppress(TransientError):
+            self._ledger.change_migration(self._begun, state=State.STOPPED, error=error)
 
     def _save(self, found: list[ChunkRecord], is_complete: bool) -> None:
         """Write chunks as the holder of the plan. They belong to it once the migration's record counts them."""

@@ -18,7 +18,14 @@ from qmig.monitor.reader import ProgressReader
 
 def new_run() -> dict[str, Any]:
     """Changes to a record that begin a new run. Tasks of an earlier run may still be queued; they then do nothing."""
-    return {"state": State.RUNNING, "run": uuid.uuid4().hex, "finished": None, "waiting": None, "error": None}
+    return {
+        "state": State.RUNNING,
+        "run": uuid.uuid4().hex,
+        "finished": None,
+        "waiting": None,
+        "waiting_seconds": 0.0,
+        "error": None,
+    }
 
 
 def open_run(ledger: Ledger, seen: MigrationRecord, **changes: Any) -> MigrationRecord:

@@ -7,9 +7,10 @@ from typing import Any, Generic, TypeVar
 
 from qmig.broker.rate_limit import RateLimiter
 from qmig.errors import ContentsRefusedError, MessageTooLargeError, QmigError
+from qmig.jobs.patience import Patience
 from qmig.jobs.session import Session
 from qmig.ledger.lease import HEARTBEAT_SECONDS, Lease
-from qmig.ledger.records import ChunkRecord, State
+from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.qdrant.batch import Batch, InvalidRow
 from qmig.qdrant.writer import Upsert
 from qmig.sources.base import Pending
@@ -60,18 +61,20 @@ class Write:
 class ChunkIO:
     """Reads, writes and records for the job on one claimed chunk.
 
-    Every call that takes time sends heartbeats while it waits. Transient errors are retried for `--retry-for`
-    seconds, and the ledger shows the reason. Any call may raise MigrationStoppedError when it is time to stop, and
-    ChunkLostError when another worker has the chunk.
+    Every call that takes time sends heartbeats while it waits. Transient errors are retried, and the ledger shows
+    the reason (see `qmig.jobs.patience`). Any call may raise MigrationStoppedError when it is time to stop,
+    ChunkLostError when another worker has the chunk, and TransientError when the ledger is away for `--retry-for`.
     """
 
-    def __init__(self, lease: Lease, session: Session, rate_limiter: RateLimiter) -> None:
+    def __init__(self, lease: Lease, session: Session, rate_limiter: RateLimiter, record: MigrationRecord) -> None:
+        """`record` is the migration as it was read when the chunk was claimed."""
         self.session = session
         #: The batch that is being written.
         self.writing: Write | None = None
         #: Points and invalid rows of the chunk that the source has returned, up to the last batch that was read.
         self.returned = lease.chunk.read
         self._lease = lease
+        self._patience = Patience(lease, session, record)
         self._rate_limiter = rate_limiter
         #: The progress at the chunk's end, which `finish` writes together with the state.
         self._at_end: dict[str, Any] | None = None
@@ -243,7 +246,7 @@ class ChunkIO:
 
     def retrying(self, attempt: Callable[[], Answer]) -> Answer:
         """Return what `attempt` returns. Retry it after transient errors."""
-        return self._lease.retrying(self.session.options.retry_for, attempt)
+        return self._patience.retrying(attempt)
 
     def run_blocking(self, call: Callable[[], Answer]) -> Answer:
         """Run a call that blocks in a thread. Retry it after transient errors."""
@@ -270,6 +273,7 @@ class ChunkIO:
         the chunk's beginning, and the next owner would count the points twice.
         """
         chunk = self.chunk
+        self.session.set_aside = 0
         progress = {
             "offset": offset,
             "read": chunk.read + read,

@@ -1,24 +1,26 @@
 """Run a worker's tasks: claim a chunk and copy or verify it, or supervise a migration."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import Any
 
 from qmig.broker.fleet import Fleet
 from qmig.broker.rate_limit import RateLimiter
 from qmig.broker.task import ChunkTask, MigrationTask, progress_text, result_text
-from qmig.errors import LedgerWriteError, MigrationStoppedError, QmigError, TerminalError
+from qmig.errors import LedgerWriteError, MigrationStoppedError, QmigError, TerminalError, TransientError
 from qmig.jobs.chunk_io import ChunkIO
 from qmig.jobs.copy_chunk import copy_chunk
 from qmig.jobs.find_extra import find_extra
 from qmig.jobs.session import Session, Sessions
 from qmig.jobs.supervisor import Supervisor
 from qmig.jobs.verify_chunk import verify_chunk
-from qmig.ledger.lease import Lease, steady_seconds
+from qmig.ledger.lease import MAX_NAP, Lease, steady_seconds
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
-from qmig.rpc.connection import RETRY_FOR
+from qmig.rpc.connection import RETRY_FOR, retrying
 
 #: Owners in a row that may be lost at a chunk before it fails. A chunk that exhausts the memory would otherwise kill
 #: every worker.
@@ -48,10 +50,9 @@ class Worker:
         MigrationStoppedError: the chunk was released. ChunkLostError: another worker has it. Any other error is the
         chunk's failure.
         """
-        # No chunk is claimed yet, so nothing is lost by taking the next task: this chunk is requeued.
         migration = task.migration_task.migration
         ledger = self._sessions.open(task.migration_task).ledger
-        seen, record = ledger.chunk_and_migration(migration, task.chunk, RETRY_FOR)
+        seen, record = self._read_ledger(task)
         if record is None:
             raise TerminalError(
                 f"migration {migration} is not in the ledger {ledger.name!r} at "
@@ -80,6 +81,35 @@ class Worker:
             self.fleet.registry.report_ledger_failure(record.run, str(error))
             raise
 
+    def _read_ledger(self, task: ChunkTask) -> tuple[ChunkRecord | None, MigrationRecord | None]:
+        """Read the task's chunk and its migration. Keep the task while the target is away: the next ones need it too.
+
+        TransientError after `--retry-for`; the supervisor then requeues the chunk. The tasks after it wait only
+        briefly, so that those of other migrations get their turn. MigrationStoppedError when the worker shuts down.
+        """
+        session = self._sessions.open(task.migration_task)
+
+        def note(state: Any) -> None:
+            if state.attempt_number == 1:
+                log.warning("chunk %d: %s; waiting", task.chunk + 1, state.outcome.exception())
+
+        attempts = retrying(session.patience, sleep=self._sleep, before_sleep=note)
+        try:
+            read = attempts(session.ledger.chunk_and_migration, task.migration_task.migration, task.chunk, 0)
+        except TransientError:
+            session.is_target_away = True
+            raise
+        session.is_target_away = False
+        return read
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait; MigrationStoppedError as soon as the worker is told to shut down."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self.stop_requested():
+                raise MigrationStoppedError("shutting down")
+            time.sleep(min(left, MAX_NAP))
+
     def _run_claimed(
         self,
         session: Session,
@@ -101,12 +131,13 @@ class Worker:
             lambda now, seconds: report(progress_text(now, before, seconds)),
             claimed,
         )
-        io = ChunkIO(lease, session, RateLimiter(self.fleet.broker_url, record.migration))
+        io = ChunkIO(lease, session, RateLimiter(self.fleet.broker_url, record.migration), record)
         try:
             _check_lost_owners(chunk)
             io.run_blocking(session.connect)
             return _job(record, chunk)(io)
-        except MigrationStoppedError:
+        except (MigrationStoppedError, TransientError):
+            # A server that is away is no failure of the chunk. Where the ledger is away, too, the lease expires.
             lease.release()
             raise
         except QmigError as error:

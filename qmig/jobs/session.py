@@ -18,6 +18,7 @@ from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.routing import Router
 from qmig.qdrant.server import Server
 from qmig.qdrant.writer import Writer
+from qmig.rpc.connection import RETRY_FOR
 from qmig.sources.base import Source
 from qmig.sources.registry import open_source
 
@@ -38,6 +39,10 @@ class Session:
     ledger: Ledger
     #: The migration as the ledger defines it; None until it was found there.
     definition: Migration | None = None
+    #: Whether the target was away for as long as a task waits for it.
+    is_target_away: bool = False
+    #: Chunks in a row that this worker has set aside, because only others got answers.
+    set_aside: int = 0
 
     @property
     def migration(self) -> Migration:
@@ -47,6 +52,12 @@ class Session:
     @property
     def options(self) -> Options:
         return self.migration.options
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a task waits for the target before it has a chunk."""
+        options = Options() if self.definition is None else self.definition.options
+        return min(options.retry_for, RETRY_FOR) if self.is_target_away else options.retry_for
 
     @cached_property
     def source(self) -> Source:

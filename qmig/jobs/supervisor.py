@@ -16,7 +16,7 @@ from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import ChunkTask, MigrationTask
 from qmig.errors import TerminalError, TransientError
-from qmig.formatting import pluralize
+from qmig.formatting import pluralize, short_duration
 from qmig.jobs.reconciliation import reconcile
 from qmig.ledger.collection import PAGE
 from qmig.ledger.findings import Findings
@@ -79,17 +79,32 @@ class Supervisor:
         left = self._ledger.unfinished(record)
         if left or not record.planned:
             return f"{pluralize(left, 'chunk')} left"
+        began = time.monotonic()
         try:
             return self._finish(record)
         except TransientError as error:
-            self._ledger.change_migration(record, waiting=str(error))
-            raise
+            return self._wait_at_the_end(record, error, time.monotonic() - began)
         except TerminalError as error:
             return self._fail(record, str(error))
         except Exception as error:
             # A defect ends the migration and is named there. Otherwise every supervision would fail with it.
             self._fail(record, f"unexpected {type(error).__name__}: {error}")
             raise
+
+    def _wait_at_the_end(self, record: MigrationRecord, error: TransientError, seconds: float) -> str:
+        """Record why the checks at the end wait, and stop the migration when they have waited for `--retry-for`.
+
+        `seconds` is how long this attempt took. The sum in the ledger needs neither Redis nor another host's clock.
+        """
+        retry_for, waited = record.definition.options.retry_for, record.waiting_seconds + seconds
+        if waited < retry_for:
+            self._ledger.change_migration(record, waiting=str(error), waiting_seconds=waited)
+            raise error
+        reason = (
+            f"{error}; every chunk is done, but both ends could not be checked for {short_duration(retry_for)} "
+            "(--retry-for); the same command checks them again"
+        )
+        return self._close(record, State.STOPPED, f"stopped: {reason}", finished=None, error=reason)
 
     # Chunks
 
@@ -103,7 +118,9 @@ class Supervisor:
         if first >= record.chunks:
             return 0
         chunks = self._ledger.chunks(record.migration, range(first, record.chunks))
-        unfinished = [chunk for chunk in chunks if not chunk.finished]
+        # Chunks that no worker has had come first: one that stopped the run before, because a part of the source is
+        # away, must not stop this one before the others are copied.
+        unfinished = sorted((chunk for chunk in chunks if not chunk.finished), key=lambda chunk: chunk.claims > 0)
         if unfinished:
             self._fleet.queue(
                 record, [(ChunkTask(migration_task=self._task, chunk=chunk.index), chunk) for chunk in unfinished]
@@ -208,7 +225,7 @@ class Supervisor:
     def _close(self, record: MigrationRecord, state: State, result: str, **changes: Any) -> str:
         """Record the migration's last state, unless a command has changed the migration since it was read."""
         finished = None if state == State.FAILED else time.time()
-        last = {"finished": finished, "waiting": None, "error": None, **changes}
+        last = {"finished": finished, "waiting": None, "waiting_seconds": 0.0, "error": None, **changes}
         if not self._ledger.change_migration(record, state=state, **last):
             return CHANGED_MEANWHILE
         self._fleet.registry.forget(record.migration)

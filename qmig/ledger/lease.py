@@ -8,7 +8,6 @@ heartbeat of its own in the ledger for a third of that time looks before it send
 import logging
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -29,7 +28,6 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY
 from qmig.ledger.records import ChunkRecord, State
 from qmig.rpc.call import Call
-from qmig.rpc.connection import retrying
 
 #: Seconds between two heartbeats. After a kill -9 this much work is repeated at most, and the batches in flight.
 HEARTBEAT_SECONDS = 1.0
@@ -66,6 +64,8 @@ class Lease:
         self.chunk = chunk
         #: The migration's limit in points a second, as of the last heartbeat.
         self.max_rate = max_rate
+        #: Since when this worker waits for a server, by its own steady clock; None while it does not.
+        self.waiting_since: float | None = None
         self._ledger = ledger
         self._stop_requested = stop_requested
         self._on_heartbeat = on_heartbeat
@@ -87,8 +87,10 @@ class Lease:
     @property
     def current(self) -> ChunkRecord:
         """The chunk with the progress made since the last heartbeat."""
-        seconds = self._seconds_before + time.monotonic() - self._started
-        return replace(self.chunk, **self._progress, seconds=round(seconds, 3))
+        now = time.monotonic()
+        seconds = self._seconds_before + now - self._started
+        waited = 0.0 if self.waiting_since is None else now - self.waiting_since
+        return replace(self.chunk, **self._progress, seconds=round(seconds, 3), waiting_seconds=round(waited, 3))
 
     @property
     def stopping(self) -> bool:
@@ -136,11 +138,6 @@ class Lease:
             self.heartbeat()
             time.sleep(min(left, MAX_NAP))
 
-    def retrying(self, retry_for: float, attempt: Callable[[], Answer]) -> Answer:
-        """Call `attempt`, and again after transient errors for `retry_for` seconds, with heartbeats in between. The
-        chunk's field `waiting` says why."""
-        return retrying(retry_for, sleep=self.sleep, before_sleep=self._note_retry)(attempt)
-
     def run_blocking(self, call: Callable[[], Answer]) -> Answer:
         """Run a blocking call in a thread, and send heartbeats meanwhile; MigrationStoppedError as soon as a stop is
         requested."""
@@ -166,7 +163,8 @@ class Lease:
         self._settle()
         if retry_for is None and self.stopping:
             retry_for = RELEASE_RETRY_FOR
-        changes = {**self._progress, **progress, "waiting": None, "seconds": self.current.seconds}
+        ended = {"waiting": None, "waiting_seconds": 0.0, "seconds": self.current.seconds}
+        changes = {**self._progress, **progress, **ended}
         change = partial(
             self._ledger.change, self.chunk, retry_for, **changes, state=state, owner=NOBODY, error=error
         )
@@ -197,19 +195,17 @@ class Lease:
             # The chunk keeps this owner, and is requeued when the lease has expired.
             log.warning("chunk %d: its failure could not be recorded: %s", self.chunk.index + 1, second)
 
-    def _note_retry(self, state: Any) -> None:
-        error, chunk = state.outcome.exception(), self.current
-        log.warning("chunk %d: %s; retrying", chunk.index + 1, error)
-        reasons = Counter(chunk.retry_reasons) + Counter([error.reason])
-        self.advance(retries=chunk.retries + 1, retry_reasons=dict(reasons), waiting=str(error))
-
     def _start_heartbeat(self) -> Call[Any]:
         """Send the progress and the next heartbeat."""
         self._last_heartbeat, self._sent = time.monotonic(), steady_seconds()
         current = self.current
         self.chunk = replace(current, heartbeat=current.heartbeat + 1)
         return self._ledger.start_change(
-            self.chunk, **self._progress, heartbeat=self.chunk.heartbeat, seconds=self.chunk.seconds
+            self.chunk,
+            **self._progress,
+            heartbeat=self.chunk.heartbeat,
+            seconds=self.chunk.seconds,
+            waiting_seconds=self.chunk.waiting_seconds,
         )
 
     def _answer(self, call: Call[Answer]) -> Answer:

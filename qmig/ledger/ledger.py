@@ -137,11 +137,11 @@ class Ledger(LedgerCollection):
     def _find(self, wanted: api.Filter, limit: int | None = None) -> list[ChunkRecord]:
         return [self.parse(ChunkRecord, point) for point in self.scroll(wanted, limit)]
 
-    def unfinished(self, record: MigrationRecord) -> int:
+    def unfinished(self, record: MigrationRecord, retry_for: float | None = None) -> int:
         """Number of chunks of the plan that are neither done nor failed."""
         wanted = _planned(record, State.PENDING, State.RUNNING)
         request = api.CountPoints(collection_name=self.name, filter=wanted, exact=True)
-        return self.server.call(self.server.points.Count, request).result.count
+        return self.server.call(self.server.points.Count, request, retry_for=retry_for).result.count
 
     def claim_in_run(
         self, seen: ChunkRecord, record: MigrationRecord, owner: Owner, retry_for: float | None = None
@@ -182,6 +182,7 @@ class Ledger(LedgerCollection):
             "run": run,
             "lost_owners": seen.lost_owners + bool(seen.owner),
             "waiting": None,
+            "waiting_seconds": 0.0,
             "error": None,
         }
         try:

@@ -56,7 +56,7 @@ class State(StrEnum):
     RUNNING = "running"
     #: A migration: `qmig resume` continues it.
     PAUSED = "paused"
-    #: A migration: its command was interrupted, and the same command resumes it.
+    #: A migration: its command was interrupted, or a server was away for too long; the same command resumes it.
     STOPPED = "stopped"
     #: A migration: `qmig cancel` ended it.
     CANCELLED = "cancelled"
@@ -112,6 +112,8 @@ class ChunkRecord:
     retry_reasons: dict[str, Count] = field(default_factory=dict)
     #: The error that the owner is retrying now.
     waiting: str | None = None
+    #: Seconds for which the owner has been retrying, by its own clock; 0 while it is not.
+    waiting_seconds: Seconds = 0.0
     #: Why the chunk failed.
     error: str | None = None
     #: Time spent on the chunk, over all owners.
@@ -197,7 +199,9 @@ class MigrationRecord:
     reconciliation: Reconciliation | None = None
     #: The error that the checks at the end are retrying now.
     waiting: str | None = None
-    #: Why the migration failed.
+    #: Seconds for which the checks at the end have been retried, summed over all workers that did.
+    waiting_seconds: Seconds = 0.0
+    #: Why the migration failed, or why it was stopped.
     error: str | None = None
     #: The options of a verification.
     checks: Checks | None = None

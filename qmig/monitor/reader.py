@@ -4,6 +4,7 @@ from qmig.errors import TerminalError
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, Reconciliation
 from qmig.monitor.progress import Progress
+from qmig.rpc.connection import RETRY_FOR
 
 #: Unfinished chunks that are read beyond twice the number of running ones. Chunks are queued in order, so the ones
 #: that change are among the first.
@@ -58,6 +59,11 @@ class ProgressReader:
         """The migration's record at the last refresh."""
         assert self._record is not None
         return self._record
+
+    @property
+    def retry_for(self) -> float:
+        """Seconds for which the migration waits for a server; those of a command before the first refresh."""
+        return RETRY_FOR if self._record is None else self._record.definition.options.retry_for
 
     @property
     def reconciliation(self) -> Reconciliation:

@@ -1,7 +1,6 @@
 """The status of a migration, from the ledger alone. Its JSON is the same in every command and in Flower."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, State
 from qmig.ledger.stalled import WORKERS_LOST
 from qmig.monitor.progress import RETRYING, Progress
 from qmig.monitor.rates import Rate, worker_of
+from qmig.monitor.waits import waits_of
 
 # Why pending chunks are not copied, by the state of the migration.
 REASONS_PENDING = {
@@ -113,11 +113,13 @@ class WorkerStatus:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Chunks that wait for the same reason."""
+    """Chunks that wait for the same reason, or for the same server."""
 
     #: The number of them.
     chunks: int
     reason: str
+    #: Seconds for which the first of them has waited for a server; None for another reason.
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -264,9 +266,9 @@ def _workers(running: list[ChunkRecord], rates: Mapping[str, float]) -> list[Wor
 
 
 def _waiting(record: MigrationRecord, progress: Progress, stalled: Sequence[ChunkRecord]) -> list[Waiting]:
-    """Chunks whose worker tries a call again, by the reason; stalled chunks; chunks that no worker has claimed."""
-    reasons = Counter(chunk.waiting for chunk in progress.running if chunk.waiting and chunk not in stalled)
-    waiting = [Waiting(count, reason) for reason, count in reasons.most_common()]
+    """Chunks whose worker tries a call again, by the server; stalled chunks; chunks that no worker has claimed."""
+    waits = waits_of(chunk for chunk in progress.running if chunk not in stalled)
+    waiting = [Waiting(wait.chunks, wait.reason, wait.seconds) for wait in waits]
     if stalled:
         waiting.append(Waiting(len(stalled), WORKERS_LOST))
     if pending := progress.states[State.PENDING]:

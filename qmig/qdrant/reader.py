@@ -1,11 +1,13 @@
 """Read a Qdrant collection: ranges of its points, its keys, points by their ids."""
 
+import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from math import ceil
 from typing import Generic, TypeVar
 
+from qmig.errors import QmigError, TerminalError
 from qmig.qdrant import messages as api
 from qmig.qdrant.batch import Batch, Boundary, KeyPage
 from qmig.qdrant.collection import collection_info, exact_count, is_custom, strict_mode
@@ -21,6 +23,8 @@ SAMPLES_PER_CHUNK = 50
 MAX_SAMPLES = 100_000
 #: Queries for one sample, where strict mode allows only a few ids in one answer.
 MAX_SAMPLE_QUERIES = 200
+#: Seconds for which a sample is tried again before the ids are read instead.
+SAMPLE_RETRY_FOR = 10.0
 #: Ids in one page of an id-only scroll.
 ID_PAGE = 20_000
 #: Ids in one request for points.
@@ -30,6 +34,8 @@ NO_QUERY_LIMIT = 2**31
 SCROLL, GET = "/qdrant.Points/Scroll", "/qdrant.Points/Get"
 
 Answer = TypeVar("Answer")
+
+log = logging.getLogger(__name__)
 
 
 class CollectionReader:
@@ -44,6 +50,7 @@ class CollectionReader:
         self._scroll = server.raw_method(SCROLL)
         self._get = server.raw_method(GET)
         self._query_limit: int | None = None
+        self._draws_samples = True
 
     # The whole collection
 
@@ -85,15 +92,38 @@ class CollectionReader:
             offset = PointKey.of(next_page).text
 
     def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
-        """Cut a partition into about `pieces` ranges of equal size, at ids from a random sample above `start`."""
+        """Cut a partition into about `pieces` ranges of equal size, at ids from a random sample above `start`.
+
+        A server that draws no sample is read through for its ids alone.
+        """
         if pieces < 2:
             return
-        keys = self._sample(partition, min(MAX_SAMPLES, pieces * SAMPLES_PER_CHUNK))
+        keys = self._sample(partition, min(MAX_SAMPLES, pieces * SAMPLES_PER_CHUNK)) if self._draws_samples else None
+        points = self.count(partition, exact=False)
+        if keys is None:
+            yield from self._boundaries_by_scroll(partition, -(-points // pieces), start)
+            return
         cuts = {keys[len(keys) * piece // pieces] for piece in range(1, pieces)} if keys else set()
-        points = self.count(partition, exact=False) // (len(cuts) + 1)
         for key in sorted(cuts):
             if start is None or key > PointKey(start):
-                yield Boundary(key.text, points)
+                yield Boundary(key.text, points // (len(cuts) + 1))
+
+    def _boundaries_by_scroll(self, partition: str | None, size: int, start: str | None) -> Iterator[Boundary]:
+        """Read the ids from `start` on, and yield the id after every `size` of them."""
+        before = 0
+        last: PointKey | None = None
+        for page in self._id_pages(partition, start, None):
+            for point in page.points:
+                key = PointKey.of(point_id(point))
+                if last is not None and key <= last:
+                    raise TerminalError(
+                        f"{self.server.role} {self.server.endpoint.url}: a scroll of {self.collection!r} returned id "
+                        f"{key.text} after {last.text}; it cannot be planned by ids that are out of order"
+                    )
+                if before >= size:
+                    yield Boundary(key.text, before)
+                    before = 0
+                before, last = before + 1, key
 
     # Ranges
 
@@ -128,16 +158,19 @@ class CollectionReader:
 
     def point_ids(self, partition: str | None, start: str | None, end: str | None) -> set[str]:
         """Read the ids of all points in `[start, end)`."""
-        found: set[str] = set()
+        pages = self._id_pages(partition, start, end)
+        return {self.key_of(point) for page in pages for point in page.points}
+
+    def _id_pages(self, partition: str | None, start: str | None, end: str | None) -> Iterator[Batch]:
+        """Read the points of `[start, end)` page by page, with their ids alone."""
         while True:
             request = self._scroll_request(partition, start, ID_PAGE)
             request.with_payload.enable = False
-            page = self.server.call(self._scroll, request.SerializeToString())
-            batch = batch_before(page, end)
-            found.update(self.key_of(point) for point in batch.points)
-            if batch.next_key is None:
-                return found
-            start = batch.next_key
+            page = batch_before(self.server.call(self._scroll, request.SerializeToString()), end)
+            yield page
+            if page.next_key is None:
+                return
+            start = page.next_key
 
     # Points by their ids
 
@@ -170,8 +203,12 @@ class CollectionReader:
 
     # Requests
 
-    def _sample(self, partition: str | None, size: int) -> list[PointKey]:
-        """Draw about `size` ids at random and sort them; several queries where strict mode limits one answer."""
+    def _sample(self, partition: str | None, size: int) -> list[PointKey] | None:
+        """Draw about `size` ids at random and sort them; several queries where strict mode limits one answer.
+
+        None where the server draws none: an old server, a gateway that does not let the query through, or a
+        collection of which every sample fails (one with prevent_unoptimized, measured on 1.19.0).
+        """
         keys: list[PointKey] = []
         limit = self._allowed(size)
         for _ in range(min(MAX_SAMPLE_QUERIES, ceil(size / limit))):
@@ -183,7 +220,12 @@ class CollectionReader:
                 with_vectors=api.WithVectorsSelector(enable=False),
                 shard_key_selector=shard_key_selector(partition),
             )
-            answer = self.server.call(self.server.points.Query, request).result
+            try:
+                answer = self.server.call(self.server.points.Query, request, retry_for=SAMPLE_RETRY_FOR).result
+            except QmigError as error:
+                self._draws_samples = False
+                log.warning("no sample of the ids can be drawn, so all of them are read to plan: %s", error)
+                return None
             keys += [PointKey.of(point.id) for point in answer]
         return sorted(keys)
 

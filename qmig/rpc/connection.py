@@ -2,8 +2,9 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 import grpc
@@ -43,6 +44,9 @@ TRANSIENT = {
 #: also says, with "0 of 0" replicas, about a collection that was just created (measured on 1.18.3); and a replica is
 #: not ready for a write, as after another client has created its shard key (measured on 1.19.0).
 NOT_READY = ("read operations failed", "Please retry")
+#: Parts of UNKNOWN and INTERNAL errors, in lower case, for a stream that was cut off between the server and here, as
+#: by a proxy that restarts. The server itself has not answered.
+CUT_OFF = ("rst_stream", "stream removed")
 #: Parts of the errors for a message that is too large, in lower case; the status differs. In order: gRPC in C and Go,
 #: in Rust, in Java, and the HTTP status of a proxy.
 TOO_LARGE = (
@@ -71,6 +75,8 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 ]
+
+_BACKOFF = wait_exponential_jitter(multiplier=0.1, max=10, jitter=0.5)
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +124,15 @@ class Connection:
 
         return retrying(self.retry_for if retry_for is None else retry_for, before_sleep=_log_retry)(attempt)
 
+    @contextmanager
+    def without_retries(self) -> Iterator[None]:
+        """Let calls fail at the first transient error, for a caller that waits in its own way."""
+        before, self.retry_for = self.retry_for, 0.0
+        try:
+            yield
+        finally:
+            self.retry_for = before
+
     def start(self, method: Any, request: Any) -> Call[Any]:
         """Send a request without waiting for its answer, and without a retry.
 
@@ -145,7 +160,8 @@ class Connection:
             return MessageTooLargeError(message)
         if status == grpc.StatusCode.INVALID_ARGUMENT or MORE_THAN_A_MINUTES_WRITES in details:
             return NotFoundError(message) if NO_SHARD_KEY.search(details) else ContentsRefusedError(message)
-        if status in TRANSIENT or any(sign in details for sign in NOT_READY):
+        is_cut_off = any(sign in details.lower() for sign in CUT_OFF)
+        if status in TRANSIENT or is_cut_off or any(sign in details for sign in NOT_READY):
             reason = f"{self.role} {status.name.lower().replace('_', ' ')}"
             return TransientError(message, _retry_after(error), reason)
         if status == grpc.StatusCode.NOT_FOUND:
@@ -179,23 +195,25 @@ class Connection:
 
 def retrying(retry_for: float, **hooks: Any) -> Retrying:
     """Retry transient errors with exponential backoff and jitter, for `retry_for` seconds in all."""
-    backoff = wait_exponential_jitter(multiplier=0.1, max=10, jitter=0.5)
-
-    def wait(state: Any) -> float:
-        asked = getattr(state.outcome.exception(), "retry_after", None)
-        return float(asked) if asked is not None else backoff(state)
-
     return Retrying(
         retry=retry_if_exception_type(TransientError),
-        wait=wait,
+        wait=pause_before_retry,
         stop=stop_after_delay(retry_for),
         reraise=True,
         **hooks,
     )
 
 
+def pause_before_retry(state: Any) -> float:
+    """Seconds before the next attempt: those that the server asks for, or else growing ones with jitter."""
+    asked = getattr(state.outcome.exception(), "retry_after", None)
+    return float(asked) if asked is not None else _BACKOFF(state)
+
+
 def _log_retry(state: Any) -> None:
-    log.info("%s; retrying", state.outcome.exception())
+    """Log the first failure of a call; the attempts after it would say the same again."""
+    if state.attempt_number == 1:
+        log.info("%s; retrying", state.outcome.exception())
 
 
 def _retry_after(error: grpc.RpcError) -> float | None:

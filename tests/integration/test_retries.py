@@ -68,7 +68,7 @@ def test_a_wait_is_shown_in_the_chunk_and_cleared_afterwards(
 
 
 @pytest.mark.parametrize("refused", [SCROLL, UPSERT])
-def test_after_the_time_that_was_asked_for_the_chunk_fails_and_says_why(
+def test_after_the_time_that_was_asked_for_the_migration_stops_and_says_why(
     ends: Ends, proxies: dict[str, GrpcProxy], fleet: str, qmig: Run, refused: str
 ) -> None:
     arguments = fill_and_refuse(ends, proxies, refused)
@@ -77,7 +77,8 @@ def test_after_the_time_that_was_asked_for_the_chunk_fails_and_says_why(
     assert "unavailable for a test" in result.stderr
     ledger = Ledger(ends.target, ends.ledger)
     (record,) = ledger.migrations()
-    assert record.state == State.FAILED
+    assert record.state == State.STOPPED
+    until(lambda: ledger.chunks(record.migration, [0])[0].state == State.PENDING, "the chunk being released")
 
     proxies[refused].reply = nothing
     result = qmig("qdrant", *arguments, "--retry-for", "1m", broker=fleet)

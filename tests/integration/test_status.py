@@ -142,7 +142,7 @@ def test_a_migration_at_rest_says_why_its_chunks_wait(ends: Ends, qmig: Run) -> 
 
     assert stopped["state"] == "stopped"
     assert stopped["waiting_chunks"] == [
-        {"chunks": stopped["chunk_states"]["pending"], "reason": "the migration is stopped"}
+        {"chunks": stopped["chunk_states"]["pending"], "reason": "the migration is stopped", "seconds": None}
     ]
     assert (stopped["points_per_second"], stopped["eta_seconds"]) == (None, None)
 
@@ -161,7 +161,7 @@ def test_workers_that_were_all_killed_are_not_shown_as_being_at_work(ends: Ends,
         running.stop(timeout=60)
 
     assert (one["state"], one["workers"], one["chunk_states"]["running"]) == ("running", [], 2)
-    assert {"chunks": 2, "reason": WORKERS_LOST} in one["waiting_chunks"]
+    assert {"chunks": 2, "reason": WORKERS_LOST, "seconds": None} in one["waiting_chunks"]
     assert time.monotonic() - began < STOP_SECONDS, "nobody is there to be waited for"
 
 

@@ -11,11 +11,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from qmig.formatting import duration, megabytes, percent, pluralize
+from qmig.formatting import duration, megabytes, percent, pluralize, since
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import State
 from qmig.monitor.progress import Progress
 from qmig.monitor.rates import Rate, Sample
+from qmig.monitor.waits import waits_of
 
 #: Seconds between two plain lines.
 PLAIN_LINE_INTERVAL = 5.0
@@ -76,7 +77,7 @@ class LiveView:
     def _line(self, progress: Progress) -> str:
         points, size = self._speed()
         states = ", ".join(f"{count:,} {state}" for state, count in sorted(progress.states.items()) if count)
-        waiting = next((f" · waiting: {chunk.waiting}" for chunk in progress.running if chunk.waiting), "")
+        waiting = "".join(f" · waiting: {wait.reason}, {since(wait.seconds)}" for wait in waits_of(progress.running))
         left = self._left(progress)
         return (
             f"{self._title}  {percent(progress.share)}  {progress.points:,}/{progress.total:,} points  "
@@ -124,9 +125,13 @@ class LiveView:
                 overflow="ellipsis",
             ),
         ]
+        lines += [
+            Text(f"waiting: {wait.text}", style="red", no_wrap=True, overflow="ellipsis")
+            for wait in waits_of(progress.running)
+        ]
         for chunk in progress.running[:MAX_LIVE_WORKERS]:
             worker = Owner.parse(chunk.owner).worker
-            waiting = f" · waiting: {chunk.waiting}" if chunk.waiting else ""
+            waiting = " · waiting" if chunk.waiting else ""
             lines.append(
                 Text(
                     f"  {worker}  chunk {chunk.index + 1}/{progress.chunks}  "

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qmig.cli.views.migrations_table import STYLES
-from qmig.formatting import duration, format_datetime, megabytes, percent, pluralize, short_duration
+from qmig.formatting import duration, format_datetime, megabytes, percent, pluralize, short_duration, since
 from qmig.monitor.status import ChunkStatus, MigrationStatus
 
 #: Workers that are listed; the others are only counted.
@@ -74,7 +74,11 @@ def _named(name: str, lines: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _waiting(status: MigrationStatus) -> list[str]:
-    return [f"{pluralize(waiting.chunks, 'chunk')}: {waiting.reason}" for waiting in status.waiting_chunks]
+    return [
+        f"{pluralize(waiting.chunks, 'chunk')}: {waiting.reason}"
+        f"{'' if waiting.seconds is None else f', {since(waiting.seconds)}'}"
+        for waiting in status.waiting_chunks
+    ]
 
 
 def _slow(chunk: ChunkStatus, chunks: int) -> str:

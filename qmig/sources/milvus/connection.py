@@ -5,10 +5,11 @@ from typing import Any
 
 import grpc
 
-from qmig.errors import NotFoundError, QmigError, TerminalError, TransientError, UsageError
+from qmig.errors import AccessError, NotFoundError, QmigError, TerminalError, TransientError, UsageError
 from qmig.migration import Credentials, Migration
 from qmig.rpc.call import Call
 from qmig.rpc.connection import RETRY_FOR, Connection
+from qmig.sources.milvus.answers import Meaning, meaning_of_call, meaning_of_status
 from qmig.sources.milvus.messages import RawQueryResults, milvus
 
 #: Settings of the first call to a server, which shows whether one answers.
@@ -19,22 +20,6 @@ SERVICE = "/milvus.proto.milvus.MilvusService/"
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 #: Rows in one answer: the default limit of a real server.
 MAX_ROWS = 16_384
-
-# Status codes of Milvus 2.3 and later (merr): see its pkg/util/merr/errors.go.
-COLLECTION_NOT_FOUND, COLLECTION_NOT_LOADED, COLLECTION_NOT_FULLY_LOADED = 100, 101, 103
-DATABASE_NOT_FOUND = 800
-TRANSIENT_CODES = {1, 2, 5, 8, 9, 106, 503, 901, 902}
-#: Codes of older servers: RateLimit, NotReadyServe, NotReadyCoordActivating, TimeTickLongDelay.
-TRANSIENT_ERROR_CODES = {49, 55, 56, 57}
-#: Parts of the errors for an answer that is too large, in lower case: from the proxy, gRPC, a query node and Milvus
-#: Lite 2.5.
-TOO_LARGE = (
-    "maxoutputsize",
-    "message larger than max",
-    "query result window",
-    "exceeds the maximum",
-    "exceed the limit size",
-)
 
 
 class ResultTooLargeError(TerminalError):
@@ -97,26 +82,33 @@ class MilvusConnection(Connection):
             return
         reason = " ".join((status.reason or status.detail or "unknown error").split())
         message = f"{self.role} {self.endpoint.url}: {reason}"
-        if any(sign in reason.lower() for sign in TOO_LARGE):
-            raise ResultTooLargeError(message)
-        if status.code in (COLLECTION_NOT_LOADED, COLLECTION_NOT_FULLY_LOADED):
-            raise TerminalError(f"{message}; load the collection into memory first")
-        if status.code == COLLECTION_NOT_FOUND:
-            raise NotFoundError(message)
-        if status.code == DATABASE_NOT_FOUND:
-            raise TerminalError(f"{message}; check --source-database")
-        if status.retriable or status.code in TRANSIENT_CODES or status.error_code in TRANSIENT_ERROR_CODES:
-            raise TransientError(message, reason=f"{self.role} busy")
-        raise TerminalError(message)
+        meaning = meaning_of_status(status.code, status.error_code, status.retriable, reason)
+        raise self._error_of(meaning, message)
 
     def error(self, error: grpc.RpcError) -> QmigError:
-        # Unlike Qdrant's, this is not about a rate: the answer is too large for a message.
-        if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
-            details = " ".join((error.details() or "").split()) or "RESOURCE_EXHAUSTED"
-            return ResultTooLargeError(f"{self.role} {self.endpoint.url}: {details}")
-        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-            return UnsupportedCallError(f"{self.role} {self.endpoint.url}: {error.details() or 'UNIMPLEMENTED'}")
-        return super().error(error)
+        details = " ".join((error.details() or "").split()) or error.code().name
+        meaning = meaning_of_call(error.code(), details)
+        if meaning is None:
+            return super().error(error)
+        return self._error_of(meaning, f"{self.role} {self.endpoint.url}: {details}")
+
+    def _error_of(self, meaning: Meaning, message: str) -> QmigError:
+        match meaning:
+            case Meaning.TOO_LARGE:
+                return ResultTooLargeError(message)
+            case Meaning.TRANSIENT:
+                return TransientError(message, reason=f"{self.role} busy")
+            case Meaning.NOT_FOUND:
+                return NotFoundError(message)
+            case Meaning.NO_DATABASE:
+                return TerminalError(f"{message}; check --source-database")
+            case Meaning.NOT_LOADED:
+                return TerminalError(f"{message}; load the collection into memory first")
+            case Meaning.NO_ACCESS:
+                return AccessError(f"{message}; {self._credentials_hint()}")
+            case Meaning.UNSUPPORTED:
+                return UnsupportedCallError(message)
+        return TerminalError(message)
 
     def _credentials_hint(self) -> str:
         return "check --source-api-key, or --source-username and --source-password"

@@ -6,7 +6,8 @@ from qmig.qdrant.batch import Batch, InvalidRow
 from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
-from qmig.sources.milvus.ranges import Steps, batch_of
+from qmig.sources.milvus.range_read import Steps
+from qmig.sources.milvus.ranges import batch_of
 from qmig.sources.milvus.requests import Requests
 
 #: Keys in one filter.

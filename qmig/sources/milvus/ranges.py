@@ -4,28 +4,23 @@ A query with a limit returns any rows of its range. So keys are read first, alon
 if the server counts as many rows in its range as it returned, or fewer than the limit. Then the rows between two keys
 of a page are read, and each key of the page must be in the answer.
 
-The steps are generators, which yield a request and are sent its answer. So the same steps serve a read that waits
-(`run`) and one in the background (`RangeRead`).
+The steps serve a read that waits (`run`) and one in the background (`RangeRead`).
 """
 
-import time
 from bisect import bisect_left
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from qmig.errors import QmigError, TerminalError
+from qmig.errors import TerminalError
 from qmig.qdrant.batch import Batch, InvalidRow, KeyPage
-from qmig.rpc.call import Call
 from qmig.sources.milvus.connection import MAX_ROWS, MilvusConnection, ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
-from qmig.sources.milvus.messages import milvus
+from qmig.sources.milvus.range_read import RangeRead, Result, Steps
 from qmig.sources.milvus.requests import Requests, counted
-
-Result = TypeVar("Result")
-Steps = Generator[milvus.QueryRequest, Any, Result]
 
 #: Share of the limit that a range of rows aims at: some rows are inserted meanwhile.
 ROW_FILL = 0.75
@@ -62,14 +57,31 @@ class RangeReader:
         self._row_bytes = FIRST_ROW_BYTES
         # The page that is being read, with its partition and the end of its range.
         self._open: tuple[str | None, Key | None, Page] | None = None
+        # The last read in the background, and what it reads.
+        self._last: tuple[tuple[Any, ...], RangeRead[Any] | None] = ((), None)
 
-    def start_read(self, partition: str | None, start: Key | None, end: Key | None, limit: int) -> "RangeRead[Batch]":
+    def start_read(self, partition: str | None, start: Key | None, end: Key | None, limit: int) -> RangeRead[Batch]:
         """Begin to read at most `limit` rows from `start` on."""
-        return RangeRead(self._server, self._read(partition, start, end, limit))
+        steps = partial(self._read, partition, start, end, limit)
+        return self._start(("rows", partition, start, end, limit), steps)
 
-    def start_keys(self, partition: str | None, start: Key | None, end: Key | None) -> "RangeRead[KeyPage]":
+    def start_keys(self, partition: str | None, start: Key | None, end: Key | None) -> RangeRead[KeyPage]:
         """Begin to read keys from `start` on, at most one page."""
-        return RangeRead(self._server, self._read_keys(partition, start, end))
+        return self._start(("keys", partition, start, end), partial(self._read_keys, partition, start, end))
+
+    def _start(self, what: tuple[Any, ...], steps: Callable[[], Steps[Result]]) -> RangeRead[Result]:
+        """Begin a read, or go on with the last one if it was `what` and a transient error has ended it.
+
+        A server that refuses every second query would otherwise never answer all queries of one read.
+        """
+        before, last = self._last
+        read: RangeRead[Result] = (
+            last.go_on()
+            if last is not None and before == what and last.can_go_on
+            else RangeRead(self._server, steps())
+        )
+        self._last = (what, read)
+        return read
 
     def pages(self, partition: str | None, start: Key | None, end: Key | None) -> Generator[Page, None, None]:
         """All keys of a range, page by page."""
@@ -240,56 +252,3 @@ def batch_of(rows: Sequence[bytes | InvalidRow], next_key: str | None) -> Batch:
         else:
             points.append(row)
     return Batch(points, next_key, tuple(invalid_rows))
-
-
-class RangeRead(Generic[Result]):
-    """A read in the background: it waits for one step after another until there is a result."""
-
-    def __init__(self, server: MilvusConnection, steps: Steps[Result]) -> None:
-        self._server = server
-        self._steps = steps
-        self._result: Result | None = None
-        self._call: Call[bytes] | None = None
-        self._failed: QmigError | None = None
-        self._take(None, None)
-
-    def wait(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while self._call is not None:
-            if not self._call.wait(max(0.0, deadline - time.monotonic())):
-                return False
-            self._go_on()
-        return True
-
-    def result(self) -> Result:
-        while self._call is not None:
-            self._go_on()
-        if self._failed is not None:
-            raise self._failed
-        assert self._result is not None
-        return self._result
-
-    def _go_on(self) -> None:
-        """Read the answer that has arrived, and take the next step."""
-        assert self._call is not None
-        answer: Any = None
-        refused: ResultTooLargeError | None = None
-        try:
-            answer = self._server.results(self._call.result())
-        except ResultTooLargeError as error:
-            refused = error
-        except QmigError as error:
-            self._call, self._failed = None, error
-            return
-        self._take(answer, refused)
-
-    def _take(self, answer: Any, refused: ResultTooLargeError | None) -> None:
-        self._call = None
-        try:
-            request = self._steps.send(answer) if refused is None else self._steps.throw(refused)
-        except StopIteration as stop:
-            self._result = stop.value
-        except QmigError as error:
-            self._failed = error
-        else:
-            self._call = self._server.start_query(request)

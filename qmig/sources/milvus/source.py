@@ -20,7 +20,8 @@ from qmig.sources.milvus.keys import Int64Keys, Key
 from qmig.sources.milvus.lookups import present, rows
 from qmig.sources.milvus.mapping import FieldMapping, map_collection
 from qmig.sources.milvus.mapping_table import describe_mapping
-from qmig.sources.milvus.ranges import RangeRead, RangeReader
+from qmig.sources.milvus.range_read import RangeRead
+from qmig.sources.milvus.ranges import RangeReader
 from qmig.sources.milvus.requests import Requests, counted
 from qmig.sources.milvus.schema import check_loaded, describe, partition_names
 from qmig.sources.milvus.settings import Settings

@@ -1,6 +1,7 @@
 """A command that follows a migration says why there is no progress."""
 
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 from qmig.coordinator import follow as following
 from qmig.coordinator.follow import Follower
 from qmig.ledger.records import State
+from qmig.migration import Endpoint
 from qmig.monitor.progress import Progress
 from tests.support.waiting import PATIENCE
 
@@ -35,7 +37,8 @@ def reader(refresh: Any) -> Any:
     """A reader of a migration that is done when it is first read."""
     return SimpleNamespace(
         refresh=refresh,
-        ledger=SimpleNamespace(server=SimpleNamespace(endpoint=SimpleNamespace(url="http://b:6334"))),
+        ledger=SimpleNamespace(server=SimpleNamespace(endpoint=Endpoint("b", 6334), without_retries=nullcontext)),
+        retry_for=0.3,
         record=SimpleNamespace(state=State.DONE),
         reconciliation=SimpleNamespace(notices=[]),
     )

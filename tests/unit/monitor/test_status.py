@@ -72,6 +72,19 @@ def test_chunks_that_wait_are_counted_by_why() -> None:
     assert paused.waiting_chunks[-1].reason == "the migration is paused"
 
 
+def test_chunks_that_wait_for_one_server_are_one_line_whatever_their_words() -> None:
+    waiting = [
+        chunk(0, state=State.RUNNING, owner="a/1/1.0/x/y", waiting=WAITING, waiting_seconds=3.0),
+        chunk(1, state=State.RUNNING, owner="a/2/1.0/x/y", waiting=WAITING, waiting_seconds=12.0),
+        chunk(2, state=State.RUNNING, owner="b/1/1.0/x/y", waiting="target https://b:6334: Socket closed"),
+        chunk(3, state=State.RUNNING, owner="b/2/1.0/x/y", waiting="source http://a:6334: Socket closed"),
+    ]
+
+    lines = [(one.chunks, one.reason, one.seconds) for one in status(RECORD, waiting).waiting_chunks]
+
+    assert lines == [(3, WAITING, 12.0), (1, "source http://a:6334: Socket closed", 0.0)]
+
+
 def test_slowest_and_failed_chunks_are_named() -> None:
     slow = [chunk(index, state=State.DONE, seconds=float(index)) for index in range(9)]
 

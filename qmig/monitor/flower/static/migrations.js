@@ -418,7 +418,9 @@
         updateLists(migration) {
             const linked = (chunk, text) => [this.chunkLink(chunk.index), " " + text];
             const slow = (chunk) => linked(chunk, duration(chunk.seconds) + ", " + number(chunk.points) + " points");
-            this.fill("waiting", migration.waiting_chunks.map((one) => [number(one.chunks) + " chunks: " + one.reason]));
+            this.fill("waiting", migration.waiting_chunks.map((one) => [
+                number(one.chunks) + " chunks: " + one.reason + (one.seconds === null ? "" : ", for " + duration(one.seconds)),
+            ]));
             this.fill("reasons", Object.entries(migration.retry_reasons).map(([why, count]) => [number(count) + " " + why]));
             this.fill("slowest", migration.slowest_chunks.map(slow));
             this.fill("failed", migration.failed_chunks.slice(0, 50).map((chunk) => linked(chunk, chunk.error)));
