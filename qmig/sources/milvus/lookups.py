@@ -6,7 +6,7 @@ from qmig.qdrant.batch import Batch, InvalidRow
 from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
-from qmig.sources.milvus.ranges import Steps, batch_of
+from qmig.sources.milvus.ranges import Steps
 from qmig.sources.milvus.requests import Requests
 
 #: Keys in one filter.
@@ -27,7 +27,7 @@ def rows(requests: Requests, converter: Converter, partition: str | None, keys: 
             continue
         points += converter.points(answer, partition)[1]
         del left[:size]
-    return batch_of(points, None)
+    return Batch.of(points, None)
 
 
 def present(

@@ -9,6 +9,7 @@ from typing import Any
 from qmig.errors import TerminalError, UsageError
 from qmig.formatting import command_option
 from qmig.qdrant import messages as api
+from qmig.sources.milvus.dropped import dropped_settings
 from qmig.sources.milvus.indexing import dense_settings, payload_indexes
 from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Collection, Field
 from qmig.sources.milvus.settings import Settings
@@ -27,6 +28,8 @@ DISTANCES = {"cosine": api.Cosine, "dot": api.Dot, "euclid": api.Euclid, "manhat
 DENSE = {TYPES.FloatVector, TYPES.Float16Vector, TYPES.BFloat16Vector, TYPES.Int8Vector, TYPES.BinaryVector}
 SCALARS = INTEGERS | TEXTS | {TYPES.Bool, TYPES.Float, TYPES.Double, TYPES.JSON, TYPES.Geometry, TYPES.Timestamptz}
 ARRAY_ELEMENTS = INTEGERS | TEXTS | {TYPES.Bool, TYPES.Float, TYPES.Double}
+#: Numbers in one vector of a Qdrant.
+MAX_DIMENSIONS = 65_536
 #: Types of vectors in an array of structs that can become a multivector.
 MULTI_ELEMENTS = DENSE - {TYPES.BinaryVector}
 
@@ -93,7 +96,7 @@ def map_collection(collection: Collection, settings: Settings) -> FieldMapping:
     indexes, notices = payload_indexes(collection, set(settings.skip_fields), mapping.id_field)
     for name, index in indexes.items():
         mapping.info.payload_schema[name].CopyFrom(index)
-    mapping.notices += notices
+    mapping.notices += [*notices, *dropped_settings(collection, set(settings.skip_fields))]
     return mapping
 
 
@@ -183,6 +186,12 @@ def _map_sparse(mapping: FieldMapping, one: Field) -> str:
 
 
 def _map_dense(mapping: FieldMapping, one: Field, settings: Settings) -> str:
+    if one.dim > MAX_DIMENSIONS:
+        skip = command_option("--skip-field", one.name)
+        raise ValueError(
+            f"vector field {one.name!r} has {one.dim:,} dimensions, and Qdrant takes at most {MAX_DIMENSIONS:,}; leave "
+            f"it out with {skip}"
+        )
     params = mapping.info.config.params.vectors_config.params_map.map[one.name]
     params.size = one.dim
     params.distance = _distance(one, one.name, settings)
