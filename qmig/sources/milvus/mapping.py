@@ -189,8 +189,8 @@ def _map_dense(mapping: FieldMapping, one: Field, settings: Settings) -> str:
     if one.dim > MAX_DIMENSIONS:
         skip = command_option("--skip-field", one.name)
         raise ValueError(
-            f"vector field {one.name!r} has {one.dim:,} dimensions, and Qdrant takes at most {MAX_DIMENSIONS:,}; leave "
-            f"it out with {skip}"
+            f"vector field {one.name!r} has {one.dim:,} dimensions, and Qdrant takes at most {MAX_DIMENSIONS:,}; "
+            f"leave it out with {skip}"
         )
     params = mapping.info.config.params.vectors_config.params_map.map[one.name]
     params.size = one.dim
