@@ -12,6 +12,9 @@ STRUCT = b"\x32"
 LIST = b"\x3a"
 #: Fields 1 and 2 of any message, length-delimited: `values` of a list, `fields` of a struct, key and value in a map.
 FIELD_1, FIELD_2 = b"\x0a", b"\x12"
+#: Lists and objects within each other, under one payload key, with which a server starts again (see `nesting`).
+MAX_LEVELS = 122
+
 #: `payload` of a PointStruct, one entry of its map.
 PAYLOAD = b"\x1a"
 

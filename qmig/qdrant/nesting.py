@@ -6,11 +6,8 @@ read WAL: RecursionLimitExceeded`; measured on 1.19.0 with lists, objects and bo
 
 from collections.abc import Iterator
 
-from qmig.qdrant.encoding import FIELD_1, FIELD_2, LIST, PAYLOAD, STRUCT, varint
+from qmig.qdrant.encoding import FIELD_1, FIELD_2, LIST, MAX_LEVELS, PAYLOAD, STRUCT, varint
 from qmig.qdrant.passthrough import fields
-
-#: Lists and objects within each other, under one payload key, with which a server starts again.
-MAX_LEVELS = 122
 
 
 def _smallest_sizes() -> list[int]:
@@ -33,17 +30,11 @@ def too_deep(point: bytes) -> tuple[str, int] | None:
             for part, first, last in fields(point, start, end):
                 if part == FIELD_1[0]:
                     name = point[first:last].decode(errors="replace")
-                elif part == FIELD_2[0] and _may_be_deep(point, first, last):
+                elif part == FIELD_2[0]:
                     levels = _levels(point, first, last)
             if levels > MAX_LEVELS:
                 return name, levels
     return None
-
-
-def _may_be_deep(point: bytes, start: int, end: int) -> bool:
-    """Whether a value has as many tags of lists and objects as it needs; most long values are texts."""
-    is_nested = point[start] in (LIST[0], STRUCT[0])
-    return is_nested and point.count(LIST, start, end) + point.count(STRUCT, start, end) > MAX_LEVELS
 
 
 def _levels(point: bytes, start: int, end: int) -> int:
@@ -57,16 +48,19 @@ def _levels(point: bytes, start: int, end: int) -> int:
                 continue
             deepest = max(deepest, depth + 1)
             needed = SMALLEST_SIZES[max(0, MAX_LEVELS - depth)]
-            left += [(*item, depth + 1) for item in _items(point, tag, first, last) if item[1] - item[0] >= needed]
+            left += [(*item, depth + 1) for item in _items(point, tag, first, last, needed)]
     return deepest
 
 
-def _items(point: bytes, tag: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The values in a list or an object."""
-    for _, first, last in fields(point, start, end):
-        if tag == LIST[0]:
-            yield first, last
+def _items(point: bytes, tag: int, start: int, end: int, smallest: int) -> Iterator[tuple[int, int]]:
+    """The values in a list or an object that have at least the smallest size."""
+    while start < end:
+        # Most items are short: they are passed over quickly.
+        if (length := point[start + 1]) < min(smallest, 128):
+            start += 2 + length
             continue
-        for part, value, value_end in fields(point, first, last):
-            if part == FIELD_2[0]:
-                yield value, value_end
+        _, first, start = next(fields(point, start, end))
+        values = [(first, start)]
+        if tag == STRUCT[0]:
+            values = [(value, last) for part, value, last in fields(point, first, start) if part == FIELD_2[0]]
+        yield from (value for value in values if value[1] - value[0] >= smallest)

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from qmig.errors import TerminalError
 from qmig.qdrant import messages as api
-from qmig.qdrant.encoding import varint
+from qmig.qdrant.encoding import LIST, MAX_LEVELS, STRUCT, varint
 
 # Tags on the wire: field number << 3 | wire type 2 (length-delimited).
 _ID = 1 << 3 | 2
@@ -29,7 +29,7 @@ _GET_IDS = bytes([2 << 3 | 2])
 _FIXED_SIZES = {1: 8, 5: 4}
 
 #: Bytes of a payload entry from which its depth matters: none that is smaller has more levels than a server survives
-#: (`nesting.MAX_LEVELS`).
+#: (`MAX_LEVELS`).
 LARGE_ENTRY = 512
 
 
@@ -82,8 +82,8 @@ def read_upsert(request: bytes) -> tuple[bytes, list[bytes]]:
     return request[:header_end], points
 
 
-class LargePoint(bytes):
-    """A serialized `PointStruct` with a payload entry so large that it may be nested too deep (`nesting`)."""
+class SuspectPoint(bytes):
+    """A serialized `PointStruct` with a payload entry that may be nested too deep; `nesting` tells."""
 
 
 def point_id(point: bytes) -> api.PointId:
@@ -173,7 +173,7 @@ def _with_each(header: bytes, tag: bytes, messages: Sequence[bytes]) -> bytes:
 def _to_point_struct(point: bytes) -> bytes:
     """Convert a `RetrievedPoint` to a `PointStruct`. The loop runs for each field of every point: keep it lean."""
     renumbered = bytearray(point)
-    is_large = False
+    is_suspect = False
     dropped: list[tuple[int, int]] = []
     position, end = 0, len(point)
     while position < end:
@@ -188,8 +188,8 @@ def _to_point_struct(point: bytes) -> bytes:
         else:
             length, position = _read_varint(point, position + 1)
             position += length
-            if tag == _READ_PAYLOAD and length >= LARGE_ENTRY:
-                is_large = True
+            if tag == _READ_PAYLOAD and length >= LARGE_ENTRY and _may_be_deep(point, position - length, position):
+                is_suspect = True
         if tag == _READ_PAYLOAD:
             renumbered[field] = _WRITE_PAYLOAD
         elif tag in (_SHARD_KEY, _ORDER_VALUE):
@@ -198,7 +198,16 @@ def _to_point_struct(point: bytes) -> bytes:
         raise TerminalError("a point in the source's answer is cut off and cannot be read")
     for first, last in reversed(dropped):
         del renumbered[first:last]
-    return LargePoint(renumbered) if is_large else bytes(renumbered)
+    return SuspectPoint(renumbered) if is_suspect else bytes(renumbered)
+
+
+def _may_be_deep(point: bytes, start: int, end: int) -> bool:
+    """Whether a payload entry has as many tags of lists and objects as one that is too deep; most are texts."""
+    if point[start] == _ENTRY_KEY and point[start + 1] < 128:
+        value = start + 2 + point[start + 1]
+        if point[value] == _ENTRY_VALUE and point[_read_varint(point, value + 1)[1]] not in (LIST[0], STRUCT[0]):
+            return False
+    return point.count(LIST, start, end) + point.count(STRUCT, start, end) > MAX_LEVELS
 
 
 def fields(message: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:

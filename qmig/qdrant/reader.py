@@ -9,9 +9,10 @@ from typing import Generic, TypeVar
 from qmig.qdrant import messages as api
 from qmig.qdrant.batch import Batch, Boundary, InvalidRow, KeyPage
 from qmig.qdrant.collection import collection_info, exact_count, is_custom, strict_mode
+from qmig.qdrant.encoding import MAX_LEVELS
 from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
-from qmig.qdrant.nesting import MAX_LEVELS, too_deep
-from qmig.qdrant.passthrough import LargePoint, get_request, point_id, raw_id, read_get, read_scroll
+from qmig.qdrant.nesting import too_deep
+from qmig.qdrant.passthrough import SuspectPoint, get_request, point_id, raw_id, read_get, read_scroll
 from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement, shard_keys
 from qmig.rpc.call import Call
@@ -259,14 +260,14 @@ def batch_before(response: bytes, end: str | None) -> Batch:
 
 def _batch(points: list[bytes], next_key: str | None) -> Batch:
     """A batch of points, without those that no server survives."""
-    if any(isinstance(point, LargePoint) for point in points):
+    if any(isinstance(point, SuspectPoint) for point in points):
         return Batch.of(list(map(_checked, points)), next_key)
     return Batch(points, next_key)
 
 
 def _checked(point: bytes) -> bytes | InvalidRow:
     """The point itself, or why it cannot be copied."""
-    found = too_deep(point) if isinstance(point, LargePoint) else None
+    found = too_deep(point) if isinstance(point, SuspectPoint) else None
     if found is None:
         return point
     name, levels = found
