@@ -66,7 +66,7 @@ def _dense_difference(ours: Floats, theirs: Floats, params: api.VectorParams) ->
     # Whatever the distance, uint8 truncates and does not round (measured on 1.18.3).
     if params.datatype == api.Datatype.Uint8:
         return _first_unequal(np.clip(np.trunc(np.nan_to_num(ours, posinf=255)), 0, 255), theirs)
-    if is_turbo(params) and params.distance != api.Distance.Cosine:
+    if is_turbo(params):
         return _turbo_difference(ours, theirs)
     if params.distance == api.Distance.Cosine:
         return _direction_difference(ours, theirs, params.datatype == api.Datatype.Float16)

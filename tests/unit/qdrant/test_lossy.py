@@ -28,9 +28,10 @@ TURBO = collection(
 
 def test_vectors_that_every_write_changes_are_told_with_the_ways_out() -> None:
     lines = requantized_notices(TURBO)
-    assert [line.split()[1] for line in lines] == ["'dot'", "'euclid'"]
+    assert [line.split()[1] for line in lines] == ["'cosine'", "'dot'", "'euclid'"]
+    assert ["some vectors" in line for line in lines] == [True, False, False]
     assert all("float32" in line and "snapshot" in line for line in lines)
-    assert [line.split()[1] for line in uncompared_notices(TURBO)] == ["'dot'", "'euclid'"]
+    assert [line.split()[1] for line in uncompared_notices(TURBO)] == ["'cosine'", "'dot'", "'euclid'"]
     assert requantized_notices(collection(v=api.VectorParams(size=2, distance=api.Dot))) == []
 
 
