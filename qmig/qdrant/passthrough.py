@@ -136,13 +136,13 @@ def payload_value(point: bytes, key: str) -> api.Value | None:
 
     A list or an object that is nested too deep for this client is empty.
     """
-    raw = raw_payload(point).get(key.encode()) if key.encode() in point else None
-    if raw is None:
-        return None
-    try:
-        return api.Value.FromString(raw)
-    except DecodeError:
-        return api.Value(list_value=api.ListValue())
+    name = key.encode()
+    for tag, start, end in fields(point, 0, len(point)):
+        if tag == _WRITE_PAYLOAD and point.find(name, start, end) >= 0:
+            found, value = _entry(point, start, end)
+            if found == name:
+                return _decoded(value)
+    return None
 
 
 def raw_payload(point: bytes) -> dict[bytes, bytes]:
@@ -150,6 +150,13 @@ def raw_payload(point: bytes) -> dict[bytes, bytes]:
     return dict(
         _entry(point, start, end) for tag, start, end in fields(point, 0, len(point)) if tag == _WRITE_PAYLOAD
     )
+
+
+def _decoded(value: bytes) -> api.Value:
+    try:
+        return api.Value.FromString(value)
+    except DecodeError:
+        return api.Value(list_value=api.ListValue())
 
 
 def raw_members(struct: bytes) -> dict[bytes, bytes]:
