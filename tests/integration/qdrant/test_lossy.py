@@ -70,3 +70,11 @@ def test_a_point_that_no_server_survives_is_a_reject(ends: Ends, qmig: Run) -> N
     done = qmig("qdrant", *ends.arguments, "-c", "--on-error", "skip", "--verify")
     assert done.returncode == 3, done.stderr
     assert "7 points compared: 1 rejected" in done.stdout
+
+
+def test_more_replicas_than_peers_are_told_before_the_target_is_created(ends: Ends, qmig: Run) -> None:
+    create(ends.source, ends.source_name, dense_params(), replication_factor=9)
+    dry = qmig("qdrant", *ends.arguments, "-c", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert [line for line in dry.stderr.splitlines() if "replication_factor 9" in line]
+    assert not exists(ends.target, ends.target_name)
