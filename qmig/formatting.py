@@ -1,5 +1,6 @@
-"""Numbers, times, sizes and key ranges as people read them."""
+"""Numbers, times, sizes and key ranges as people read them, and options as a shell reads them."""
 
+import shlex
 import time
 from datetime import datetime
 
@@ -60,3 +61,10 @@ def one_line(error: Exception, max_length: int = 200) -> str:
     """The beginning of an error's text in printable characters, for an error about input of unknown origin."""
     text = "".join(char if char.isprintable() else "�" for char in " ".join(str(error).split()))
     return text if len(text) <= max_length else f"{text[:max_length]}…"
+
+
+def command_option(option: str, value: str) -> str:
+    """An option with its value, to be pasted into a shell: `--skip-field 'my field'`."""
+    # Otherwise the value could be taken for another option.
+    joint = "=" if value.startswith("-") else " "
+    return f"{option}{joint}{shlex.quote(value)}"

@@ -8,8 +8,10 @@ from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Migration, Routing
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import close_names, collection_info, collection_names, is_custom
+from qmig.qdrant.lossy import requantized_notices
 from qmig.qdrant.payload_indexes import check_index_types, index_notices
 from qmig.qdrant.payload_indexes import missing_indexes as target_missing_indexes
+from qmig.qdrant.replication import replication_notices
 from qmig.qdrant.schema_diff import differences as target_differences
 from qmig.qdrant.schema_diff import notices as target_notices
 from qmig.qdrant.schema_diff import throttles as target_throttles
@@ -108,6 +110,10 @@ class Preflight:
         if target_info is not None:
             self._compare(result, target_info)
         self._check_sharding(result)
+        result.notices += requantized_notices(target_info or source.info)
+        if target_info is None:
+            name = self.migration.target.collection
+            result.notices += replication_notices(self.target, name, source.info, source.shard_keys)
         return result
 
     def _refuse_missing_target(self) -> None:

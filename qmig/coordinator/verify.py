@@ -27,7 +27,9 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.migration import Credentials, Migration
 from qmig.monitor.reader import ProgressReader
+from qmig.qdrant import messages as api
 from qmig.qdrant.collection import check_readable, collection_info
+from qmig.qdrant.lossy import uncompared_notices
 from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server
 from qmig.rpc.connection import RETRY_FOR
@@ -71,11 +73,14 @@ class Verification:
             raise UsageError(
                 f"not all chunks of migration {record.migration} are done; finish it with the command that began it"
             )
-        self._check_target()
+        notices = uncompared_notices(self._target_info())
         with closing(open_source(self._migration, self._credentials, RETRY_FOR)) as source:
             source.describe()
             # The settings of the source now, not those of the time when the migration began.
             settings = source.freeze_settings(None)
+            notices += source.verification_notices()
+        for notice in notices:
+            self._view.say(notice)
         source_now = structs.replace(self._migration.source, settings=settings)
         self._migration = structs.replace(self._migration, source=source_now)
 
@@ -89,12 +94,14 @@ class Verification:
         run.register()
         return run.follow(ProgressReader(self._ledger, record.migration))
 
-    def _check_target(self) -> None:
+    def _target_info(self) -> api.CollectionInfo:
+        """The target's settings; TerminalError where it does not exist or cannot be read whole."""
         target = self._migration.target
         info = collection_info(self._server, target.collection)
         if info is None:
             raise TerminalError(f"target {target.endpoint.url} has no collection {target.collection!r} any more")
         check_readable(info, "target", target.collection)
+        return info
 
     def _begin(self, interrupted: Callable[[], bool]) -> MigrationRecord:
         """Plan the verification unless it is resumed, open a new run, and return the record."""

@@ -108,14 +108,19 @@ class _Verification:
         """Read suspects again at both ends, note what is still wrong, and repair it if that is asked for."""
         source = self._session.source
         keys = [source.key_of(point) for point in suspects]
-        in_source = self._io.read(partial(source.start_points, self._chunk.partition, keys)).points
+        batch = self._io.read(partial(source.start_points, self._chunk.partition, keys))
+        in_source, invalid = batch.points, {row.point for row in batch.invalid_rows}
         current = {raw_id(point): point for point in in_source}
         stored = self._stored(self._look_up(in_source))
         wrong = []
         for suspect in suspects:
             point = current.get(raw_id(suspect))
             if point is None:
-                self.findings.deleted += 1
+                point_id_text = PointKey.of(point_id(suspect)).text
+                if point_id_text in invalid:
+                    self.findings.note(FindingKind.REJECTED, point_id_text)
+                else:
+                    self.findings.deleted += 1
             elif self._note_if_wrong(point, stored.get(raw_id(point))):
                 self.findings.changing += self._difference(suspect, point) is not None
                 wrong.append(point)

@@ -1,6 +1,7 @@
 """The results of reads: points, keys and boundaries."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,18 @@ class Batch:
     next_key: str | None
     #: Rows of the same range that cannot be stored as points.
     invalid_rows: tuple[InvalidRow, ...] = ()
+
+    @classmethod
+    def of(cls, rows: Sequence[bytes | InvalidRow], next_key: str | None) -> "Batch":
+        """Build a batch from rows in their order: points and invalid rows apart."""
+        points: list[bytes] = []
+        invalid_rows: list[InvalidRow] = []
+        for row in rows:
+            if isinstance(row, InvalidRow):
+                invalid_rows.append(replace(row, position=len(points)))
+            else:
+                points.append(row)
+        return cls(points, next_key, tuple(invalid_rows))
 
 
 @dataclass(frozen=True)

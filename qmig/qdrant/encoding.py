@@ -1,11 +1,6 @@
 """Encode `PointStruct`s and their payload values as bytes (Qdrant's `points.proto` and `json_with_int.proto`)."""
 
-import json
 from collections.abc import Iterable
-from math import isfinite
-from typing import Any
-
-from qmig.qdrant import messages as api
 
 # Tags: field number << 3 | wire type. Fields of a `Value`:
 NULL = b"\x08\x00"
@@ -17,10 +12,11 @@ STRUCT = b"\x32"
 LIST = b"\x3a"
 #: Fields 1 and 2 of any message, length-delimited: `values` of a list, `fields` of a struct, key and value in a map.
 FIELD_1, FIELD_2 = b"\x0a", b"\x12"
+#: Lists and objects within each other, under one payload key, with which a server starts again (see `nesting`).
+MAX_LEVELS = 122
+
 #: `payload` of a PointStruct, one entry of its map.
 PAYLOAD = b"\x1a"
-
-MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
 
 def varint(value: int) -> bytes:
@@ -58,40 +54,6 @@ def struct_value(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     return length_delimited(STRUCT, b"".join(length_delimited(FIELD_1, map_entry(*field)) for field in fields))
 
 
-def json_value(value: Any) -> bytes:
-    """Encode what `json.loads` returns; ValueError, with a reason, where Qdrant cannot hold the value."""
-    kind = type(value)
-    if kind is str:
-        return string_value(_utf8(value))
-    if kind is bool:
-        return BOOLS[value]
-    if kind is int:
-        if not MIN_INTEGER <= value <= MAX_INTEGER:
-            raise ValueError(f"the integer {value}, which is beyond 64 bits")
-        return INTEGER + varint(value & 0xFFFFFFFFFFFFFFFF)
-    if value is None:
-        return NULL
-    if kind is float:
-        if not isfinite(value):
-            raise ValueError(f"{value}, which is no number of JSON")
-        return api.Value(double_value=value).SerializeToString()
-    if kind is list:
-        return list_value(map(json_value, value))
-    return struct_value((_utf8(name), json_value(member)) for name, member in value.items())
-
-
 def payload_entry(name: str, value: bytes) -> bytes:
     """Encode one top-level field of a point's payload, from its encoded value."""
     return length_delimited(PAYLOAD, map_entry(name.encode(), value))
-
-
-def parse_json(text: bytes) -> Any:
-    """Parse JSON and keep its integers exact; an empty text is a null. ValueError where it is not JSON."""
-    return json.loads(text) if text else None
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{text!r}, which is no Unicode text (a lone surrogate)") from None

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from google.protobuf.message import DecodeError
+
 from qmig.qdrant import messages as api
-from qmig.qdrant.passthrough import field_number, split
+from qmig.qdrant.encoding import LIST, STRUCT
+from qmig.qdrant.passthrough import field_number, fields, raw_members, raw_payload, split
 
 if TYPE_CHECKING:
     from qmig.qdrant.vector_diff import VectorComparison
@@ -56,13 +59,24 @@ class PointComparison:
         unknown = {field_number(field) for field in only_ours | only_theirs} - {ID, PAYLOAD, VECTORS}
         if unknown:
             return f"field {min(unknown)} of the point, which this qmig does not know"
-        mine, other = (api.PointStruct.FromString(b"".join(fields)) for fields in (only_ours, only_theirs))
-        return map_difference("payload", mine.payload, other.payload) or self._vectors_difference(mine, other)
+        mine, other = (b"".join(fields) for fields in (only_ours, only_theirs))
+        try:
+            payloads = [api.PointStruct.FromString(point) for point in (mine, other)]
+            found = map_difference("payload", payloads[0].payload, payloads[1].payload)
+        except DecodeError:
+            # Nested too deep for this client.
+            found = raw_map_difference("payload", raw_payload(mine), raw_payload(other))
+        return found or self._vectors_difference(*(_vectors(point) for point in (only_ours, only_theirs)))
 
-    def _vectors_difference(self, ours: api.PointStruct, theirs: api.PointStruct) -> str | None:
-        if ours.vectors == theirs.vectors:
+    def _vectors_difference(self, ours: api.Vectors, theirs: api.Vectors) -> str | None:
+        if ours == theirs:
             return None
-        return self._vectors.difference(ours.vectors, theirs.vectors)
+        return self._vectors.difference(ours, theirs)
+
+
+def _vectors(point: set[bytes]) -> api.Vectors:
+    """The vectors among the fields of a point."""
+    return api.PointStruct.FromString(b"".join(part for part in point if field_number(part) == VECTORS)).vectors
 
 
 def map_difference(path: str, ours: Mapping[str, api.Value], theirs: Mapping[str, api.Value]) -> str | None:
@@ -91,6 +105,43 @@ def value_difference(path: str, ours: api.Value, theirs: api.Value) -> str | Non
         if kind == "list_value":
             return _list_difference(path, ours.list_value, theirs.list_value)
     return f"{path}: {shown(ours)} ≠ {shown(theirs)}"
+
+
+def raw_map_difference(path: str, ours: Mapping[bytes, bytes], theirs: Mapping[bytes, bytes]) -> str | None:
+    """Describe the first difference between serialized values by their keys, where one is too deep to decode."""
+    for key in sorted(ours.keys() | theirs.keys()):
+        name = key.decode(errors="replace")
+        at = f"{path} {name!r}" if path == "payload" else f"{path}.{name}"
+        if key not in ours or key not in theirs:
+            return f"{at} is {'missing in the target' if key in ours else 'in the target only'}"
+        if found := raw_value_difference(at, ours[key], theirs[key]):
+            return found
+    return None
+
+
+def raw_value_difference(path: str, ours: bytes, theirs: bytes) -> str | None:
+    """Describe the first difference between two serialized values: levels are taken off until they can be decoded."""
+    if ours == theirs:
+        return None
+    try:
+        return value_difference(path, api.Value.FromString(ours), api.Value.FromString(theirs))
+    except DecodeError:
+        (mine_tag, mine), (other_tag, other) = _content(ours), _content(theirs)
+    if mine_tag != other_tag or mine_tag not in (LIST[0], STRUCT[0]):
+        return f"{path}: values of other kinds"
+    if mine_tag == STRUCT[0]:
+        return raw_map_difference(path, raw_members(mine), raw_members(other))
+    items = [[part[first:last] for _, first, last in fields(part, 0, len(part))] for part in (mine, other)]
+    if len(items[0]) != len(items[1]):
+        return f"{path}: a list of {len(items[0]):,} ≠ one of {len(items[1]):,}"
+    found = (raw_value_difference(f"{path}[{place}]", *pair) for place, pair in enumerate(zip(*items, strict=True)))
+    return next((one for one in found if one), None)
+
+
+def _content(value: bytes) -> tuple[int, bytes]:
+    """The tag of a serialized value, which tells its kind, and what it holds."""
+    found = [(tag, value[start:end]) for tag, start, end in fields(value, 0, len(value))]
+    return found[-1] if found else (0, b"")
 
 
 def _list_difference(path: str, ours: api.ListValue, theirs: api.ListValue) -> str | None:

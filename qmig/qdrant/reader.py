@@ -9,10 +9,12 @@ from typing import Generic, TypeVar
 
 from qmig.errors import QmigError, TerminalError
 from qmig.qdrant import messages as api
-from qmig.qdrant.batch import Batch, Boundary, KeyPage
+from qmig.qdrant.batch import Batch, Boundary, InvalidRow, KeyPage
 from qmig.qdrant.collection import collection_info, exact_count, is_custom, strict_mode
+from qmig.qdrant.encoding import MAX_LEVELS
 from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
-from qmig.qdrant.passthrough import get_request, point_id, raw_id, read_get, read_scroll
+from qmig.qdrant.nesting import too_deep
+from qmig.qdrant.passthrough import SuspectPoint, get_request, point_id, raw_id, read_get, read_scroll
 from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement, shard_keys
 from qmig.rpc.call import Call
@@ -181,7 +183,7 @@ class CollectionReader:
     def start_get(self, partition: str | None, ids: Sequence[bytes]) -> "RawRead[Batch]":
         """Begin to read the points with these raw ids; those that do not exist are left out, and no order is kept."""
         call = self.server.start(self._get, self._get_request(partition, ids, whole=True))
-        return RawRead(call, lambda response: Batch(read_get(response), None))
+        return RawRead(call, lambda response: _batch(read_get(response), None))
 
     def start_present(self, partition: str | None, points: Sequence[bytes]) -> "RawRead[set[bytes]]":
         """Begin to ask which of these points exist, by their ids; the answer holds the raw ids."""
@@ -201,6 +203,19 @@ class CollectionReader:
         """The id of a serialized `PointStruct` as text."""
         return PointKey.of(point_id(point)).text
 
+    def some_ids(self, limit: int) -> list[str]:
+        """Draw at most `limit` ids of the whole collection at random."""
+        request = self._sample_request(None, self._allowed(limit))
+        answer = self.server.call(self.server.points.Query, request, retry_for=0)
+        return [PointKey.of(point.id).text for point in answer.result]
+
+    def payloads(self, ids: Sequence[str]) -> list[bytes]:
+        """Read points with their payload alone, as serialized `PointStruct`s."""
+        header = api.GetPoints(collection_name=self.collection)
+        header.with_payload.enable = True
+        request = get_request(header.SerializeToString(), [_raw_id(one) for one in ids])
+        return read_get(self.server.call(self._get, request, retry_for=0))
+
     # Requests
 
     def _sample(self, partition: str | None, size: int) -> list[PointKey] | None:
@@ -212,14 +227,7 @@ class CollectionReader:
         keys: list[PointKey] = []
         limit = self._allowed(size)
         for _ in range(min(MAX_SAMPLE_QUERIES, ceil(size / limit))):
-            request = api.QueryPoints(
-                collection_name=self.collection,
-                query=api.Query(sample=api.Random),
-                limit=limit,
-                with_payload=api.WithPayloadSelector(enable=False),
-                with_vectors=api.WithVectorsSelector(enable=False),
-                shard_key_selector=shard_key_selector(partition),
-            )
+            request = self._sample_request(partition, limit)
             try:
                 answer = self.server.call(self.server.points.Query, request, retry_for=SAMPLE_RETRY_FOR).result
             except QmigError as error:
@@ -228,6 +236,16 @@ class CollectionReader:
                 return None
             keys += [PointKey.of(point.id) for point in answer]
         return sorted(keys)
+
+    def _sample_request(self, partition: str | None, limit: int) -> api.QueryPoints:
+        return api.QueryPoints(
+            collection_name=self.collection,
+            query=api.Query(sample=api.Random),
+            limit=limit,
+            with_payload=api.WithPayloadSelector(enable=False),
+            with_vectors=api.WithVectorsSelector(enable=False),
+            shard_key_selector=shard_key_selector(partition),
+        )
 
     def _allowed(self, limit: int) -> int:
         """Reduce the limit of a query or scroll to what the collection's strict mode allows."""
@@ -279,7 +297,29 @@ def batch_before(response: bytes, end: str | None) -> Batch:
         if next_key is None or next_key >= stop:
             next_key = None
             del points[bisect_left(points, stop, key=lambda point: PointKey.of(point_id(point))) :]
-    return Batch(points, None if next_key is None else next_key.text)
+    return _batch(points, None if next_key is None else next_key.text)
+
+
+def _batch(points: list[bytes], next_key: str | None) -> Batch:
+    """A batch of points, without those that no server survives."""
+    if any(isinstance(point, SuspectPoint) for point in points):
+        return Batch.of(list(map(_checked, points)), next_key)
+    return Batch(points, next_key)
+
+
+def _checked(point: bytes) -> bytes | InvalidRow:
+    """The point itself, or why it cannot be copied."""
+    found = too_deep(point) if isinstance(point, SuspectPoint) else None
+    if found is None:
+        return point
+    name, levels = found
+    key = PointKey.of(point_id(point)).text
+    return InvalidRow(
+        key,
+        key,
+        f"its payload field {name!r} is nested {levels} deep, and after a write of more than {MAX_LEVELS} levels a "
+        "Qdrant does not start again; make the field less deep",
+    )
 
 
 def _raw_id(key: str) -> bytes:

@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qmig.qdrant import messages as api
+from qmig.qdrant.lossy import is_turbo
 from qmig.qdrant.schema_diff import Vectors
 
 #: Distance of two directions that count as equal: Qdrant normalises the vectors of a cosine collection in float32.
 MAX_DIRECTION_DIFFERENCE = 1e-6
+#: Distance up to which two vectors in a turbo datatype count as equal, in lengths of the source's.
+MAX_TURBO_DIFFERENCE = 0.2
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -63,12 +66,21 @@ def _dense_difference(ours: Floats, theirs: Floats, params: api.VectorParams) ->
     # Whatever the distance, uint8 truncates and does not round (measured on 1.18.3).
     if params.datatype == api.Datatype.Uint8:
         return _first_unequal(np.clip(np.trunc(np.nan_to_num(ours, posinf=255)), 0, 255), theirs)
+    if is_turbo(params):
+        return _turbo_difference(ours, theirs)
     if params.distance == api.Distance.Cosine:
         return _direction_difference(ours, theirs, params.datatype == api.Datatype.Float16)
     if params.datatype == api.Datatype.Float16:
         with np.errstate(over="ignore"):
             return _first_unequal(ours.astype(np.float16).astype(np.float32), theirs)
     return _first_unequal(ours, theirs)
+
+
+def _turbo_difference(ours: Floats, theirs: Floats) -> str | None:
+    """Compare vectors that were quantised again when they were copied."""
+    apart = np.linalg.norm(ours.astype(np.float64) - theirs, axis=1)
+    far = apart > MAX_TURBO_DIFFERENCE * np.linalg.norm(ours.astype(np.float64), axis=1)
+    return _first_unequal(ours, theirs) if far.any() or np.isnan(apart).any() else None
 
 
 def _direction_difference(ours: Floats, theirs: Floats, is_half: bool) -> str | None:

@@ -92,6 +92,10 @@ class Source(KeySpace, Protocol):
         """Describe what is not copied, or not as it is; one line each. Called after `freeze_settings`."""
         return []
 
+    def verification_notices(self) -> list[str]:
+        """Describe what a comparison of both ends cannot tell; one line each."""
+        return []
+
     def describe_mapping(self) -> list[str]:
         """Lines for `--dry-run`: how each field is mapped, and one converted row; empty where nothing changes."""
         return []

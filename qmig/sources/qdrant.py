@@ -1,12 +1,14 @@
 """A Qdrant collection as the source of a migration."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from qmig.errors import TerminalError
 from qmig.migration import Credentials, Migration, SourceSpec
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import allows_exact_counts, check_readable, close_names, collection_info, collection_names
+from qmig.qdrant.lossy import big_integer_fields
 from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server, server_version
 from qmig.rpc.connection import RETRY_FOR
@@ -40,6 +42,24 @@ class QdrantSource(CollectionReader, Source):
         if len(partitions) < 2:
             return 0
         return sum(self.count(partition, exact=True) for partition in partitions) - self.count_distinct_ids()
+
+    def notices(self) -> list[str]:
+        return [
+            f"payload field {name!r} has numbers from 2^63 on: Qdrant's gRPC shows integers of this size as doubles, "
+            "and the target gets doubles; store them as text in the source, or restore a snapshot of it instead"
+            for name in self._big_integer_fields
+        ]
+
+    def verification_notices(self) -> list[str]:
+        return [
+            f"payload field {name!r} has numbers from 2^63 on, which both ends show as doubles: this comparison "
+            "cannot tell whether the target has the source's integers"
+            for name in self._big_integer_fields
+        ]
+
+    @cached_property
+    def _big_integer_fields(self) -> list[str]:
+        return big_integer_fields(self)
 
     def close(self) -> None:
         self.server.close()

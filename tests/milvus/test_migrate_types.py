@@ -179,6 +179,27 @@ def test_a_json_number_that_qdrant_cannot_hold_is_named(migration: Migration) ->
     assert "18446744073709551615" in done.stderr
 
 
+def test_json_nested_deeper_than_clients_can_read_is_a_reject(migration: Migration) -> None:
+    def nested(depth: int) -> Any:
+        value: Any = 1
+        for _ in range(depth):
+            value = [value]
+        return {"deep": value}
+
+    migration.create(fields={"json": {"datatype": DataType.JSON}})
+    migration.insert([{"pk": depth, "json": nested(depth)} for depth in (1, 46, 47, 127, 230)])
+    done = migration.run("-c", "--on-error", "skip")
+    assert done.returncode == 3, done.stderr
+    assert {key: point.payload["json"] for key, point in migration.points().items()} == {
+        str(depth): nested(depth) for depth in (1, 46, 47)
+    }
+    reasons = {reject["key"]: reject["reason"] for reject in migration.rejects()}
+    assert reasons.keys() == {"127", "230"}
+    for depth, reason in reasons.items():
+        assert "'json'" in reason
+        assert f"nested {int(depth) + 1} deep" in reason
+
+
 @pytest.mark.parametrize("where", ["double", "v"])
 def test_what_is_not_a_number_is_named_or_skipped(migration: Migration, where: str) -> None:
     migration.create(fields={"double": {"datatype": DataType.DOUBLE}})

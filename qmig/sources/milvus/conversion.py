@@ -6,9 +6,10 @@ from typing import Any
 from qmig.errors import TerminalError
 from qmig.qdrant.batch import InvalidRow
 from qmig.qdrant.encoding import string_value, varint
-from qmig.sources.milvus.columns import DynamicColumn, Prefixes, Rows, ScalarColumn, StructColumn
+from qmig.sources.milvus.columns import DynamicColumn, PayloadColumn, Prefixes, ScalarColumn, StructColumn
 from qmig.sources.milvus.keys import Key, Keys, keys_of
 from qmig.sources.milvus.mapping import FieldMapping, multi_name
+from qmig.sources.milvus.rows import Rows
 from qmig.sources.milvus.vectors import DenseColumn, MultiColumn, SparseColumn, with_headers
 
 #: `id` of a PointStruct, its number (field 1 of a PointId), and all that stands before a UUID (field 2).
@@ -22,16 +23,15 @@ class Converter:
         key = mapping.collection.key
         names = mapping.payload_names
         self.keys: Keys = keys_of(key)
-        self._key_column = ScalarColumn(key, mapping.id_field)
         self._key_name = key.name
         self._partition_field = mapping.partition_field
-        self._payload: list[ScalarColumn | DynamicColumn | StructColumn] = []
-        for field in mapping.payload:
-            self._payload.append(
-                DynamicColumn(field, names.values()) if field.is_dynamic else ScalarColumn(field, names[field.name])
-            )
+        self._payload: list[ScalarColumn | StructColumn] = [
+            ScalarColumn(key, mapping.id_field),
+            *(ScalarColumn(field, names[field.name]) for field in mapping.payload if not field.is_dynamic),
+        ]
+        self._dynamic = next((DynamicColumn(field) for field in mapping.payload if field.is_dynamic), None)
         self._vectors: list[DenseColumn | SparseColumn | MultiColumn] = [
-            *(DenseColumn(field, field.name) for field in mapping.dense),
+            *(DenseColumn(field, field.name, mapping.distance(field.name)) for field in mapping.dense),
             *(SparseColumn(field, field.name) for field in mapping.sparse),
         ]
         for struct in mapping.structs:
@@ -39,7 +39,7 @@ class Converter:
             if scalars:
                 self._payload.append(StructColumn(struct, scalars, names[struct.name]))
             self._vectors += [
-                MultiColumn(struct, member, multi_name(struct, member))
+                MultiColumn(struct, member, name := multi_name(struct, member), mapping.distance(name))
                 for member in struct.members
                 if member.is_vector
             ]
@@ -58,11 +58,13 @@ class Converter:
             return [], []
         rows = Rows(len(keys))
         by_name = {data.field_name: data for data in results.fields_data}
-        columns = [self._ids(keys), self._key_column.entries(self._column(by_name, self._key_name), rows)]
+        payload = [column.column(self._column(by_name, column.field.name), rows) for column in self._payload]
         if self._partition_field is not None and partition is not None:
-            name = string_value(partition.encode())
-            columns.append([Prefixes(self._partition_field)[len(name)] + name] * rows.count)
-        columns += [column.entries(self._column(by_name, column.field.name), rows) for column in self._payload]
+            payload.append(_partition_column(self._partition_field, partition, rows))
+        columns = [self._ids(keys)]
+        if self._dynamic is not None:
+            columns.append(self._dynamic.entries(self._column(by_name, self._dynamic.field.name), rows, payload))
+        columns += [column.entries for column in payload]
         vectors = [column.entries(self._column(by_name, column.field.name), rows) for column in self._vectors]
         columns.append(with_headers(vectors, rows.count))
         points: list[bytes | InvalidRow] = list(map(b"".join, zip(*columns, strict=True)))
@@ -90,3 +92,11 @@ class Converter:
                 number = NUMBER + varint(int(text))
                 found.append(ID + varint(len(number)) + number)
         return found
+
+
+def _partition_column(name: str, partition: str, rows: Rows) -> PayloadColumn:
+    """The name of the partition, in each row."""
+    value = string_value(partition.encode())
+    entry = Prefixes(name)[len(value)] + value
+    way_out = ", or give the partition's name another payload key with --partition-field"
+    return PayloadColumn(name, [entry] * rows.count, b"", way_out)

@@ -4,12 +4,14 @@ import json
 from typing import Any
 
 from qmig.qdrant import messages as api
-from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Collection, Field, Index
+from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Collection, Field, Index, whole_number
 
 #: Types of vector indexes without a setting in Qdrant.
 PLAIN = {"", "AUTOINDEX", "HNSW", "DISKANN", "IVF_RABITQ", "SCANN", "GPU_CAGRA"}
 EXACT = {"FLAT", "BIN_FLAT", "GPU_BRUTE_FORCE"}
 HNSW_PARAMS = {"M": "m", "efConstruction": "ef_construct"}
+#: The smallest values that Qdrant takes; 0 would switch the index off.
+LEAST = {"m": 1, "ef_construct": 4}
 #: Parameters that the quantization is derived from.
 QUANTIZATION_PARAMS = {"m", "nbits", "sq_type", "refine", "refine_type"}
 #: Settings of one server or one search, which are not copied.
@@ -32,9 +34,11 @@ def dense_settings(collection: Collection, one: Field, params: api.VectorParams)
     if index is None:
         return notices
     kind = index.type.upper()
+    unused = index.params.keys() - SILENT - QUANTIZATION_PARAMS
     for theirs, ours in HNSW_PARAMS.items():
-        if theirs in index.params:
-            setattr(params.hnsw_config, ours, int(index.params[theirs]))
+        if (value := whole_number(index.params.get(theirs, ""))) is not None and value >= LEAST[ours]:
+            setattr(params.hnsw_config, ours, value)
+            unused -= {theirs}
     if kind == "DISKANN":
         params.on_disk = True
         params.hnsw_config.on_disk = True
@@ -48,9 +52,9 @@ def dense_settings(collection: Collection, one: Field, params: api.VectorParams)
         quantized = params.quantization_config.WhichOneof("quantization")
         what = f"HNSW with {quantized} quantization" if quantized else "HNSW"
         notices.append(f"{where} becomes {what}{' on disk' if params.on_disk else ''}, the nearest setting in Qdrant")
-    unused = sorted(index.params.keys() - HNSW_PARAMS.keys() - SILENT - QUANTIZATION_PARAMS)
     if unused and kind not in EXACT:
-        notices.append(f"{where}: {', '.join(f'{key}={index.params[key]}' for key in unused)} has no counterpart")
+        unknown = ", ".join(f"{key}={index.params[key]}" for key in sorted(unused))
+        notices.append(f"{where}: {unknown} has no counterpart")
     return notices
 
 
@@ -62,7 +66,8 @@ def _set_quantization(one: Field, index: Index, params: api.VectorParams) -> Non
     elif kind == "HNSW_SQ" and scalar_kind == "FP16" and one.type == TYPES.FloatVector:
         params.datatype = api.Datatype.Float32
     elif kind in ("IVF_PQ", "HNSW_PQ", "HNSW_PRQ"):
-        code = int(index.params.get("m", 0) or 0) * int(index.params.get("nbits", 8) or 8) / 8
+        codes, bits = whole_number(index.params.get("m", "")), whole_number(index.params.get("nbits", ""))
+        code = (codes or 0) * (bits or 8) / 8
         ratio = 4 * one.dim / code if code else 16
         quantization.product.compression = COMPRESSIONS[min(COMPRESSIONS, key=lambda known: abs(known - ratio))]
     elif kind == "IVF_RABITQ":

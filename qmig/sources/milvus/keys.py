@@ -114,7 +114,8 @@ class VarCharKeys:
         return text.encode()
 
     def text(self, key: bytes) -> str:
-        return key.decode()
+        # A key that is not UTF-8 belongs to a row that cannot be copied, and is only shown.
+        return key.decode(errors="backslashreplace")
 
     def after(self, key: bytes) -> bytes | None:
         return key + b"\0"
@@ -129,7 +130,7 @@ class VarCharKeys:
         return f"{self._field} in [{', '.join(map(literal, keys))}]"
 
     def is_safe(self, key: bytes) -> bool:
-        return b"\n" not in key and b"\r" not in key
+        return b"\n" not in key and b"\r" not in key and _is_utf8(key)
 
     def ids(self, keys: Sequence[bytes]) -> list[str]:
         return [key.decode() if CANONICAL_UUID.fullmatch(key) else hashed(key) for key in keys]
@@ -145,7 +146,9 @@ def keys_of(field: Field) -> Keys:
 
 
 def literal(key: bytes) -> str:
-    """Write a string key as a literal of a filter."""
+    """Write a string key as a literal of a filter; TerminalError where it is not UTF-8."""
+    if not _is_utf8(key):
+        raise TerminalError(f"the source has the primary key {key!r}, which is not UTF-8: no filter can name it")
     return f'"{key.decode().translate(ESCAPES)}"'
 
 
@@ -156,3 +159,11 @@ def hashed(name: bytes) -> str:
     digest[8] = digest[8] & 0x3F | 0x80
     text = digest.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _is_utf8(key: bytes) -> bool:
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -7,7 +7,6 @@ from qmig.sources.milvus.connection import ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
 from qmig.sources.milvus.range_read import Steps
-from qmig.sources.milvus.ranges import batch_of
 from qmig.sources.milvus.requests import Requests
 
 #: Keys in one filter.
@@ -28,7 +27,7 @@ def rows(requests: Requests, converter: Converter, partition: str | None, keys: 
             continue
         points += converter.points(answer, partition)[1]
         del left[:size]
-    return batch_of(points, None)
+    return Batch.of(points, None)
 
 
 def present(

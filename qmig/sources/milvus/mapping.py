@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qmig.errors import TerminalError, UsageError
+from qmig.formatting import command_option
 from qmig.qdrant import messages as api
+from qmig.sources.milvus.dropped import dropped_settings
 from qmig.sources.milvus.indexing import dense_settings, payload_indexes
 from qmig.sources.milvus.schema import INTEGERS, TEXTS, TYPES, Collection, Field
 from qmig.sources.milvus.settings import Settings
@@ -26,6 +28,8 @@ DISTANCES = {"cosine": api.Cosine, "dot": api.Dot, "euclid": api.Euclid, "manhat
 DENSE = {TYPES.FloatVector, TYPES.Float16Vector, TYPES.BFloat16Vector, TYPES.Int8Vector, TYPES.BinaryVector}
 SCALARS = INTEGERS | TEXTS | {TYPES.Bool, TYPES.Float, TYPES.Double, TYPES.JSON, TYPES.Geometry, TYPES.Timestamptz}
 ARRAY_ELEMENTS = INTEGERS | TEXTS | {TYPES.Bool, TYPES.Float, TYPES.Double}
+#: Numbers in one vector of a Qdrant.
+MAX_DIMENSIONS = 65_536
 #: Types of vectors in an array of structs that can become a multivector.
 MULTI_ELEMENTS = DENSE - {TYPES.BinaryVector}
 
@@ -63,6 +67,10 @@ class FieldMapping:
             names[""] = self.partition_field
         return names
 
+    def distance(self, vector: str) -> int:
+        """The distance of a dense vector or a multivector."""
+        return self.info.config.params.vectors_config.params_map.map[vector].distance
+
 
 def multi_name(struct: Field, member: Field) -> str:
     """The name of the multivector for a member of an array of structs: the one by which Milvus searches it."""
@@ -88,7 +96,7 @@ def map_collection(collection: Collection, settings: Settings) -> FieldMapping:
     indexes, notices = payload_indexes(collection, set(settings.skip_fields), mapping.id_field)
     for name, index in indexes.items():
         mapping.info.payload_schema[name].CopyFrom(index)
-    mapping.notices += notices
+    mapping.notices += [*notices, *dropped_settings(collection, set(settings.skip_fields))]
     return mapping
 
 
@@ -97,18 +105,24 @@ def _check_names(collection: Collection, settings: Settings) -> None:
     known = ", ".join(name for name in fields)
     for name in settings.skip_fields:
         if name not in fields:
-            raise UsageError(f"--skip-field {name}: {collection.name!r} has no such field; it has {known}")
+            raise UsageError(
+                f"{command_option('--skip-field', name)}: {collection.name!r} has no such field; it has {known}"
+            )
         if fields[name].is_key:
-            raise UsageError(f"--skip-field {name}: the primary key cannot be left out; --id-field renames it")
+            raise UsageError(
+                f"{command_option('--skip-field', name)}: the primary key cannot be left out; --id-field renames it"
+            )
     vectors = {one.name for one in fields.values() if one.type in DENSE}
     vectors |= {multi_name(one, member) for one in fields.values() for member in one.members if member.is_vector}
     for name, distance in settings.distances.items():
         if name not in vectors:
             has = ", ".join(sorted(vectors)) or "none"
-            raise UsageError(f"--distance {name}={distance}: no such vector field; {collection.name!r} has {has}")
+            given = command_option("--distance", f"{name}={distance}")
+            raise UsageError(f"{given}: no such vector field; {collection.name!r} has {has}")
     if settings.partition_field is not None and (key := collection.partition_key):
+        given = command_option("--partition-field", settings.partition_field)
         raise UsageError(
-            f"--partition-field {settings.partition_field}: {collection.name!r} spreads its rows over partitions by "
+            f"{given}: {collection.name!r} spreads its rows over partitions by "
             f"the partition key {key.name!r}, which is in the payload already; leave the option out"
         )
 
@@ -126,7 +140,7 @@ def _check_clashes(mapping: FieldMapping) -> None:
 
 def _map_field(mapping: FieldMapping, one: Field, settings: Settings) -> None:
     """Map one field; ValueError where it has no counterpart."""
-    skip = f"leave it out with --skip-field {one.name}"
+    skip = f"leave it out with {command_option('--skip-field', one.name)}"
     if one.name in settings.skip_fields:
         becomes = "left out: --skip-field"
     elif one.is_key:
@@ -172,6 +186,12 @@ def _map_sparse(mapping: FieldMapping, one: Field) -> str:
 
 
 def _map_dense(mapping: FieldMapping, one: Field, settings: Settings) -> str:
+    if one.dim > MAX_DIMENSIONS:
+        skip = command_option("--skip-field", one.name)
+        raise ValueError(
+            f"vector field {one.name!r} has {one.dim:,} dimensions, and Qdrant takes at most {MAX_DIMENSIONS:,}; "
+            f"leave it out with {skip}"
+        )
     params = mapping.info.config.params.vectors_config.params_map.map[one.name]
     params.size = one.dim
     params.distance = _distance(one, one.name, settings)
@@ -207,7 +227,7 @@ def _map_struct(mapping: FieldMapping, one: Field, settings: Settings) -> str:
         elif member.type != TYPES.Array or member.element_type not in ARRAY_ELEMENTS:
             raise ValueError(
                 f"field {full!r} is of type {member.type_name}, which has no counterpart in Qdrant; leave the "
-                f"whole array out with --skip-field {one.name}"
+                f"whole array out with {command_option('--skip-field', one.name)}"
             )
     mapping.structs.append(one)
     return f"payload, a list of objects; multivectors {', '.join(names) or 'none'}"
@@ -218,8 +238,10 @@ def _distance(one: Field, name: str, settings: Settings) -> Any:
     if wanted := settings.distances.get(name):
         return DISTANCES[wanted]
     metric = one.index.metric.upper() if one.index else ""
-    what, skip = f"vector field {name!r} of type {one.type_name}", f"leave it out with --skip-field {one.name}"
-    give = f"give --distance {name}=cosine|dot|euclid|manhattan"
+    what = f"vector field {name!r} of type {one.type_name}"
+    # A member of an array of structs is left out with the whole array.
+    skip = f"leave it out with {command_option('--skip-field', name.removesuffix(f'[{one.name}]'))}"
+    give = f"give {command_option('--distance', f'{name}=cosine')}, or dot, euclid or manhattan"
     if not metric:
         raise ValueError(f"{what} has no index, so its metric is not known; {give}")
     if one.type == TYPES.BinaryVector:

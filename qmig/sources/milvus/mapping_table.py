@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from qmig.qdrant import messages as api
+from qmig.qdrant.batch import InvalidRow
 from qmig.qdrant.payload import from_payload
 from qmig.sources.milvus.mapping import FieldMapping
 
@@ -11,8 +12,8 @@ MAX_NUMBERS = 4
 MAX_CHARACTERS = 200
 
 
-def describe_mapping(mapping: FieldMapping, point: bytes | None) -> list[str]:
-    """The lines that show `mapping` as a table and `point`, a serialized `PointStruct`, in words."""
+def describe_mapping(mapping: FieldMapping, point: bytes | InvalidRow | None) -> list[str]:
+    """The lines that show `mapping` as a table and `point`, a serialized `PointStruct` or a reject, in words."""
     rows = [("field", "in Milvus", "in Qdrant"), *mapping.table]
     if mapping.partition_field is not None:
         rows.append(("", "partition", f"payload {mapping.partition_field!r}"))
@@ -22,6 +23,8 @@ def describe_mapping(mapping: FieldMapping, point: bytes | None) -> list[str]:
     lines.append("one row, converted")
     if point is None:
         return [*lines, "  there is none"]
+    if isinstance(point, InvalidRow):
+        return [*lines, f"  it cannot be copied: {point.reason}"]
     message = api.PointStruct.FromString(point)
     payload = json.dumps(from_payload(message.payload), ensure_ascii=False)
     lines.append(f"  id       {message.id.uuid or message.id.num}")

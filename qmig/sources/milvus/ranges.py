@@ -9,13 +9,13 @@ The steps serve a read that waits (`run`) and one in the background (`RangeRead`
 
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from qmig.errors import TerminalError
-from qmig.qdrant.batch import Batch, InvalidRow, KeyPage
+from qmig.qdrant.batch import Batch, KeyPage
 from qmig.sources.milvus.connection import MAX_ROWS, MilvusConnection, ResultTooLargeError
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.keys import Key
@@ -204,7 +204,7 @@ class RangeReader:
             self._row_bytes = max(1, answer.ByteSize() // len(keys)) if keys else self._row_bytes
             if ordered != keys:
                 points = [points[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
-            return batch_of(points, None if is_end or stop is None else self._keys.text(stop))
+            return Batch.of(points, None if is_end or stop is None else self._keys.text(stop))
 
     def _read_keys(self, partition: str | None, start: Key | None, end: Key | None) -> Steps[KeyPage]:
         page = self._page_at(partition, start, end)
@@ -240,15 +240,3 @@ class RangeReader:
                     f"the source answered with the key {self._keys.text(one)!r} twice; its answers cannot be trusted"
                 )
         return found
-
-
-def batch_of(rows: Sequence[bytes | InvalidRow], next_key: str | None) -> Batch:
-    """Build a batch from converted rows: points and invalid rows apart."""
-    points: list[bytes] = []
-    invalid_rows: list[InvalidRow] = []
-    for row in rows:
-        if isinstance(row, InvalidRow):
-            invalid_rows.append(replace(row, position=len(points)))
-        else:
-            points.append(row)
-    return Batch(points, next_key, tuple(invalid_rows))

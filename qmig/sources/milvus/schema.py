@@ -8,7 +8,7 @@ from typing import Any
 from qmig.errors import NotFoundError, TerminalError
 from qmig.qdrant.collection import close_names
 from qmig.sources.milvus.connection import MilvusConnection
-from qmig.sources.milvus.messages import milvus, schema
+from qmig.sources.milvus.messages import common, milvus, schema
 
 TYPES = schema.DataType
 INTEGERS = {TYPES.Int8, TYPES.Int16, TYPES.Int32, TYPES.Int64}
@@ -38,6 +38,11 @@ class Field:
     is_key: bool = False
     is_partition_key: bool = False
     is_dynamic: bool = False
+    is_clustering_key: bool = False
+    #: Whether Milvus chooses the keys.
+    auto_id: bool = False
+    has_default: bool = False
+    description: str = ""
     #: Name of the function that makes the field; empty where rows hold it.
     made_by: str = ""
     indexes: tuple[Index, ...] = ()
@@ -46,7 +51,7 @@ class Field:
 
     @property
     def dim(self) -> int:
-        return int(self.params.get("dim", "0"))
+        return whole_number(self.params.get("dim", "0")) or 0
 
     @property
     def type_name(self) -> str:
@@ -81,6 +86,11 @@ class Collection:
     fields: tuple[Field, ...]
     functions: tuple[Function, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
+    #: The default consistency level of its reads, such as `Bounded`; empty where it is not known.
+    consistency: str = ""
+    shards: int = 1
+    aliases: tuple[str, ...] = ()
+    description: str = ""
 
     @property
     def key(self) -> Field:
@@ -124,7 +134,17 @@ def collection_of(answer: milvus.DescribeCollectionResponse, indexes: Mapping[st
     if answer.schema.enable_dynamic_field:
         fields.append(Field(DYNAMIC, TYPES.JSON, is_dynamic=True, indexes=indexes.get(DYNAMIC, ())))
     properties = _pairs([*answer.schema.properties, *answer.properties])
-    return Collection(answer.collection_name or answer.schema.name, tuple(fields), functions, properties)
+    level = common.ConsistencyLevel.DESCRIPTOR.values_by_number.get(answer.consistency_level)
+    return Collection(
+        answer.collection_name or answer.schema.name,
+        tuple(fields),
+        functions,
+        properties,
+        consistency=level.name if level else "",
+        shards=answer.shards_num or 1,
+        aliases=tuple(sorted(answer.aliases)),
+        description=answer.schema.description,
+    )
 
 
 def check_loaded(server: MilvusConnection, name: str, partitions: Iterable[str]) -> None:
@@ -191,10 +211,23 @@ def _field(
         nullable=one.nullable,
         is_key=one.is_primary_key,
         is_partition_key=one.is_partition_key,
+        is_clustering_key=one.is_clustering_key,
+        auto_id=one.autoID,
+        has_default=one.HasField("default_value"),
+        description=one.description,
         # Milvus Lite 2.5 marks the output of a function, but does not name the function.
         made_by=made_by.get(name, "a function" if one.is_function_output else ""),
         indexes=indexes.get(full, ()),
     )
+
+
+def whole_number(text: str) -> int | None:
+    """Read a parameter such as `16`, `16.0` or `AUTO`; None where it is no whole number from 0 on."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() and 0 <= value < 2**31 else None
 
 
 def _pairs(pairs: Iterable[Any]) -> dict[str, str]:

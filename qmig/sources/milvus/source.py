@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from qmig.errors import AccessError, QmigError, TerminalError, TransientError, UsageError
+from qmig.formatting import command_option
 from qmig.migration import SourceSpec
 from qmig.qdrant.batch import Batch, Boundary, KeyPage
 from qmig.qdrant.keys import PointKey
@@ -110,7 +111,7 @@ class MilvusSource(Source):
         _, points = self._converter.points(
             self.server.query(self._requests.rows(partition, None, None, 1)), partition
         )
-        return describe_mapping(self.mapping, next((point for point in points if isinstance(point, bytes)), None))
+        return describe_mapping(self.mapping, next(iter(points), None))
 
     def partitions(self) -> Sequence[str | None]:
         """The chosen partitions, or all of them where their names are kept, or [None]."""
@@ -238,5 +239,6 @@ class MilvusSource(Source):
         for name in self._source.partitions:
             if name not in there:
                 raise UsageError(
-                    f"--source-partition {name}: {collection.name!r} has no such partition; it has {', '.join(there)}"
+                    f"{command_option('--source-partition', name)}: {collection.name!r} has no such partition; it "
+                    f"has {', '.join(there)}"
                 )

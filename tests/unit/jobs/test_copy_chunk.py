@@ -4,14 +4,13 @@ import pytest
 
 from qmig.jobs.copy_chunk import split_batch
 from qmig.qdrant.batch import Batch, InvalidRow
-from qmig.sources.milvus.ranges import batch_of
 
 # The rows of one read in the order of their keys; capital letters are invalid rows.
 ROWS = "AbcDefGhI"
 
 
 def read(next_key: str | None = "z") -> Batch:
-    return batch_of([InvalidRow(row, row, "why") if row.isupper() else row.encode() for row in ROWS], next_key)
+    return Batch.of([InvalidRow(row, row, "why") if row.isupper() else row.encode() for row in ROWS], next_key)
 
 
 def test_an_invalid_row_knows_its_place_among_the_points() -> None:
@@ -38,5 +37,5 @@ def test_no_row_before_the_offset_is_left_to_a_later_part(sizes: tuple[int, ...]
 
 
 def test_a_batch_of_invalid_rows_alone_stays_whole() -> None:
-    batch = batch_of([InvalidRow("a", "a", "why"), InvalidRow("b", "b", "why")], "c")
+    batch = Batch.of([InvalidRow("a", "a", "why"), InvalidRow("b", "b", "why")], "c")
     assert list(split_batch(batch, [[]], bytes.decode)) == [batch]
