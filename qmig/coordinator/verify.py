@@ -25,6 +25,7 @@ from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, 
 from qmig.migration import Credentials, Migration
 from qmig.monitor.reader import ProgressReader
 from qmig.qdrant.collection import check_readable, collection_info
+from qmig.qdrant.identity import check_same
 from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server
 from qmig.rpc.connection import RETRY_FOR
@@ -71,6 +72,7 @@ class Verification:
         self._check_target()
         with closing(open_source(self._migration, self._credentials, RETRY_FOR)) as source:
             source.describe()
+            source.check_unchanged(self._migration.source.identity)
             # The settings of the source now, not those of the time when the migration began.
             settings = source.freeze_settings(None)
         source_now = structs.replace(self._migration.source, settings=settings)
@@ -91,6 +93,7 @@ class Verification:
         info = collection_info(self._server, target.collection)
         if info is None:
             raise TerminalError(f"target {target.endpoint.url} has no collection {target.collection!r} any more")
+        check_same(CollectionReader(self._server, target.collection), target.identity)
         check_readable(info, "target", target.collection)
 
     def _begin(self) -> MigrationRecord:

@@ -168,6 +168,12 @@ class CollectionReader:
         """The id of a serialized `PointStruct` as text."""
         return PointKey.of(point_id(point)).text
 
+    def some_ids(self, limit: int) -> list[str]:
+        """Draw up to `limit` ids at random, in one attempt: some servers cannot draw any."""
+        request = self._sample_request(None, self._allowed(limit))
+        answer = self.server.call(self.server.points.Query, request, retry_for=0).result
+        return [PointKey.of(point.id).text for point in answer]
+
     # Requests
 
     def _sample(self, partition: str | None, size: int) -> list[PointKey]:
@@ -175,17 +181,19 @@ class CollectionReader:
         keys: list[PointKey] = []
         limit = self._allowed(size)
         for _ in range(min(MAX_SAMPLE_QUERIES, ceil(size / limit))):
-            request = api.QueryPoints(
-                collection_name=self.collection,
-                query=api.Query(sample=api.Random),
-                limit=limit,
-                with_payload=api.WithPayloadSelector(enable=False),
-                with_vectors=api.WithVectorsSelector(enable=False),
-                shard_key_selector=shard_key_selector(partition),
-            )
-            answer = self.server.call(self.server.points.Query, request).result
+            answer = self.server.call(self.server.points.Query, self._sample_request(partition, limit)).result
             keys += [PointKey.of(point.id) for point in answer]
         return sorted(keys)
+
+    def _sample_request(self, partition: str | None, limit: int) -> api.QueryPoints:
+        return api.QueryPoints(
+            collection_name=self.collection,
+            query=api.Query(sample=api.Random),
+            limit=limit,
+            with_payload=api.WithPayloadSelector(enable=False),
+            with_vectors=api.WithVectorsSelector(enable=False),
+            shard_key_selector=shard_key_selector(partition),
+        )
 
     def _allowed(self, limit: int) -> int:
         """Reduce the limit of a query or scroll to what the collection's strict mode allows."""

@@ -1,6 +1,7 @@
 """Connect to one Milvus server: token, database, and its statuses as errors."""
 
 import base64
+import re
 from typing import Any
 
 import grpc
@@ -22,6 +23,8 @@ MAX_ROWS = 16_384
 
 # Status codes of Milvus 2.3 and later (merr): see its pkg/util/merr/errors.go.
 COLLECTION_NOT_FOUND, COLLECTION_NOT_LOADED, COLLECTION_NOT_FULLY_LOADED = 100, 101, 103
+#: Not found, not loaded, not fully loaded.
+PARTITION_CODES = {200, 201, 202}
 DATABASE_NOT_FOUND = 800
 TRANSIENT_CODES = {1, 2, 5, 8, 9, 106, 503, 901, 902}
 #: Codes of older servers: RateLimit, NotReadyServe, NotReadyCoordActivating, TimeTickLongDelay.
@@ -37,8 +40,20 @@ TOO_LARGE = (
 )
 
 
+#: Matches the errors of 2.3 about partitions and fields, which have no code of their own.
+PARTITION_GONE = re.compile(r"partition (name \S+ )?not (found|loaded|fully loaded)")
+FIELD_NOT_LOADED = re.compile(r"field\b.*\bnot loaded")
+
+
 class ResultTooLargeError(TerminalError):
     """The answer has more rows or bytes than the server sends at once."""
+
+
+class PartitionGoneError(TransientError):
+    """A partition that the query names was released or dropped, or is not served yet although it is loaded.
+
+    The next read asks which partitions there are, and fails where one is not loaded.
+    """
 
 
 class UnsupportedCallError(TerminalError):
@@ -101,6 +116,10 @@ class MilvusConnection(Connection):
             raise ResultTooLargeError(message)
         if status.code in (COLLECTION_NOT_LOADED, COLLECTION_NOT_FULLY_LOADED):
             raise TerminalError(f"{message}; load the collection into memory first")
+        if status.code in PARTITION_CODES or PARTITION_GONE.search(reason.lower()):
+            raise PartitionGoneError(message, reason=f"{self.role} partition not loaded")
+        if FIELD_NOT_LOADED.search(reason.lower()):
+            raise TerminalError(f"{message}; load every field, or leave it out with --skip-field")
         if status.code == COLLECTION_NOT_FOUND:
             raise NotFoundError(message)
         if status.code == DATABASE_NOT_FOUND:

@@ -13,7 +13,6 @@ from qmig.sources.milvus.messages import milvus, schema
 TYPES = schema.DataType
 INTEGERS = {TYPES.Int8, TYPES.Int16, TYPES.Int32, TYPES.Int64}
 TEXTS = {TYPES.VarChar, TYPES.String, TYPES.Text}
-LOADED = 3
 DYNAMIC = "$meta"
 
 
@@ -81,6 +80,8 @@ class Collection:
     fields: tuple[Field, ...]
     functions: tuple[Function, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
+    #: The server's id of the collection; 0 where it gives none.
+    id: int = 0
 
     @property
     def key(self) -> Field:
@@ -124,31 +125,8 @@ def collection_of(answer: milvus.DescribeCollectionResponse, indexes: Mapping[st
     if answer.schema.enable_dynamic_field:
         fields.append(Field(DYNAMIC, TYPES.JSON, is_dynamic=True, indexes=indexes.get(DYNAMIC, ())))
     properties = _pairs([*answer.schema.properties, *answer.properties])
-    return Collection(answer.collection_name or answer.schema.name, tuple(fields), functions, properties)
-
-
-def check_loaded(server: MilvusConnection, name: str, partitions: Iterable[str]) -> None:
-    """Raise TerminalError where the collection, or one of the partitions, is not loaded."""
-    for chosen in [[one] for one in partitions] or [[]]:
-        request = milvus.GetLoadStateRequest(collection_name=name, partition_names=chosen)
-        try:
-            state = server.ask("GetLoadState", request, milvus.GetLoadStateResponse).state
-        except TerminalError:
-            # A server without this call reports it when the collection is read.
-            return
-        if state != LOADED:
-            what = f"partition {chosen[0]!r} of {name!r}" if chosen else f"collection {name!r}"
-            raise TerminalError(
-                f"the source's {what} is not loaded, so it cannot be read; load it in Milvus "
-                f"(`client.load_collection({name!r})`) and start again"
-            )
-
-
-def partition_names(server: MilvusConnection, name: str) -> list[str]:
-    """List the partitions of a collection, sorted."""
-    request = milvus.ShowPartitionsRequest(collection_name=name)
-    answer = server.ask("ShowPartitions", request, milvus.ShowPartitionsResponse)
-    return sorted(answer.partition_names)
+    name = answer.collection_name or answer.schema.name
+    return Collection(name, tuple(fields), functions, properties, answer.collectionID)
 
 
 def _collection_names(server: MilvusConnection) -> list[str]:
