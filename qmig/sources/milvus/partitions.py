@@ -43,22 +43,24 @@ def named_partitions(server: MilvusConnection, name: str, has_partition_key: boo
 def check_loaded(server: MilvusConnection, name: str, partitions: Sequence[str]) -> None:
     """Raise TerminalError unless the collection, and each of these partitions, is loaded.
 
-    The collection itself counts as loaded when one of its partitions is.
+    The collection itself counts as loaded when one of its partitions is, and as not loaded while one is being loaded.
     """
     try:
-        if not _is_loaded(server, name, []):
-            raise TerminalError(
-                f"the source's collection {name!r} is not loaded, so it cannot be read; load it in Milvus "
-                f"(`client.load_collection({name!r})`) and start again"
-            )
-        if not partitions or _is_loaded(server, name, partitions):
+        is_loaded = _is_loaded(server, name, [])
+        if is_loaded and (not partitions or _is_loaded(server, name, partitions)):
             return
         missing = [one for one in partitions if not _is_loaded(server, name, [one])]
-    except UnsupportedCallError:
-        # Such a server reports it when the collection is read.
+    except TerminalError:
+        # A server without this call, or that forbids it, reports it when the collection is read.
         return
-    if missing:
-        raise TerminalError(_not_loaded(name, missing, [one for one in partitions if one not in missing]))
+    loaded = [one for one in partitions if one not in missing]
+    if missing and (is_loaded or loaded):
+        raise TerminalError(_not_loaded(name, missing, loaded))
+    if not loaded:
+        raise TerminalError(
+            f"the source's collection {name!r} is not loaded, so it cannot be read; load it in Milvus "
+            f"(`client.load_collection({name!r})`) and start again"
+        )
 
 
 def _is_loaded(server: MilvusConnection, name: str, partitions: Sequence[str]) -> bool:
