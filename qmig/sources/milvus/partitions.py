@@ -6,12 +6,13 @@ all partitions: then one that is not loaded is an error (measured on 2.3.5).
 
 from collections.abc import Sequence
 
-from qmig.errors import TerminalError, UsageError
+from qmig.errors import TerminalError, TransientError, UsageError
 from qmig.sources.milvus.connection import MilvusConnection, UnsupportedCallError
 from qmig.sources.milvus.messages import milvus
 from qmig.sources.milvus.schema import Collection
 
-LOADED = 3
+#: States of loading.
+LOADING, LOADED = 2, 3
 
 
 def partition_names(server: MilvusConnection, name: str) -> list[str]:
@@ -43,30 +44,35 @@ def named_partitions(server: MilvusConnection, name: str, has_partition_key: boo
 def check_loaded(server: MilvusConnection, name: str, partitions: Sequence[str]) -> None:
     """Raise TerminalError unless the collection, and each of these partitions, is loaded.
 
-    The collection itself counts as loaded when one of its partitions is, and as not loaded while one is being loaded.
+    TransientError while one is being loaded. The collection itself counts as loaded when one of its partitions is,
+    and as being loaded while one is.
     """
     try:
-        is_loaded = _is_loaded(server, name, [])
-        if is_loaded and (not partitions or _is_loaded(server, name, partitions)):
+        state = _load_state(server, name, [])
+        if state == LOADED and (not partitions or _load_state(server, name, partitions) == LOADED):
             return
-        missing = [one for one in partitions if not _is_loaded(server, name, [one])]
+        states = {one: _load_state(server, name, [one]) for one in partitions}
     except TerminalError:
         # A server without this call, or that forbids it, reports it when the collection is read.
         return
-    loaded = [one for one in partitions if one not in missing]
-    if missing and (is_loaded or loaded):
-        raise TerminalError(_not_loaded(name, missing, loaded))
-    if not loaded:
+    missing = [one for one in states if states[one] not in (LOADING, LOADED)]
+    others = [one for one in states if one not in missing]
+    if missing and (others or state in (LOADING, LOADED)):
+        raise TerminalError(_not_loaded(name, missing, others))
+    if missing or state not in (LOADING, LOADED):
         raise TerminalError(
             f"the source's collection {name!r} is not loaded, so it cannot be read; load it in Milvus "
             f"(`client.load_collection({name!r})`) and start again"
         )
+    if LOADING in states.values() or not states:
+        message = f"the source's collection {name!r} is still being loaded, so it cannot be read yet"
+        raise TransientError(message, reason="source being loaded")
 
 
-def _is_loaded(server: MilvusConnection, name: str, partitions: Sequence[str]) -> bool:
+def _load_state(server: MilvusConnection, name: str, partitions: Sequence[str]) -> int:
     request = milvus.GetLoadStateRequest(collection_name=name, partition_names=partitions)
     state: int = server.ask("GetLoadState", request, milvus.GetLoadStateResponse).state
-    return state == LOADED
+    return state
 
 
 def _not_loaded(name: str, missing: Sequence[str], loaded: Sequence[str]) -> str:
