@@ -15,7 +15,7 @@ from tests.support.command import Run
 from tests.support.migrations import finish, own_fleet
 from tests.support.milvus.migration import Migration
 from tests.support.milvus.running import SLOWLY, begin, record_of, until_read
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import until
 
 #: In each of two partitions.
 ROWS = 4000
@@ -73,6 +73,15 @@ def test_a_partition_that_was_never_loaded_is_refused(halves: Migration) -> None
     assert is_refused(halves.run("-c").stderr, name)
 
 
+def test_a_chosen_partition_that_is_not_loaded_is_refused(halves: Migration) -> None:
+    release(halves)
+
+    result = halves.run("-c", "--source-partition", "p1")
+
+    assert result.returncode == 1
+    assert f"the source's collection {halves.source_name!r} is loaded without its partitions 'p1'" in result.stderr
+
+
 def test_the_loaded_partitions_alone_can_be_copied(halves: Migration) -> None:
     release(halves)
 
@@ -117,7 +126,8 @@ def test_a_partition_that_is_loaded_again_before_the_end_has_hidden_no_row(halve
         until_read(halves, 200)
         release(halves)
         load(halves)
-        if running.wait(PATIENCE) != 0:
+        until(lambda: not running.running, "the end of the migration")
+        if running.wait() != 0:
             assert is_refused(running.read_stderr(), halves.source_name)
             finish(begin(halves, *SLOWLY, broker=redis.url))
 
