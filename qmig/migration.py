@@ -147,6 +147,7 @@ class SourceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: The kind of source, such as `qdrant`: it names the module in `qmig.sources` that reads it.
     kind: str
     endpoint: Endpoint
+    #: The collection's own name: an alias is resolved once, when the migration begins.
     collection: str
     #: The database that holds the collection; empty where the kind has none, or for the default one.
     database: str = ""
@@ -154,15 +155,34 @@ class SourceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partitions: tuple[str, ...] = ()
     #: Choices of this kind of source about what a point is. They are part of the plan, not of the fingerprint.
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    #: The alias that the command named the collection by; empty where it gave the collection's own name.
+    alias: str = ""
+    #: What identifies the collection beside its name, as its kind records it; not part of the fingerprint.
+    identity: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def given(self) -> str:
+        """The name by which the command named the collection; it is part of the fingerprint."""
+        return self.alias or self.collection
 
 
 class TargetSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The collection to write, and the ledger on the same server."""
 
     endpoint: Endpoint
+    #: The collection's own name: an alias is resolved once, when the migration begins.
     collection: str
     #: Name of the ledger's collection.
     ledger: str = DEFAULT_LEDGER
+    #: The alias that the command named the collection by; empty where it gave the collection's own name.
+    alias: str = ""
+    #: What identifies the collection beside its name; not part of the fingerprint.
+    identity: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def given(self) -> str:
+        """The name by which the command named the collection; it is part of the fingerprint."""
+        return self.alias or self.collection
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -203,19 +223,28 @@ class Migration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     routing: Routing = Routing()
 
     def __post_init__(self) -> None:
-        same = self.source.kind == "qdrant" and self.source.endpoint.is_same_server(self.target.endpoint)
-        if same and self.source.collection == self.target.collection:
-            raise UsageError(
-                "source and target collections must be different: both are "
-                f"{self.source.collection!r} at {self.target.endpoint.url}"
-            )
-        if self.target.ledger == self.target.collection or (same and self.target.ledger == self.source.collection):
-            raise UsageError(
-                f"the ledger {self.target.ledger!r} cannot be the collection that is copied; "
-                "give another --migration-offsets-collection-name"
-            )
+        if self.source.kind == "qdrant" and self.source.endpoint.is_same_server(self.target.endpoint):
+            self.check_one_server()
+        if self.target.ledger == self.target.collection:
+            raise self._ledger_taken(self.target)
         if self.routing.shard_key is not None and self.routing.shard_key_field is not None:
             raise UsageError("--target-shard-key and --target-shard-key-field exclude each other; give one")
+
+    def check_one_server(self) -> None:
+        """UsageError where the source's collection is the target's or the ledger; both ends are one server."""
+        if self.source.collection == self.target.collection:
+            raise UsageError(
+                f"source and target collections must be different: both are {self.source.collection!r} at "
+                f"{self.target.endpoint.url}{_named_by(self.source)}{_named_by(self.target)}"
+            )
+        if self.target.ledger == self.source.collection:
+            raise self._ledger_taken(self.source)
+
+    def _ledger_taken(self, end: SourceSpec | TargetSpec) -> UsageError:
+        return UsageError(
+            f"the ledger {self.target.ledger!r} cannot be the collection that is copied{_named_by(end)}; "
+            "give another --migration-offsets-collection-name"
+        )
 
     @property
     def id(self) -> str:
@@ -227,10 +256,10 @@ class Migration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "port": source.endpoint.port,
             "database": source.database,
             **({"path": source.endpoint.path} if source.endpoint.path else {}),
-            "collection": source.collection,
+            "collection": source.given,
             "partitions": sorted(source.partitions),
             "filter": None,
-            "target_collection": self.target.collection,
+            "target_collection": self.target.given,
         }
         canonical = json.dumps(ends, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return str(uuid.uuid5(NAMESPACE, canonical))
@@ -243,7 +272,11 @@ class Migration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def title(self) -> str:
         """Both collections, for people."""
-        return f"{self.source.collection} → {self.target.collection}"
+        return f"{self.source.given} → {self.target.given}"
+
+
+def _named_by(end: SourceSpec | TargetSpec) -> str:
+    return f", which the alias {end.alias!r} names" if end.alias else ""
 
 
 class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -83,7 +83,7 @@ def print_dry_run(migration: Migration, credentials: Credentials, run_options: R
     """Print what the migration would do; nothing is written."""
     with LiveView(migration.title) as view, Coordinator(migration, credentials, run_options, view) as coordinator:
         preflight = _preflight(coordinator, view)
-        print(describe_dry_run(migration, preflight, run_options))
+        print(describe_dry_run(coordinator.migration, preflight, run_options))
 
 
 def migrate(

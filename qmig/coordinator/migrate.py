@@ -20,6 +20,7 @@ from qmig.coordinator.new_plan import begin_new_plan, begin_record, begun_elsewh
 from qmig.coordinator.patience import Patience
 from qmig.coordinator.planner import Planner
 from qmig.coordinator.preflight import Preflight, PreflightResult, RunOptions
+from qmig.coordinator.resolve import resolve_source, resolve_target
 from qmig.coordinator.results import Result
 from qmig.coordinator.retry_rejects import retry_rejects
 from qmig.coordinator.run import Run, open_run
@@ -29,8 +30,9 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Credentials, Migration
 from qmig.monitor.reader import ProgressReader
-from qmig.qdrant.collection import collection_info
+from qmig.qdrant.collection import collection_info, existing_collection_info
 from qmig.qdrant.create import after_creation_request, create_request, finish_request, loading_request
+from qmig.qdrant.identity import settings_of
 from qmig.qdrant.payload_indexes import create_index
 from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.routing import Router
@@ -39,8 +41,7 @@ from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement, create_shard_key, placement_notices
 from qmig.qdrant.shard_keys import shard_keys as target_shard_keys
 from qmig.qdrant.writer import Writer
-from qmig.rpc.connection import RETRY_FOR
-from qmig.sources.registry import open_source
+from qmig.sources.base import Source
 
 log = logging.getLogger(__name__)
 
@@ -65,19 +66,30 @@ class Coordinator:
 
     def preflight(self) -> PreflightResult:
         """Check both ends and refuse a migration that cannot be done; nothing is written."""
-        source = open_source(self.migration, self.credentials, RETRY_FOR)
+        self.migration, source = resolve_source(self.migration, self.credentials)
         self._stack.callback(source.close)
         skip = self.migration.options.skip_tls_verification
         target = self._stack.enter_context(
             Server(self.migration.target.endpoint, "target", self.credentials.target_api_key, skip)
         )
+        self.migration = resolve_target(self.migration, source, target)
         preflight = Preflight(self.migration, self.run_options, source, target).check()
         before = None if self.run_options.restart or preflight.record is None else preflight.record.definition
         recorded = None if before is None else before.source.settings
         frozen = structs.replace(self.migration.source, settings=source.freeze_settings(recorded))
         self.migration = structs.replace(self.migration, source=frozen)
+        self._keep_identities(source, None if before is None or preflight.begins else before)
         preflight.notices += source.notices()
         return preflight
+
+    def _keep_identities(self, source: Source, before: Migration | None) -> None:
+        """Take over what identifies both collections from the migration's record, or ask the source."""
+        mine, theirs = self.migration.source, self.migration.target
+        if before is not None:
+            theirs = structs.replace(theirs, identity=before.target.identity)
+        kept = {} if before is None else before.source.identity
+        mine = structs.replace(mine, identity=kept or source.identity())
+        self.migration = structs.replace(self.migration, source=mine, target=theirs)
 
     def run(self, fleet: Fleet, preflight: PreflightResult, interrupted: Callable[[], bool]) -> Result:
         """Migrate, and follow the migration to its end.
@@ -113,6 +125,7 @@ class Coordinator:
                 "everything again"
             )
         max_rate = self.run_options.max_rate or record.max_rate
+        self._identify_target(ledger.server)
         record = open_run(ledger, record, definition=self.migration, max_rate=max_rate)
         log.info("migration %s, run %s: %d chunks", record.migration, record.run, record.chunks)
         run.register()
@@ -224,6 +237,14 @@ class Coordinator:
         except TerminalError as error:
             planner.stop(str(error))
             raise
+
+    def _identify_target(self, server: Server) -> None:
+        """Record what identifies the target collection, once it exists."""
+        target = self.migration.target
+        if not target.identity:
+            info = existing_collection_info(server, target.collection)
+            target = structs.replace(target, identity=settings_of(info))
+            self.migration = structs.replace(self.migration, target=target)
 
     def _plan(self, planner: Planner, run: Run, seconds: float) -> None:
         """Plan for `seconds`, and have the supervisor queue the new chunks."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from qmig.coordinator.resolve import check_resumed
 from qmig.errors import TerminalError, UsageError
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord, State
@@ -56,6 +57,8 @@ class PreflightResult:
     versions: tuple[str, str]
     #: The shard keys of the source, and where their shards are placed.
     shard_keys: list[ShardKeyPlacement]
+    #: Whether the migration begins: nothing is planned yet, or all of it is forgotten.
+    begins: bool
     #: Payload indexes that are to be created, by field.
     missing_indexes: dict[str, api.PayloadSchemaInfo]
     #: Differences that the user should know of.
@@ -103,6 +106,7 @@ class Preflight:
             record=record,
             versions=(f"{source.product} {source.version}", f"Qdrant {target_version}"),
             shard_keys=list(source.shard_keys),
+            begins=record is None or self.run_options.restart or record.state == State.PREPARING,
             missing_indexes=self._wanted_indexes(source.info, target_info, record),
             warnings=[warning] if warning else [],
         )
@@ -144,6 +148,7 @@ class Preflight:
                 f"migration {record.migration} has begun, but its target collection "
                 f"{self.migration.target.collection!r} no longer exists; restore it {out}"
             )
+        check_resumed(record, self.migration, self.source, self.target)
         if record.chunk_size and self.run_options.chunk_size not in (None, record.chunk_size):
             raise UsageError(
                 f"--chunk-size {self.run_options.chunk_size}: this migration's plan has chunks of "
@@ -193,8 +198,7 @@ class Preflight:
                     "has none; choose one with --target-shard-key or --target-shard-key-field"
                 )
         merges = not result.custom_target or routing.shard_key is not None
-        begins = result.record is None or self.run_options.restart or result.record.state == State.PREPARING
-        if begins and merges and (repeats := result.source.count_duplicate_ids()):
+        if result.begins and merges and (repeats := result.source.count_duplicate_ids()):
             raise TerminalError(
                 f"{repeats:,} points of the source have an id that occurs under another shard key too, and the "
                 "target would keep only one of each; use a target with the same shard keys"

@@ -29,6 +29,7 @@ from qmig.migration import Credentials, Migration
 from qmig.monitor.reader import ProgressReader
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import check_readable, collection_info
+from qmig.qdrant.identity import check_same
 from qmig.qdrant.lossy import uncompared_notices
 from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server
@@ -76,6 +77,7 @@ class Verification:
         notices = uncompared_notices(self._target_info())
         with closing(open_source(self._migration, self._credentials, RETRY_FOR)) as source:
             source.describe()
+            source.check_unchanged(self._migration.source.identity)
             # The settings of the source now, not those of the time when the migration began.
             settings = source.freeze_settings(None)
             notices += source.verification_notices()
@@ -100,6 +102,7 @@ class Verification:
         info = collection_info(self._server, target.collection)
         if info is None:
             raise TerminalError(f"target {target.endpoint.url} has no collection {target.collection!r} any more")
+        check_same(CollectionReader(self._server, target.collection), target.identity)
         check_readable(info, "target", target.collection)
         return info
 

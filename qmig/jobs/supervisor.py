@@ -8,8 +8,8 @@ Redis may be lost.
 import base64
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 from qmig.broker.access import AccessGrant
@@ -27,8 +27,10 @@ from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, 
 from qmig.ledger.rejects import rejects_of
 from qmig.ledger.stalled import LastChange
 from qmig.qdrant import messages as api
+from qmig.qdrant.identity import check_same
 from qmig.qdrant.reader import CollectionReader
 from qmig.rpc.connection import RETRY_FOR
+from qmig.sources.base import Source
 from qmig.sources.registry import open_source
 
 #: Failed chunks that the migration's error names; further ones are counted.
@@ -202,12 +204,22 @@ class Supervisor:
         def rejected_ids(chunk: ChunkRecord) -> set[str]:
             return {reject.point for reject in rejects_of(self._ledger, chunk.migration, chunk.index)}
 
-        with closing(open_source(migration, self._access.credentials, RETRY_FOR)) as source:
+        with self._recognised_source(record) as source:
             return reconcile(record, chunks, source, target, rejected_ids)
 
+    @contextmanager
+    def _recognised_source(self, record: MigrationRecord) -> Iterator[Source]:
+        """The source. TerminalError unless both ends are the collections that the migration was begun with."""
+        source, target = record.definition.source, record.definition.target
+        with closing(open_source(record.definition, self._access.credentials, RETRY_FOR)) as opened:
+            opened.check_unchanged(source.identity)
+            check_same(CollectionReader(self._ledger.server, target.collection), target.identity)
+            yield opened
+
     def _finish_verification(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> str:
-        """Sum up the findings of a verification."""
-        findings = Findings()
+        """Sum up the findings of a verification, if both ends are still the collections that were compared."""
+        with self._recognised_source(record):
+            findings = Findings()
         for chunk in chunks:
             findings.add(chunk.findings or Findings())
         compared = sum(chunk.read for chunk in chunks if chunk.range_of == RangeOf.SOURCE)

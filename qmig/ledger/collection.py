@@ -14,6 +14,7 @@ from qmig.formatting import one_line
 from qmig.ledger.fields import check_numbers
 from qmig.ledger.records import RecordKind
 from qmig.qdrant import messages as api
+from qmig.qdrant.aliases import own_name
 from qmig.qdrant.payload import from_payload, to_payload
 from qmig.qdrant.server import Server, completed, server_version
 from qmig.qdrant.versions import parse_version
@@ -62,9 +63,15 @@ class LedgerCollection:
         return self.server.call(self.server.collections.CollectionExists, request).result.exists
 
     def check(self) -> bool:
-        """Whether the ledger exists; TerminalError where a collection of vectors has its name."""
+        """Whether the ledger exists; TerminalError where an alias or a collection of vectors has its name."""
         if not self.exists():
             return False
+        other = own_name(self.server, self.name)
+        if other != self.name:
+            raise TerminalError(
+                f"the ledger {self.name!r} at {self.server.endpoint.url} is an alias of the collection {other!r}; "
+                "give another --migration-offsets-collection-name"
+            )
         request = api.GetCollectionInfoRequest(collection_name=self.name)
         params = self.server.call(self.server.collections.Get, request).result.config.params
         vectors = params.vectors_config

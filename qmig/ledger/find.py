@@ -38,9 +38,11 @@ class EndpointFilter:
         source = migration.source
         if self.is_source is not None and not self.is_source(source):
             return False
-        return self.source_collection in (None, source.collection) and self.target_collection in (
+        target = migration.target
+        return self.source_collection in (None, source.given, source.collection) and self.target_collection in (
             None,
-            migration.target.collection,
+            target.given,
+            target.collection,
         )
 
 

@@ -204,7 +204,7 @@ class CollectionReader:
         return PointKey.of(point_id(point)).text
 
     def some_ids(self, limit: int) -> list[str]:
-        """Draw at most `limit` ids of the whole collection at random."""
+        """Draw up to `limit` ids at random, in one attempt: some servers cannot draw any."""
         request = self._sample_request(None, self._allowed(limit))
         answer = self.server.call(self.server.points.Query, request, retry_for=0)
         return [PointKey.of(point.id).text for point in answer.result]

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from qmig.qdrant import messages as api
 from qmig.qdrant.batch import Batch, Boundary, KeyPage
+from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement
 
 
@@ -71,6 +72,30 @@ class KeySpace(Protocol):
 
 class Source(KeySpace, Protocol):
     """One source collection. A subclass gets the answers of a source that needs nothing special."""
+
+    # Which collection it is
+
+    def own_name(self) -> str | None:
+        """Resolve an alias to the collection's own name; None where the source was named by that.
+
+        TerminalError where no server answers. After an alias the source is opened again by the own name.
+        """
+        return None
+
+    def identity(self) -> dict[str, Any]:
+        """What identifies the collection beside its name, for the ledger: ids, or settings that never change."""
+        return {}
+
+    def check_unchanged(self, recorded: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """TerminalError unless the collection is the one whose `identity` was recorded, and can be read whole.
+
+        Called before a migration is resumed, at its end, and at both ends of a verification.
+        """
+        return
+
+    def is_on(self, target: Server) -> bool:  # noqa: ARG002
+        """Whether the source is a collection of the target's server, perhaps by another name of the server."""
+        return False
 
     # Before the copy
 

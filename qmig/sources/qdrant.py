@@ -7,8 +7,11 @@ from typing import Any
 from qmig.errors import TerminalError
 from qmig.migration import Credentials, Migration, SourceSpec
 from qmig.qdrant import messages as api
+from qmig.qdrant.aliases import own_name
 from qmig.qdrant.collection import allows_exact_counts, check_readable, close_names, collection_info, collection_names
+from qmig.qdrant.identity import check_same, identity_of
 from qmig.qdrant.lossy import big_integer_fields
+from qmig.qdrant.one_server import is_one_server
 from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server, server_version
 from qmig.rpc.connection import RETRY_FOR
@@ -32,6 +35,19 @@ def open_source(migration: Migration, credentials: Credentials, retry_for: float
 
 class QdrantSource(CollectionReader, Source):
     """A Qdrant collection that a migration copies."""
+
+    def own_name(self) -> str | None:
+        server_version(self.server)
+        return own_name(self.server, self.collection)
+
+    def identity(self) -> dict[str, Any]:
+        return identity_of(self, self._info())
+
+    def check_unchanged(self, recorded: Mapping[str, Any]) -> None:
+        check_same(self, recorded)
+
+    def is_on(self, target: Server) -> bool:
+        return is_one_server(self.server, target, self.collection)
 
     def describe(self) -> Description:
         version = server_version(self.server)

@@ -6,7 +6,7 @@ from qmig.coordinator.plan import cut, plan_size
 from qmig.coordinator.preflight import PreflightResult, RunOptions
 from qmig.formatting import key_range
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
-from qmig.migration import Migration
+from qmig.migration import Migration, SourceSpec, TargetSpec
 from qmig.qdrant import messages as api
 from qmig.qdrant.enum_names import enum_name
 from qmig.qdrant.payload_indexes import index_type_name
@@ -25,9 +25,9 @@ def describe_dry_run(migration: Migration, preflight: PreflightResult, run_optio
     else:
         target_state = f"exists with {preflight.target_info.points_count:,} points"
     lines = [
-        f"source  {source.endpoint.url}  {source.collection!r}  {preflight.versions[0]}",
+        f"source  {source.endpoint.url}  {_named(source)}  {preflight.versions[0]}",
         f"        {preflight.source_info.points_count:,} points; {describe_vectors(preflight.source_info)}",
-        f"target  {target.endpoint.url}  {target.collection!r}  {preflight.versions[1]}; {target_state}",
+        f"target  {target.endpoint.url}  {_named(target)}  {preflight.versions[1]}; {target_state}",
     ]
     lines += preflight.source.describe_mapping()
     if preflight.shard_keys:
@@ -62,6 +62,10 @@ def describe_dry_run(migration: Migration, preflight: PreflightResult, run_optio
         )
     lines.append("nothing was written")
     return "\n".join(lines)
+
+
+def _named(end: SourceSpec | TargetSpec) -> str:
+    return f"{end.collection!r}, by its alias {end.alias!r}," if end.alias else repr(end.collection)
 
 
 def _consequence(record: MigrationRecord, run_options: RunOptions) -> str:

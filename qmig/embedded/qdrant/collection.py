@@ -16,7 +16,6 @@ from qmig.embedded.qdrant.refusals import bad_input, bad_request, from_engine, i
 from qmig.embedded.qdrant.values import Key, from_shard_key, quoted, to_shard_key
 from qmig.qdrant import messages as api
 
-PEER = 1
 #: Free bytes on the disk below which writes are refused: room for a segment of the engine's log.
 LEAST_FREE = 64 * 2**20
 SETTINGS = "collection.pb"
@@ -40,12 +39,12 @@ class Collection:
         self.lock = threading.RLock()
 
     @classmethod
-    def create(cls, name: str, path: Path, config: api.CollectionConfig) -> Collection:
-        """Create a collection, which exists as soon as `collection.pb` does."""
+    def create(cls, name: str, path: Path, config: api.CollectionConfig, peer: int) -> Collection:
+        """Create a collection on this peer; it exists as soon as `collection.pb` does."""
         engine_config = settings.engine_config(config.params)
         (path / "shards").mkdir(parents=True)
         info = api.CollectionInfo(status=api.Green, optimizer_status=api.OptimizerStatus(ok=True), config=config)
-        collection = cls(name, path, info, api.CollectionClusterInfoResponse(peer_id=PEER))
+        collection = cls(name, path, info, api.CollectionClusterInfoResponse(peer_id=peer))
         if not collection.has_shard_keys:
             collection._add_shard(None, config.params.shard_number, engine_config)
         collection._save_layout()

@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from pathlib import Path
+from random import getrandbits
 from uuid import uuid4
 
 from qmig.embedded.qdrant import settings
@@ -16,13 +17,16 @@ from qmig.errors import TerminalError
 from qmig.qdrant import messages as api
 
 FLUSH_SECONDS = 5.0
+#: Bits of a peer's id.
+PEER_BITS = 53
 UNWANTED = '<>:"/\\|?*'
 
 
 class Storage:
     """All collections of one directory, which one process at a time may open.
 
-    `collections/NAME` holds a collection, `dropped/` what is being deleted, `aliases.pb` the aliases.
+    `collections/NAME` holds a collection, `dropped/` what is being deleted, `aliases.pb` the aliases, `peer` the
+    server's id, drawn at random as that of a real server.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,6 +50,9 @@ class Storage:
                 f"the directory {path} is in use by another process; stop that one or give another --path"
             ) from error
         shutil.rmtree(path / "dropped", ignore_errors=True)
+        if not (path / "peer").exists():
+            (path / "peer").write_text(str(getrandbits(PEER_BITS)))
+        self.peer = int((path / "peer").read_text())
         self._load()
         self._flusher = threading.Thread(target=self._flush_in_turn, daemon=True)
         self._flusher.start()
@@ -89,7 +96,7 @@ class Storage:
                 raise bad_input(f"Can't create collection with name {name}. Alias with the same name already exists")
             path = self.path / "collections" / name
             shutil.rmtree(path, ignore_errors=True)
-            self.collections[name] = Collection.create(name, path, settings.new_config(request))
+            self.collections[name] = Collection.create(name, path, settings.new_config(request), self.peer)
 
     def delete(self, name: str) -> bool:
         """Delete a collection and its aliases; False if it does not exist."""

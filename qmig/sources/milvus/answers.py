@@ -1,5 +1,6 @@
 """What an error answer of Milvus means: the one table of its codes and texts, in band and of gRPC."""
 
+import re
 from enum import Enum, auto
 
 import grpc
@@ -16,8 +17,12 @@ class Meaning(Enum):
     NOT_FOUND = auto()
     #: The server has no such database.
     NO_DATABASE = auto()
-    #: The collection, or one of its partitions, is not in memory and can only be read there.
+    #: The collection is not in memory and can only be read there.
     NOT_LOADED = auto()
+    #: A partition that the query names was released or dropped, or is not served yet although it is loaded.
+    PARTITION_GONE = auto()
+    #: A field is not in memory and can only be read there.
+    FIELD_NOT_LOADED = auto()
     #: The server refuses the credentials.
     NO_ACCESS = auto()
     #: The server does not know the call.
@@ -32,8 +37,10 @@ _CODES = {
     **dict.fromkeys((1, 2, 5, 6, 11, 12), Meaning.TRANSIENT),
     # A limit on memory, requests, disk or rate, and a quota that denies reads. An operator can lift each.
     **dict.fromkeys((3, 4, 7, 8, 9, 1807), Meaning.TRANSIENT),
-    # A collection or partition that is being loaded or recovers.
-    **dict.fromkeys((103, 106, 202), Meaning.TRANSIENT),
+    # A collection that is being loaded or recovers.
+    **dict.fromkeys((103, 106), Meaning.TRANSIENT),
+    # A partition that is not found, not loaded or not fully loaded.
+    **dict.fromkeys((200, 201, 202), Meaning.PARTITION_GONE),
     # Replicas, channels, segments and nodes that move or are away.
     **dict.fromkeys((400, 401, 500, 501, 503, 504, 600, 601, 602, 604), Meaning.TRANSIENT),
     **dict.fromkeys((901, 902, 903, 904, 905, 906), Meaning.TRANSIENT),
@@ -42,7 +49,6 @@ _CODES = {
     10: Meaning.UNSUPPORTED,
     100: Meaning.NOT_FOUND,
     101: Meaning.NOT_LOADED,
-    201: Meaning.NOT_LOADED,
     800: Meaning.NO_DATABASE,
     1400: Meaning.NO_ACCESS,
     1401: Meaning.NO_ACCESS,
@@ -65,6 +71,9 @@ _OLD_CODES = {
 _TOO_LARGE = ("message larger than max", "maxoutputsize", "exceed the limit size")
 # The same for a limit on rows, which a text about a rate may contain too.
 _TOO_MANY_ROWS = ("query result window", "exceeds the maximum")
+# The errors of 2.3 about partitions and fields, in lower case; they have no code of their own.
+_PARTITION_GONE = re.compile(r"partition (name \S+ )?not (found|loaded|fully loaded)")
+_FIELD_NOT_LOADED = re.compile(r"field\b.*\bnot loaded")
 # Parts of the texts for a failure between Milvus' own servers, in lower case; their code says nothing.
 _LOST_NODE = ("code = unavailable", "code = canceled", "deadline exceeded", "connection refused", "connection reset")
 
@@ -73,6 +82,10 @@ def meaning_of_status(code: int, old_code: int, retriable: bool, text: str) -> M
     """The meaning of a status in an answer; `text` is its reason."""
     if _has(text, _TOO_LARGE):
         return Meaning.TOO_LARGE
+    if _PARTITION_GONE.search(text.lower()):
+        return Meaning.PARTITION_GONE
+    if _FIELD_NOT_LOADED.search(text.lower()):
+        return Meaning.FIELD_NOT_LOADED
     meaning = _CODES.get(code) if code else _OLD_CODES.get(old_code)
     if meaning is not None:
         return meaning

@@ -26,6 +26,13 @@ class ResultTooLargeError(TerminalError):
     """The answer has more rows or bytes than the server sends at once."""
 
 
+class PartitionGoneError(TransientError):
+    """A partition that the query names was released or dropped, or is not served yet although it is loaded.
+
+    The next read asks which partitions there are, and fails where one is not loaded.
+    """
+
+
 class UnsupportedCallError(TerminalError):
     """The server does not know this call."""
 
@@ -104,6 +111,10 @@ class MilvusConnection(Connection):
                 return TerminalError(f"{message}; check --source-database")
             case Meaning.NOT_LOADED:
                 return TerminalError(f"{message}; load the collection into memory first")
+            case Meaning.PARTITION_GONE:
+                return PartitionGoneError(message, reason=f"{self.role} partition not loaded")
+            case Meaning.FIELD_NOT_LOADED:
+                return TerminalError(f"{message}; load every field, or leave it out with --skip-field")
             case Meaning.NO_ACCESS:
                 return AccessError(f"{message}; {self._credentials_hint()}")
             case Meaning.UNSUPPORTED:

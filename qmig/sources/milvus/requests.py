@@ -18,6 +18,8 @@ class Requests:
         self._keys = keys
         self._output_fields = output_fields
         self.guarantee_timestamp = 0
+        #: The partitions that a query without one names; empty where it names none.
+        self.partitions: Sequence[str] = ()
 
     def rows(self, partition: str | None, start: Key | None, end: Key | None, limit: int) -> milvus.QueryRequest:
         """Ask for at most `limit` rows of `[start, end)`; which ones is the server's choice."""
@@ -51,7 +53,7 @@ class Requests:
             collection_name=self._collection,
             expr=condition,
             output_fields=fields,
-            partition_names=[] if partition is None else [partition],
+            partition_names=self.partitions if partition is None else [partition],
             consistency_level=CUSTOMIZED if self.guarantee_timestamp else STRONG,
             guarantee_timestamp=self.guarantee_timestamp,
         )

@@ -13,7 +13,6 @@ from qmig.sources.milvus.messages import common, milvus, schema
 TYPES = schema.DataType
 INTEGERS = {TYPES.Int8, TYPES.Int16, TYPES.Int32, TYPES.Int64}
 TEXTS = {TYPES.VarChar, TYPES.String, TYPES.Text}
-LOADED = 3
 DYNAMIC = "$meta"
 
 
@@ -91,6 +90,8 @@ class Collection:
     shards: int = 1
     aliases: tuple[str, ...] = ()
     description: str = ""
+    #: The server's id of the collection; 0 where it gives none.
+    id: int = 0
 
     @property
     def key(self) -> Field:
@@ -144,31 +145,8 @@ def collection_of(answer: milvus.DescribeCollectionResponse, indexes: Mapping[st
         shards=answer.shards_num or 1,
         aliases=tuple(sorted(answer.aliases)),
         description=answer.schema.description,
+        id=answer.collectionID,
     )
-
-
-def check_loaded(server: MilvusConnection, name: str, partitions: Iterable[str]) -> None:
-    """Raise TerminalError where the collection, or one of the partitions, is not loaded."""
-    for chosen in [[one] for one in partitions] or [[]]:
-        request = milvus.GetLoadStateRequest(collection_name=name, partition_names=chosen)
-        try:
-            state = server.ask("GetLoadState", request, milvus.GetLoadStateResponse).state
-        except TerminalError:
-            # A server without this call reports it when the collection is read.
-            return
-        if state != LOADED:
-            what = f"partition {chosen[0]!r} of {name!r}" if chosen else f"collection {name!r}"
-            raise TerminalError(
-                f"the source's {what} is not loaded, so it cannot be read; load it in Milvus "
-                f"(`client.load_collection({name!r})`) and start again"
-            )
-
-
-def partition_names(server: MilvusConnection, name: str) -> list[str]:
-    """List the partitions of a collection, sorted."""
-    request = milvus.ShowPartitionsRequest(collection_name=name)
-    answer = server.ask("ShowPartitions", request, milvus.ShowPartitionsResponse)
-    return sorted(answer.partition_names)
 
 
 def _collection_names(server: MilvusConnection) -> list[str]:

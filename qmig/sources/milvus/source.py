@@ -1,30 +1,37 @@
 """A Milvus collection as the source of a migration, read by ranges of its primary key."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from qmig.errors import AccessError, QmigError, TerminalError, TransientError, UsageError
-from qmig.formatting import command_option
 from qmig.migration import SourceSpec
 from qmig.qdrant.batch import Batch, Boundary, KeyPage
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import payload_value, raw_id
 from qmig.rpc.diagnosis import explain
 from qmig.sources.base import Description, RangeCount, Source
-from qmig.sources.milvus.connection import MilvusConnection, UnsupportedCallError, server_version
+from qmig.sources.milvus.connection import (
+    MilvusConnection,
+    ResultTooLargeError,
+    server_version,
+)
 from qmig.sources.milvus.consistency import choose_guarantee_timestamp
 from qmig.sources.milvus.conversion import Converter
 from qmig.sources.milvus.cutting import cut_numbers, cut_strings
+from qmig.sources.milvus.identity import difference, identity_of, own_name
 from qmig.sources.milvus.keys import Int64Keys, Key
 from qmig.sources.milvus.lookups import present, rows
 from qmig.sources.milvus.mapping import FieldMapping, map_collection
 from qmig.sources.milvus.mapping_table import describe_mapping
+from qmig.sources.milvus.partitions import check_chosen, check_loaded, named_partitions, partition_names
 from qmig.sources.milvus.range_read import RangeRead
 from qmig.sources.milvus.ranges import RangeReader
 from qmig.sources.milvus.requests import Requests, counted
-from qmig.sources.milvus.schema import check_loaded, describe, partition_names
+from qmig.sources.milvus.schema import describe
 from qmig.sources.milvus.settings import Settings
 from qmig.sources.registry import KINDS
 
@@ -32,6 +39,10 @@ MILVUS = KINDS["milvus"]
 
 #: Keys from which the range of all keys is estimated.
 SAMPLE = 1_000
+#: Keys that are recorded of a collection without an id, to recognise it.
+MAX_LANDMARKS = 32
+#: Seconds after which a source asks again which partitions there are, and whether all of them are loaded.
+LOOK_SECONDS = 1.0
 #: Counts under way at once.
 MAX_COUNTS = 8
 
@@ -44,6 +55,8 @@ class MilvusSource(Source):
         self._source = source
         self._settings = Settings.from_dict(source.settings)
         self._counted: dict[str | None, int] = {}
+        # When the partitions were last asked for.
+        self._looked = -LOOK_SECONDS
 
     @cached_property
     def mapping(self) -> FieldMapping:
@@ -60,19 +73,72 @@ class MilvusSource(Source):
         requests.guarantee_timestamp = self._settings.guarantee_timestamp or 0
         return requests
 
-    @cached_property
+    @property
     def _reader(self) -> RangeReader:
+        """The reader of ranges; its queries name the partitions that there are now."""
+        self._look_now_and_then()
+        return self._range_reader
+
+    @cached_property
+    def _range_reader(self) -> RangeReader:
         return RangeReader(self.server, self._requests, self._converter)
+
+    def own_name(self) -> str | None:
+        self._version()
+        return own_name(self.server, self._source.collection)
+
+    def identity(self) -> dict[str, Any]:
+        found = self._ids()
+        if "collection_id" not in found:
+            found["keys"] = list(map(self._converter.keys.text, self._reader.some_keys(None, MAX_LANDMARKS)))
+        return found
+
+    def check_unchanged(self, recorded: Mapping[str, Any]) -> None:
+        reason = difference(recorded, self._ids())
+        self._look_at_partitions()
+        if reason is None and (keys := [self._converter.keys.parse(key) for key in recorded.get("keys", ())]):
+            found = self._reader.run(rows(self._requests, self._converter, None, keys))
+            gone = len(keys) - len(found.points) - len(found.invalid_rows)
+            reason = f"{gone} of {len(keys)} rows that were looked up are gone" if gone * 2 > len(keys) else None
+        if reason is not None:
+            raise TerminalError(
+                f"the source collection {self._source.collection!r} is not the one that the migration began with: "
+                f"{reason}; restore that one, or begin again with --restart-migration"
+            )
+
+    def _ids(self) -> dict[str, Any]:
+        collection = describe(self.server, self._source.collection)
+        return identity_of(self.server, collection, self._source.partitions)
+
+    def _look_at_partitions(self) -> None:
+        """Ask which partitions there are, for the queries to come; TerminalError where one is not loaded."""
+        collection = self.mapping.collection
+        partitions = self._source.partitions or named_partitions(
+            self.server, collection.name, collection.partition_key is not None
+        )
+        check_loaded(self.server, collection.name, partitions)
+        self._requests.partitions = partitions
+        self._looked = time.monotonic()
+
+    def _look_now_and_then(self) -> None:
+        """Look at the partitions again if the last look was some time ago."""
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._look_at_partitions()
 
     def describe(self) -> Description:
         version = self._version()
-        collection = self.mapping.collection
         if self._source.partitions:
-            self._check_partitions()
-        check_loaded(self.server, collection.name, self._source.partitions)
+            check_chosen(self.server, self.mapping.collection, self._source.partitions)
+        self._look_at_partitions()
+        self._check_fields()
         info = self.mapping.info
         info.points_count = sum(self.count(partition, exact=True) for partition in self.partitions())
         return Description(MILVUS.product, version, info)
+
+    def _check_fields(self) -> None:
+        """Read one row with all its fields; TerminalError where one of them is not loaded."""
+        with suppress(ResultTooLargeError):
+            self.server.query(self._requests.rows(None, None, None, 1))
 
     def _version(self) -> str:
         """The server's version; TerminalError with the likely mistake where no Milvus answers."""
@@ -150,6 +216,7 @@ class MilvusSource(Source):
         return self._reader.start_keys(partition, self._key(start), self._key(end))
 
     def start_points(self, partition: str | None, keys: Sequence[str]) -> RangeRead[Batch]:
+        self._look_now_and_then()
         parsed = [self._converter.keys.parse(key) for key in keys]
         return RangeRead(self.server, rows(self._requests, self._converter, partition, parsed))
 
@@ -166,6 +233,7 @@ class MilvusSource(Source):
                 made = PointKey(self._converter.keys.ids([key])[0]).to_message().SerializeToString()
                 if made == raw_id(point):
                     ids[key] = made
+        self._look_now_and_then()
         partitions = self._source.partitions or (None,)
         return RangeRead(self.server, present(self._requests, self._converter, partitions, ids))
 
@@ -224,21 +292,3 @@ class MilvusSource(Source):
                 except TransientError:
                     found.append(counted(self.server.query(request)))
         return found
-
-    def _check_partitions(self) -> None:
-        collection = self.mapping.collection
-        if key := collection.partition_key:
-            raise UsageError(
-                f"--source-partition: {collection.name!r} spreads its rows over partitions by the partition key "
-                f"{key.name!r}, and Milvus reads only all of them; leave the option out"
-            )
-        try:
-            there = partition_names(self.server, collection.name)
-        except UnsupportedCallError:
-            raise UsageError("--source-partition: this server has no partitions; leave the option out") from None
-        for name in self._source.partitions:
-            if name not in there:
-                raise UsageError(
-                    f"{command_option('--source-partition', name)}: {collection.name!r} has no such partition; it "
-                    f"has {', '.join(there)}"
-                )
