@@ -67,6 +67,12 @@ class PreflightResult:
         info = self.target_info or self.source_info
         return is_custom(info)
 
+    @property
+    def replicas(self) -> int:
+        """Replicas of the target's points, or those that it is to have."""
+        keys = [key.replication_factor or 1 for key in self.shard_keys if self.target_info is None]
+        return max(1, (self.target_info or self.source_info).config.params.replication_factor, *keys)
+
 
 class Preflight:
     """Checks the source, the target and the ledger of one migration."""
@@ -197,7 +203,7 @@ class Preflight:
 
 def _described(routing: Routing) -> str:
     if routing.shard_key is not None:
-        return f"to shard key {routing.shard_key!r}"
+        return f"to shard key {routing.shard_key}"
     if routing.shard_key_field is not None:
         return f"by payload field {routing.shard_key_field!r}"
     return "to the shard keys of the source"

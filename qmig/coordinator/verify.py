@@ -64,7 +64,7 @@ class Verification:
             raise UsageError(f"{record.migration} is a verification itself; name the migration, {record.verifies}")
         if record.state not in (State.DONE, State.FAILED):
             raise UsageError(f"migration {record.migration} is {record.state}; verify it when it is done")
-        if not record.planned or self._ledger.unfinished(record.migration) or self._failed(record.migration):
+        if not record.planned or self._ledger.has_unfinished(record.migration) or self._failed(record.migration):
             raise UsageError(
                 f"not all chunks of migration {record.migration} are done; finish it with the command that began it"
             )

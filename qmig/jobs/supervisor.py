@@ -76,9 +76,8 @@ class Supervisor:
             return f"queued {pluralize(queued, 'chunk')}"
         if requeued := self._requeue(record):
             return f"requeued {pluralize(requeued, 'chunk')}"
-        left = self._ledger.unfinished(record.migration)
-        if left or not record.planned:
-            return f"{pluralize(left, 'chunk')} left"
+        if not record.planned or self._ledger.has_unfinished(record.migration):
+            return "chunks are left"
         try:
             return self._finish(record)
         except TransientError as error:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from qmig.errors import LedgerWriteError, NotFoundError, TerminalError
-from qmig.ledger.collection import PAGE, LedgerCollection, is_value
+from qmig.errors import LedgerWriteError, MalformedRecordError, NotFoundError, TerminalError
+from qmig.ledger.collection import PAGE, LedgerCollection, Malformed, is_value, record_id
 from qmig.ledger.owner import NOBODY, Owner
 from qmig.ledger.records import (
     LEDGER_VERSION,
@@ -37,12 +37,12 @@ class Ledger(LedgerCollection):
         except NotFoundError:
             return None
 
-    def migrations(self) -> list[MigrationRecord]:
-        """All migrations, the oldest first."""
+    def migrations(self, malformed: Malformed | None = None) -> list[MigrationRecord]:
+        """All migrations, the oldest first. Those that cannot be read go to `malformed`; without it, one raises."""
         if not self.exists():
             return []
-        found = self.scroll(api.Filter(must=[is_value("record", RecordKind.MIGRATION)]))
-        return sorted(map(self._migration, found), key=lambda record: record.started)
+        points = self.scroll(api.Filter(must=[is_value("record", RecordKind.MIGRATION)]))
+        return sorted(self.parse_all(self._migration, points, malformed), key=lambda record: record.started)
 
     def save_migration(self, record: MigrationRecord) -> None:
         """Write a migration's record, replacing the one that exists."""
@@ -94,21 +94,17 @@ class Ledger(LedgerCollection):
         wanted = _chunks_of(migration, state)
         return [self.parse(ChunkRecord, point) for point in self.scroll(wanted, limit)]
 
-    def unfinished(self, migration: str) -> int:
-        """Number of chunks that are neither done nor failed."""
-        request = api.CountPoints(
-            collection_name=self.name, filter=_chunks_of(migration, State.PENDING, State.RUNNING), exact=True
-        )
-        return self.server.call(self.server.points.Count, request).result.count
+    def has_unfinished(self, migration: str) -> bool:
+        """Whether a chunk is neither done nor failed."""
+        return bool(self.scroll(_chunks_of(migration, State.PENDING, State.RUNNING), 1))
 
     def plan(self, migration: str) -> ChunkRecord:
         """The record of the migration's plan, created if it does not exist."""
-        try:
-            return self.chunks(migration, [PLAN])[0]
-        except TerminalError:
-            plan = ChunkRecord(migration, PLAN, None, None, None)
-            self.save(RecordKind.PLAN, [plan])
-            return plan
+        if found := self._get([chunk_id(migration, PLAN)]):
+            return self.parse(ChunkRecord, found[0])
+        plan = ChunkRecord(migration, PLAN, None, None, None)
+        self.save(RecordKind.PLAN, [plan])
+        return plan
 
     def claim(self, seen: ChunkRecord, owner: Owner) -> ChunkRecord | None:
         """Give the chunk to `owner` if no worker has claimed it since it was read; None if another worker was faster.
@@ -182,8 +178,8 @@ class Ledger(LedgerCollection):
     def _migration(self, point: api.RetrievedPoint) -> MigrationRecord:
         version = point.payload["version"].integer_value if "version" in point.payload else LEDGER_VERSION
         if version > LEDGER_VERSION:
-            raise TerminalError(
-                f"the ledger's record of migration {point.id.uuid} has version {version}, this qmig reads up to "
+            raise MalformedRecordError(
+                f"the ledger's record of migration {record_id(point)} has version {version}, this qmig reads up to "
                 f"{LEDGER_VERSION}; use the newer qmig that wrote it"
             )
         return self.parse(MigrationRecord, point)

@@ -1,11 +1,12 @@
 """List, create and compare the shard keys of collections."""
 
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qmig.errors import NotFoundError, TerminalError
+from qmig.errors import NotFoundError, TerminalError, TransientError
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import existing_collection_info, is_custom
 from qmig.qdrant.create import CHANGE_TIMEOUT
@@ -19,6 +20,11 @@ MOVING = {
     api.ReplicaState.Resharding,
     api.ReplicaState.ManualRecovery,
 }
+
+#: Seconds that the replicas of a new shard key get to become active. One on a dead peer does not.
+ACTIVE_WITHIN = 10.0
+#: Seconds between two looks at them.
+POLL_SECONDS = 0.1
 
 CLUSTER_MODE = "they need a Qdrant in cluster mode (QDRANT__CLUSTER__ENABLED=true) and custom sharding"
 
@@ -81,11 +87,13 @@ def check_shard_keys_possible(server: Server, collection: str) -> None:
         raise TerminalError(f"{error}; {collection!r} cannot have shard keys: {CLUSTER_MODE}") from None
 
 
-def create_shard_key(server: Server, collection: str, placement: ShardKeyPlacement) -> None:
-    """Create a shard key with its shards; one that exists is left as it is.
+def create_shard_key(
+    server: Server, collection: str, placement: ShardKeyPlacement, retry_for: float | None = None
+) -> None:
+    """Create a shard key with its shards unless it exists, and wait until points can be written to it.
 
-    With fewer peers than replicas, Qdrant creates one replica for each peer without an error; `placement_notices`
-    tells.
+    Another client may be creating the same key at this moment. TransientError where no replica is ready in time. With
+    fewer peers than replicas, Qdrant creates one replica for each peer without an error; `placement_notices` tells.
     """
     request = api.CreateShardKeyRequest(collection_name=collection, timeout=CHANGE_TIMEOUT)
     request.request.shard_key.CopyFrom(placement.shard_key)
@@ -94,13 +102,44 @@ def create_shard_key(server: Server, collection: str, placement: ShardKeyPlaceme
     if placement.replication_factor is not None:
         request.request.replication_factor = placement.replication_factor
     try:
-        server.call(server.collections.CreateShardKey, request)
+        server.call(server.collections.CreateShardKey, request, retry_for=retry_for)
     except TerminalError as error:
-        if any(existing.key == placement.key for existing in shard_keys(server, collection)):
+        if all(existing.key != placement.key for existing in shard_keys(server, collection)):
+            raise TerminalError(
+                f"{error}; shard key {placement.key!r} of {collection!r} could not be created: {CLUSTER_MODE}"
+            ) from None
+    _wait_until_active(server, collection, placement.key)
+
+
+def _wait_until_active(server: Server, collection: str, key: str | int) -> None:
+    """Wait until the replicas of a shard key are active, and for a dead peer's only `ACTIVE_WITHIN` seconds."""
+    deadline = time.monotonic() + ACTIVE_WITHIN
+    while True:
+        try:
+            states = _replica_states(server, collection, key)
+        except TerminalError:
+            # The API key does not allow to see the cluster. A write to a replica that is not ready is tried again.
             return
-        raise TerminalError(
-            f"{error}; shard key {placement.key!r} of {collection!r} could not be created: {CLUSTER_MODE}"
-        ) from None
+        active = [state == api.ReplicaState.Active for shard in states for state in shard]
+        if active and all(active):
+            return
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_SECONDS)
+    if not states or not all(api.ReplicaState.Active in shard for shard in states):
+        raise TransientError(
+            f"{server.role} {server.endpoint.url}: shard key {key!r} of {collection!r} has no active replica yet",
+            reason=f"{server.role} shard key not ready",
+        )
+
+
+def _replica_states(server: Server, collection: str, key: str | int) -> list[list[int]]:
+    """The states of the replicas of each shard of a shard key."""
+    shards: defaultdict[int, list[int]] = defaultdict(list)
+    for shard in _replicas(server, collection):
+        if shard.HasField("shard_key") and _value(shard.shard_key) == key:
+            shards[shard.shard_id].append(shard.state)
+    return list(shards.values())
 
 
 def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKeyPlacement]) -> list[str]:
@@ -122,14 +161,19 @@ def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKey
 
 def _settled_replicas(server: Server, collection: str) -> list[tuple[str | int | None, int]]:
     """The shard key and the number of settled replicas of each shard."""
-    request = api.CollectionClusterInfoRequest(collection_name=collection)
-    cluster = server.call(server.collections.CollectionClusterInfo, request)
     shards: dict[int, tuple[str | int | None, int]] = {}
-    for shard in (*cluster.local_shards, *cluster.remote_shards):
+    for shard in _replicas(server, collection):
         key = _value(shard.shard_key) if shard.HasField("shard_key") else None
         _, replicas = shards.get(shard.shard_id, (key, 0))
         shards[shard.shard_id] = (key, replicas + (shard.state not in MOVING))
     return list(shards.values())
+
+
+def _replicas(server: Server, collection: str) -> list[api.LocalShardInfo | api.RemoteShardInfo]:
+    """All replicas of a collection's shards."""
+    request = api.CollectionClusterInfoRequest(collection_name=collection)
+    cluster = server.call(server.collections.CollectionClusterInfo, request)
+    return [*cluster.local_shards, *cluster.remote_shards]
 
 
 def _value(key: api.ShardKey) -> str | int:

@@ -6,7 +6,7 @@ from typing import Any
 from qmig.errors import TerminalError
 from qmig.migration import Credentials, Migration, SourceSpec
 from qmig.qdrant import messages as api
-from qmig.qdrant.collection import allows_exact_counts, check_readable, close_names, collection_info, collection_names
+from qmig.qdrant.collection import check_readable, close_names, collection_info, collection_names
 from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.server import Server, server_version
 from qmig.rpc.connection import RETRY_FOR
@@ -52,11 +52,6 @@ class QdrantSource(CollectionReader, Source):
             raise TerminalError(
                 f"source {self.server.endpoint.url} has no collection {self.collection!r}{close}; "
                 "check --source-collection"
-            )
-        if not allows_exact_counts(info):
-            raise TerminalError(
-                f"the source collection {self.collection!r} is in strict mode with search_allow_exact off: "
-                "its points cannot be counted at the end; switch that on for the time of the migration"
             )
         check_readable(info, "source", self.collection)
         return info
