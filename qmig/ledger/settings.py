@@ -21,6 +21,11 @@ INDEXES = {
 #: Seconds that a cluster's peers may take to agree on a change. A replica on a dead peer does not become active.
 CHANGE_TIMEOUT = 10
 
+#: Switches strict mode off. A new collection, and each one after a restart of its server, obeys the rate limits of the
+#: server's configuration even so (sources of Qdrant 1.19, `local_shard/mod.rs`), so they are raised to the highest.
+NO_RATE_LIMIT = 2**32 - 1
+NOT_STRICT = api.StrictModeConfig(enabled=False, read_rate_limit=NO_RATE_LIMIT, write_rate_limit=NO_RATE_LIMIT)
+
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +42,7 @@ def create_request(name: str, replicas: int) -> api.CreateCollection:
         replication_factor=replicas,
         # With more, a dead replica stops all writes. A replica that misses a write is marked dead in any case.
         write_consistency_factor=1,
-        strict_mode_config=api.StrictModeConfig(enabled=False),
+        strict_mode_config=NOT_STRICT,
         timeout=CHANGE_TIMEOUT,
     )
 
@@ -49,8 +54,9 @@ def prepare(server: Server, name: str) -> None:
     """
     info = existing_collection_info(server, name)
     if info.config.strict_mode_config.enabled:
-        request = api.UpdateCollection(collection_name=name, timeout=CHANGE_TIMEOUT)
-        request.strict_mode_config.enabled = False
+        request = api.UpdateCollection(
+            collection_name=name, strict_mode_config=NOT_STRICT, timeout=CHANGE_TIMEOUT
+        )
         try:
             server.call(server.collections.Update, request)
         except TerminalError as error:
