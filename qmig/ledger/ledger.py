@@ -5,6 +5,7 @@ chunk is changed by a `set_payload` under a filter on the owner, which the serve
 lost its chunk changes nothing any more.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,9 @@ from qmig.ledger.records import (
 )
 from qmig.qdrant import messages as api
 from qmig.rpc.call import Call
+
+#: Seconds for which chunks that seem to be missing are read again: a replica on a cluster may be late.
+REPLICA_LAG = 1.0
 
 
 class Ledger(LedgerCollection):
@@ -76,18 +80,24 @@ class Ledger(LedgerCollection):
     def chunks(self, migration: str, indexes: Sequence[int]) -> list[ChunkRecord]:
         """The chunks with these indexes, in this order; TerminalError where the ledger lacks some."""
         found: dict[int, ChunkRecord] = {}
-        for start in range(0, len(indexes), PAGE):
-            ids = [chunk_id(migration, index) for index in indexes[start : start + PAGE]]
-            for point in self._get(ids):
-                chunk = self.parse(ChunkRecord, point)
-                found[chunk.index] = chunk
-        missing = [index for index in indexes if index not in found]
-        if missing:
-            raise TerminalError(
-                f"the ledger {self.name!r} lacks {len(missing)} chunks of migration {migration}, chunk "
-                f"{missing[0] + 1} first; begin again with --restart-migration"
-            )
+        missing, deadline = list(indexes), time.monotonic() + REPLICA_LAG
+        while missing:
+            found.update((chunk.index, chunk) for chunk in self._chunks(migration, missing))
+            missing = [index for index in missing if index not in found]
+            if missing and time.monotonic() >= deadline:
+                raise TerminalError(
+                    f"the ledger {self.name!r} lacks {len(missing)} chunks of migration {migration}, chunk "
+                    f"{missing[0] + 1} first; begin again with --restart-migration"
+                )
+            if missing:
+                time.sleep(REPLICA_LAG / 10)
         return [found[index] for index in indexes]
+
+    def _chunks(self, migration: str, indexes: Sequence[int]) -> list[ChunkRecord]:
+        """Those of the chunks that exist."""
+        ids = [chunk_id(migration, index) for index in indexes]
+        points = [point for start in range(0, len(ids), PAGE) for point in self._get(ids[start : start + PAGE])]
+        return [self.parse(ChunkRecord, point) for point in points]
 
     def chunks_in(self, migration: str, state: State, limit: int | None = None) -> list[ChunkRecord]:
         """Chunks in this state: all, or any `limit` of them."""

@@ -21,8 +21,8 @@ INDEXES = {
 #: Seconds that a cluster's peers may take to agree on a change. A replica on a dead peer does not become active.
 CHANGE_TIMEOUT = 10
 
-#: Switches strict mode off. A new collection, and each one after a restart of its server, obeys the rate limits of the
-#: server's configuration even so (sources of Qdrant 1.19, `local_shard/mod.rs`), so they are raised to the highest.
+#: Switches strict mode off. A new collection, and each one after a restart of its server, obeys the rate limits of
+#: the server's configuration even so (sources of Qdrant 1.19, `local_shard/mod.rs`), so they are raised.
 NO_RATE_LIMIT = 2**32 - 1
 NOT_STRICT = api.StrictModeConfig(enabled=False, read_rate_limit=NO_RATE_LIMIT, write_rate_limit=NO_RATE_LIMIT)
 
@@ -54,9 +54,7 @@ def prepare(server: Server, name: str) -> None:
     """
     info = existing_collection_info(server, name)
     if info.config.strict_mode_config.enabled:
-        request = api.UpdateCollection(
-            collection_name=name, strict_mode_config=NOT_STRICT, timeout=CHANGE_TIMEOUT
-        )
+        request = api.UpdateCollection(collection_name=name, strict_mode_config=NOT_STRICT, timeout=CHANGE_TIMEOUT)
         try:
             server.call(server.collections.Update, request)
         except TerminalError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from qmig.migration import Endpoint
@@ -26,6 +27,7 @@ from tests.support.migrations import (
 )
 from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.qdrant_servers import executable
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -80,6 +82,25 @@ def test_a_dead_node_stops_nothing_but_its_own_clients(cluster: QdrantCluster, e
             assert not dead.running
         assert arrived(ends)
         assert {chunk.claims for chunk in chunks_of(ends)} == {1}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_node_that_hangs_is_left_out_and_taken_in_again(cluster: QdrantCluster, ends: Ends, role: str) -> None:
+    hung = psutil.Process(cluster.nodes[ROLES.index(role)].pid)
+    with own_fleet() as (redis, _):
+        running = start(ends, *LEISURELY, broker=redis.url)
+        until_copied(ends, 300)
+        cluster.until_active(ends.ledger, ends.target_name)
+        hung.suspend()
+        try:
+            if role == ROLES[0]:
+                until(lambda: "not answered" in running.read_stderr(), "word of the wait", running)
+                hung.resume()
+            finish(running)
+        finally:
+            hung.resume()
+    cluster.until_active(ends.ledger, ends.target_name)
+    assert arrived(ends)
 
 
 @pytest.mark.parametrize("role", ROLES)

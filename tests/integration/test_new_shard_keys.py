@@ -1,4 +1,4 @@
-"""Shard keys that a migration creates in the target: usable once their replicas are active, numbers where they are."""
+"""Shard keys that a migration creates in the target: used once their replicas are active, numbers or text."""
 
 import re
 from collections.abc import Iterator
