@@ -68,10 +68,10 @@ class PreflightResult:
         return is_custom(info)
 
     @property
-    def replicas(self) -> int:
-        """Replicas of the target's points, or those that it is to have."""
-        keys = [key.replication_factor or 1 for key in self.shard_keys if self.target_info is None]
-        return max(1, (self.target_info or self.source_info).config.params.replication_factor, *keys)
+    def replicas(self) -> int | None:
+        """Replicas of the target's points, or those that it is to have; None is the server's default."""
+        keys = [key.replication_factor or 0 for key in self.shard_keys if self.target_info is None]
+        return max((self.target_info or self.source_info).config.params.replication_factor, *keys, 0) or None
 
 
 class Preflight:

@@ -74,8 +74,8 @@ class LedgerCollection:
             )
         return True
 
-    def create(self, replicas: int = 1) -> None:
-        """Create the ledger unless it exists, with `replicas` copies of each record, and prepare it for its calls."""
+    def create(self, replicas: int | None = None) -> None:
+        """Create the ledger unless it exists, with `replicas` copies of each record; prepare it for its calls."""
         if not self.check():
             try:
                 self.server.call(self.server.collections.Create, create_request(self.name, replicas))

@@ -29,11 +29,11 @@ NOT_STRICT = api.StrictModeConfig(enabled=False, read_rate_limit=NO_RATE_LIMIT, 
 log = logging.getLogger(__name__)
 
 
-def create_request(name: str, replicas: int) -> api.CreateCollection:
+def create_request(name: str, replicas: int | None) -> api.CreateCollection:
     """The request for a ledger whose records have `replicas` copies, as far as the cluster has peers for them.
 
-    One shard gives all records one leader. Each setting that a server's configuration may choose for new collections,
-    and that would refuse calls of the ledger, is given.
+    None is the server's default. One shard gives all records one leader. Each setting is given that a server's
+    configuration may choose for new collections, and that would make it refuse calls of the ledger.
     """
     return api.CreateCollection(
         collection_name=name,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from qmig.errors import NotFoundError, TerminalError, TransientError
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import existing_collection_info, is_custom
-from qmig.qdrant.create import CHANGE_TIMEOUT
 from qmig.qdrant.server import Server
 
 #: States of replicas that move between peers; these do not count as replicas of a shard.
@@ -22,7 +21,7 @@ MOVING = {
 }
 
 #: Seconds that the replicas of a new shard key get to become active. One on a dead peer does not.
-ACTIVE_WITHIN = 10.0
+ACTIVE_WITHIN = 10
 #: Seconds between two looks at them.
 POLL_SECONDS = 0.1
 
@@ -95,7 +94,8 @@ def create_shard_key(
     Another client may be creating the same key at this moment. TransientError where no replica is ready in time. With
     fewer peers than replicas, Qdrant creates one replica for each peer without an error; `placement_notices` tells.
     """
-    request = api.CreateShardKeyRequest(collection_name=collection, timeout=CHANGE_TIMEOUT)
+    # Qdrant waits for all replicas too. Where one is on a dead peer it answers with an error, and the key is there.
+    request = api.CreateShardKeyRequest(collection_name=collection, timeout=ACTIVE_WITHIN)
     request.request.shard_key.CopyFrom(placement.shard_key)
     if placement.shards_number is not None:
         request.request.shards_number = placement.shards_number
@@ -108,15 +108,15 @@ def create_shard_key(
             raise TerminalError(
                 f"{error}; shard key {placement.key!r} of {collection!r} could not be created: {CLUSTER_MODE}"
             ) from None
-    _wait_until_active(server, collection, placement.key)
+    _wait_until_active(server, collection, placement.key, retry_for)
 
 
-def _wait_until_active(server: Server, collection: str, key: str | int) -> None:
+def _wait_until_active(server: Server, collection: str, key: str | int, retry_for: float | None) -> None:
     """Wait until the replicas of a shard key are active, and for a dead peer's only `ACTIVE_WITHIN` seconds."""
     deadline = time.monotonic() + ACTIVE_WITHIN
     while True:
         try:
-            states = _replica_states(server, collection, key)
+            states = _replica_states(server, collection, key, retry_for)
         except TerminalError:
             # The API key does not allow to see the cluster. A write to a replica that is not ready is tried again.
             return
@@ -133,10 +133,10 @@ def _wait_until_active(server: Server, collection: str, key: str | int) -> None:
         )
 
 
-def _replica_states(server: Server, collection: str, key: str | int) -> list[list[int]]:
+def _replica_states(server: Server, collection: str, key: str | int, retry_for: float | None) -> list[list[int]]:
     """The states of the replicas of each shard of a shard key."""
     shards: defaultdict[int, list[int]] = defaultdict(list)
-    for shard in _replicas(server, collection):
+    for shard in _replicas(server, collection, retry_for):
         if shard.HasField("shard_key") and _value(shard.shard_key) == key:
             shards[shard.shard_id].append(shard.state)
     return list(shards.values())
@@ -169,10 +169,12 @@ def _settled_replicas(server: Server, collection: str) -> list[tuple[str | int |
     return list(shards.values())
 
 
-def _replicas(server: Server, collection: str) -> list[api.LocalShardInfo | api.RemoteShardInfo]:
+def _replicas(
+    server: Server, collection: str, retry_for: float | None = None
+) -> list[api.LocalShardInfo | api.RemoteShardInfo]:
     """All replicas of a collection's shards."""
     request = api.CollectionClusterInfoRequest(collection_name=collection)
-    cluster = server.call(server.collections.CollectionClusterInfo, request)
+    cluster = server.call(server.collections.CollectionClusterInfo, request, retry_for=retry_for)
     return [*cluster.local_shards, *cluster.remote_shards]
 
 

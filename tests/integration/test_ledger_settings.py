@@ -1,4 +1,4 @@
-"""A ledger is free of strict mode, and where its strict mode cannot be lifted its calls keep to the limits."""
+"""The ledger has the target's replicas and no strict mode; where one cannot be lifted, calls keep to its limits."""
 
 import subprocess
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from qmig.qdrant import messages as api
-from tests.support.collections import contents, create, info
+from tests.support.collections import contents, create, dense_params, info
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.grpc_proxy import GrpcProxy, Refusal, Reply
@@ -82,6 +82,21 @@ def test_a_new_ledger_is_free_of_strict_mode_and_of_rates(ends: Ends, migrate: R
     # A server may limit these for a collection whose strict mode is off, too.
     assert settings.strict_mode_config.read_rate_limit == settings.strict_mode_config.write_rate_limit == 2**32 - 1
     assert settings.params.shard_number == 1
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["target is there", "target is made"])
+def test_a_new_ledger_has_as_many_replicas_as_the_target(ends: Ends, migrate: Run, is_there: bool) -> None:
+    replicated = ends.target_name if is_there else ends.source_name
+    for server, name in ((ends.source, ends.source_name), (ends.target, ends.target_name)):
+        if is_there or server is ends.source:
+            create(server, name, dense_params(), replication_factor=3 if name == replicated else 1)
+
+    result = migrate("-c")
+
+    assert result.returncode == 0, result.stderr
+    params = info(ends.target, ends.ledger).config.params
+    assert params.replication_factor == 3
+    assert params.write_consistency_factor == 1
 
 
 def test_the_strict_mode_of_a_ledger_that_exists_is_lifted(ends: Ends, migrate: Run) -> None:
