@@ -20,6 +20,8 @@ MOVING = {
     api.ReplicaState.ManualRecovery,
 }
 
+#: States of replicas that no wait changes: a dead one becomes active when its peer is back, a listener never does.
+SETTLED = {api.ReplicaState.Active, api.ReplicaState.Dead, api.ReplicaState.Listener}
 #: Seconds that the replicas of a new shard key get to become active. One on a dead peer does not.
 ACTIVE_WITHIN = 10
 #: Seconds between two looks at them.
@@ -112,7 +114,11 @@ def create_shard_key(
 
 
 def _wait_until_active(server: Server, collection: str, key: str | int, retry_for: float | None) -> None:
-    """Wait until the replicas of a shard key are active, and for a dead peer's only `ACTIVE_WITHIN` seconds."""
+    """Wait until the replicas of a shard key are active or dead, `ACTIVE_WITHIN` seconds at most.
+
+    A replica on a peer that was dead before stays in its first state until a write to it fails. TransientError where
+    a shard has no active replica.
+    """
     deadline = time.monotonic() + ACTIVE_WITHIN
     while True:
         try:
@@ -120,17 +126,16 @@ def _wait_until_active(server: Server, collection: str, key: str | int, retry_fo
         except TerminalError:
             # The API key does not allow to see the cluster. A write to a replica that is not ready is tried again.
             return
-        active = [state == api.ReplicaState.Active for shard in states for state in shard]
-        if active and all(active):
+        is_usable = bool(states) and all(api.ReplicaState.Active in shard for shard in states)
+        is_over = time.monotonic() >= deadline
+        if is_usable and (is_over or all(state in SETTLED for shard in states for state in shard)):
             return
-        if time.monotonic() >= deadline:
-            break
+        if is_over:
+            raise TransientError(
+                f"{server.role} {server.endpoint.url}: shard key {key!r} of {collection!r} has no active replica yet",
+                reason=f"{server.role} shard key not ready",
+            )
         time.sleep(POLL_SECONDS)
-    if not states or not all(api.ReplicaState.Active in shard for shard in states):
-        raise TransientError(
-            f"{server.role} {server.endpoint.url}: shard key {key!r} of {collection!r} has no active replica yet",
-            reason=f"{server.role} shard key not ready",
-        )
 
 
 def _replica_states(server: Server, collection: str, key: str | int, retry_for: float | None) -> list[list[int]]:
