@@ -48,6 +48,10 @@ class MessageTooLargeError(ContentsRefusedError):
     """The message is too large for the server, or for a proxy in front of it."""
 
 
+class MalformedRecordError(TerminalError):
+    """A record of the ledger cannot be read: it is malformed, or a newer qmig wrote it."""
+
+
 class IncompleteError(QmigError):
     """The migration has finished without some points, which the target refused or the source did not return."""
 

@@ -208,7 +208,7 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     With neither field set, a point keeps the shard key that it has in the source.
     """
 
-    #: The shard key of all points.
+    #: The shard key of all points, as JSON: `"eu"` or `7`.
     shard_key: str | None = None
     #: The payload field that holds a point's shard key.
     shard_key_field: str | None = None

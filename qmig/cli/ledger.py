@@ -11,6 +11,7 @@ from qmig.cli.global_options import global_options, skips_tls_verification
 from qmig.cli.options import option, target_options
 
 if TYPE_CHECKING:
+    from qmig.ledger.collection import Malformed
     from qmig.ledger.ledger import Ledger
     from qmig.ledger.records import MigrationRecord
 
@@ -34,6 +35,12 @@ def migration_argument(command: Function) -> Function:
 
 
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def warn_of_malformed(malformed: "Malformed") -> None:
+    """Print a line for each record that cannot be read."""
+    for problem in malformed.values():
+        click.echo(f"warning: {problem}", err=True)
 
 
 @contextmanager

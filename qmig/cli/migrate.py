@@ -18,6 +18,7 @@ from qmig.coordinator.verify import Verification
 from qmig.errors import IncompleteError, UsageError, VerificationError
 from qmig.ledger.findings import Checks
 from qmig.migration import Credentials, Endpoint, Migration, OnError, Options, Routing, SourceSpec, TargetSpec
+from qmig.qdrant.keys import shard_key_option
 
 
 def run(
@@ -60,7 +61,7 @@ def run(
         source=source,
         target=TargetSpec(target, target_collection, ledger),
         options=Options(batch_size, batch_bytes, batch_delay, skip, OnError(on_error), retry_for),
-        routing=Routing(shard_key, shard_key_field),
+        routing=Routing(shard_key_option(shard_key, "--target-shard-key"), shard_key_field),
     )
     run_options = RunOptions(create_target, ensure_indexes, restart, chunk_size, max_rate, retry_rejects)
     if detach and not broker_url:

@@ -82,7 +82,7 @@ _MIGRATION_OPTIONS = (
         "--target.shard-key",
         "shard_key",
         metavar="KEY",
-        help="Write all points to this shard key.",
+        help="Write all points to this shard key. Digits are a number; give text of digits alone as '\"7\"'.",
     ),
     option(
         "--target-shard-key-field",

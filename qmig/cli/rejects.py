@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from qmig.cli.ledger import migration_argument, open_migration
+from qmig.cli.ledger import migration_argument, open_migration, warn_of_malformed
 
 
 @click.command()
@@ -23,15 +23,18 @@ def rejects(migration: str | None, as_json: bool, **where: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from qmig.ledger.collection import Malformed
     from qmig.ledger.rejects import rejects_of
 
+    malformed: Malformed = {}
     with open_migration(migration, **where) as (ledger, record):
-        rejected = rejects_of(ledger, record.migration)
+        rejected = rejects_of(ledger, record.migration, malformed=malformed)
+    warn_of_malformed(malformed)
     console = Console()
     if as_json:
         for reject in rejected:
             click.echo(json.dumps(asdict(reject), ensure_ascii=False))
-    elif not rejected:
+    elif not rejected and not malformed:
         click.echo("the migration has no rejects", err=True)
     elif console.is_terminal:
         table = Table("point", "chunk", "reason")

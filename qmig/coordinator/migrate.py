@@ -1,6 +1,7 @@
 """Migrate: check both ends, prepare the target, plan, and let the fleet copy the chunks."""
 
 import base64
+import json
 import logging
 import time
 import uuid
@@ -141,7 +142,7 @@ class Coordinator:
     def _prepare(self, preflight: PreflightResult, interrupted: Callable[[], bool]) -> MigrationRecord:
         """Write the record of the migration, and prepare the target. Killed at any point, both are done again."""
         ledger, record = preflight.ledger, preflight.record
-        ledger.create()
+        ledger.create(preflight.replicas)
         if record is None or self.run_options.restart:
             record = begin_record(ledger, record, self._new_record(preflight, record))
         elif record.state == State.PREPARING:
@@ -219,7 +220,7 @@ class Coordinator:
         server, name, routing = preflight.target, self.migration.target.collection, self.migration.routing
         wanted = preflight.shard_keys
         if routing.shard_key is not None:
-            wanted = [ShardKeyPlacement(routing.shard_key)]
+            wanted = [ShardKeyPlacement(json.loads(routing.shard_key))]
         elif routing.shard_key_field is not None:
             # Workers create these when they read the first point of each.
             return

@@ -72,6 +72,12 @@ class PreflightResult:
         info = self.target_info or self.source_info
         return is_custom(info)
 
+    @property
+    def replicas(self) -> int | None:
+        """Replicas of the target's points, or those that it is to have; None is the server's default."""
+        keys = [key.replication_factor or 0 for key in self.shard_keys if self.target_info is None]
+        return max((self.target_info or self.source_info).config.params.replication_factor, *keys, 0) or None
+
 
 class Preflight:
     """Checks the source, the target and the ledger of one migration."""
@@ -207,7 +213,7 @@ class Preflight:
 
 def _described(routing: Routing) -> str:
     if routing.shard_key is not None:
-        return f"to shard key {routing.shard_key!r}"
+        return f"to shard key {routing.shard_key}"
     if routing.shard_key_field is not None:
         return f"by payload field {routing.shard_key_field!r}"
     return "to the shard keys of the source"

@@ -70,7 +70,11 @@ class Verification:
             raise UsageError(f"{record.migration} is a verification itself; name the migration, {record.verifies}")
         if record.state not in (State.DONE, State.FAILED):
             raise UsageError(f"migration {record.migration} is {record.state}; verify it when it is done")
-        if not record.planned or self._ledger.unfinished(record) or self._ledger.chunks_in(record, State.FAILED, 1):
+        if (
+            not record.planned
+            or self._ledger.has_unfinished(record)
+            or self._ledger.chunks_in(record, State.FAILED, 1)
+        ):
             raise UsageError(
                 f"not all chunks of migration {record.migration} are done; finish it with the command that began it"
             )

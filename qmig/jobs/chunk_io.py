@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from qmig.broker.rate_limit import RateLimiter
 from qmig.errors import ContentsRefusedError, MessageTooLargeError, QmigError
+from qmig.formatting import pluralize
 from qmig.jobs.patience import Patience
 from qmig.jobs.session import Session
 from qmig.ledger.lease import HEARTBEAT_SECONDS, Lease
@@ -14,6 +15,9 @@ from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.qdrant.batch import Batch, InvalidRow
 from qmig.qdrant.writer import Upsert
 from qmig.sources.base import Pending
+
+#: Characters of a text in the chunk's field `waiting`.
+MAX_WAITING = 200
 
 Answer = TypeVar("Answer")
 
@@ -168,8 +172,11 @@ class ChunkIO:
         """Start to write a batch."""
         writer = self.session.writer
         routed = writer.route(batch.points, self._lease.chunk.partition)
-        if not writer.is_ready_for(routed):
+        if new := writer.new_keys(routed):
+            creating = f"the target creates {pluralize(len(new), 'shard key')}: {', '.join(new)}"
+            self._lease.advance(waiting=creating[:MAX_WAITING])
             self.change(partial(writer.create_shard_keys, routed))
+            self._lease.advance(waiting=None)
         self.retrying(self._lease.confirm)
         read = len(batch.points) + len(batch.invalid_rows)
         return Write(read, batch.next_key, writer.send(routed), batch.invalid_rows, routed.strays)

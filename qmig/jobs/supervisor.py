@@ -78,9 +78,8 @@ class Supervisor:
             return f"queued {pluralize(queued, 'chunk')}"
         if requeued := self._requeue(record):
             return f"requeued {pluralize(requeued, 'chunk')}"
-        left = self._ledger.unfinished(record)
-        if left or not record.planned:
-            return f"{pluralize(left, 'chunk')} left"
+        if not record.planned or self._ledger.has_unfinished(record):
+            return "chunks are left"
         began = time.monotonic()
         try:
             return self._finish(record)

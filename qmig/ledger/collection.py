@@ -3,44 +3,47 @@
 A write is durable when the call returns. `qmig.ledger.ledger` knows what the records mean.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from qmig.errors import TerminalError, TransientError, UsageError
+from qmig.errors import MalformedRecordError, TerminalError, TransientError, UsageError
 from qmig.formatting import one_line
 from qmig.ledger.fields import check_numbers
 from qmig.ledger.records import RecordKind
+from qmig.ledger.settings import create_request, max_records, prepare
 from qmig.qdrant import messages as api
 from qmig.qdrant.aliases import own_name
+from qmig.qdrant.collection import allows_exact_counts, existing_collection_info
+from qmig.qdrant.keys import PointKey
 from qmig.qdrant.payload import from_payload, to_payload
 from qmig.qdrant.server import Server, completed, server_version
 from qmig.qdrant.versions import parse_version
 
-#: Records in one request.
+#: Records in one request; fewer where a strict mode that cannot be lifted says so.
 PAGE = 1000
-#: The fields that filters name, which therefore need an index.
-INDEXES = {
-    "record": api.FieldTypeKeyword,
-    "migration": api.FieldTypeKeyword,
-    "owner": api.FieldTypeKeyword,
-    "state": api.FieldTypeKeyword,
-    "run": api.FieldTypeKeyword,
-    "chunk": api.FieldTypeInteger,
-    "claims": api.FieldTypeInteger,
-    "index": api.FieldTypeInteger,
-    "planner": api.FieldTypeInteger,
-}
 #: Version of Qdrant from which an upsert can be told which points it may replace.
 CONDITIONAL_UPSERT = (1, 17)
-#: On a cluster every change of a record goes through its shard's leader, so that two claims have an order.
-STRONG = api.WriteOrdering(type=api.Strong)
+#: Every change of a record goes through one leader, the highest peer that has a live replica, so that two claims have
+#: an order. `Strong` would name the highest peer even when it is dead, and stop every write until it is back.
+#:
+#: `Completed` says that every live replica has applied the write, and that a replica which has not is marked dead and
+#: no longer read (sources of Qdrant 1.19, `replica_set/update.rs`). So a read sees the writes before it, and asks for
+#: no consistency: with one of two replicas dead a quorum fails, and it leaves out a record that is being written.
+#:
+#: While a leader is replaced, for about a second, a replica may answer with an earlier state, and two leaders may
+#: each grant a claim. Both are harmless to chunks: an owner that reads another owner gives the chunk up, and two
+#: workers on one chunk write the same points, each with the offset of its own points. Two planners would leave a gap,
+#: which the checks at the end find.
+MEDIUM = api.WriteOrdering(type=api.Medium)
 #: A point of a collection without vectors must say that it has none.
 NO_VECTORS = api.Vectors(vectors=api.NamedVectors())
 
 Parsed = TypeVar("Parsed")
+#: Records that cannot be read: why, by their ids.
+Malformed = dict[str, str]
 
 
 class Record(Protocol):
@@ -82,23 +85,21 @@ class LedgerCollection:
             )
         return True
 
-    def create(self) -> None:
-        """Create the ledger if it does not exist, and the indexes that its filters use."""
+    def create(self, replicas: int | None = None) -> None:
+        """Create the ledger unless it exists, with `replicas` copies of each record; prepare it for its calls."""
         if not self.check():
-            request = api.CreateCollection(
-                collection_name=self.name, vectors_config=api.VectorsConfig(params_map=api.VectorParamsMap())
-            )
             try:
-                self.server.call(self.server.collections.Create, request)
+                self.server.call(self.server.collections.Create, create_request(self.name, replicas))
             except TerminalError:
                 # Another migration may have created it at the same moment.
                 if not self.check():
                     raise
-        for key, kind in INDEXES.items():
-            index = api.CreateFieldIndexCollection(
-                collection_name=self.name, wait=True, field_name=key, field_type=kind
-            )
-            self.server.call(self.server.points.CreateFieldIndex, index)
+        prepare(self.server, self.name)
+
+    @cached_property
+    def _page(self) -> int:
+        """Records in one request to read or write."""
+        return max_records(self.server, self.name, PAGE)
 
     # Reading
 
@@ -113,7 +114,7 @@ class LedgerCollection:
                     collection_name=self.name,
                     filter=wanted,
                     offset=offset,
-                    limit=PAGE if limit is None else min(PAGE, limit - len(found)),
+                    limit=self._page if limit is None else min(self._page, limit - len(found)),
                     with_payload=api.WithPayloadSelector(enable=True),
                 ),
             )
@@ -122,6 +123,15 @@ class LedgerCollection:
                 break
             offset = page.next_page_offset
         return found
+
+    def count(self, wanted: api.Filter, retry_for: float | None = None) -> int:
+        """Number of points that match the filter; an estimate where a strict mode forbids more."""
+        request = api.CountPoints(collection_name=self.name, filter=wanted, exact=self._counts_exactly)
+        return self.server.call(self.server.points.Count, request, retry_for=retry_for).result.count
+
+    @cached_property
+    def _counts_exactly(self) -> bool:
+        return allows_exact_counts(existing_collection_info(self.server, self.name))
 
     def _get(self, ids: Sequence[str], retry_for: float | None = None) -> Sequence[api.RetrievedPoint]:
         """The points with these ids that exist."""
@@ -135,15 +145,32 @@ class LedgerCollection:
         )
 
     def parse(self, kind: type[Parsed], point: api.RetrievedPoint) -> Parsed:
-        """Read a record from its point; TerminalError with the field's path where it is malformed."""
+        """Read a record from its point; MalformedRecordError with the field's path where it is malformed."""
         try:
             return msgspec.convert(from_payload(point.payload), kind)
         except (msgspec.ValidationError, UsageError) as error:
-            raise TerminalError(
-                f"the record {point.id.uuid} in the ledger {self.name!r} at {self.server.endpoint.url} is malformed: "
-                f"{one_line(error)}; use the newer qmig that may have written it, or correct it; once it is deleted, "
-                "its migration begins again"
+            raise MalformedRecordError(
+                f"the record {record_id(point)} in the ledger {self.name!r} at {self.server.endpoint.url} is "
+                f"malformed: {one_line(error)}; use the newer qmig that may have written it, or correct it; once it "
+                "is deleted, its migration begins again"
             ) from None
+
+    def parse_all(
+        self,
+        parse: Callable[[api.RetrievedPoint], Parsed],
+        points: Iterable[api.RetrievedPoint],
+        malformed: Malformed | None,
+    ) -> list[Parsed]:
+        """Read a record from each point. Those that cannot be read go to `malformed`; without it, one raises."""
+        found = []
+        for point in points:
+            try:
+                found.append(parse(point))
+            except MalformedRecordError as error:
+                if malformed is None:
+                    raise
+                malformed[record_id(point)] = str(error)
+        return found
 
     # Writing
 
@@ -155,21 +182,21 @@ class LedgerCollection:
         retry_for: float | None = None,
     ) -> None:
         """Write records, and replace those that exist: all, or those that match `replaceable`."""
-        for start in range(0, len(records), PAGE):
+        for start in range(0, len(records), self._page):
             points = [
                 api.PointStruct(
                     id=api.PointId(uuid=record.id),
                     payload=_payload({"record": kind.value, **msgspec.to_builtins(record)}),
                     vectors=NO_VECTORS,
                 )
-                for record in records[start : start + PAGE]
+                for record in records[start : start + self._page]
             ]
             if replaceable is not None and not self._has_conditional_upserts:
                 points = self._without_kept(points, replaceable)
                 if not points:
                     continue
             request = api.UpsertPoints(
-                collection_name=self.name, wait=True, points=points, ordering=STRONG, update_filter=replaceable
+                collection_name=self.name, wait=True, points=points, ordering=MEDIUM, update_filter=replaceable
             )
             self._update(self.server.points.Upsert, request, retry_for)
 
@@ -191,7 +218,7 @@ class LedgerCollection:
 
     def delete(self, records: api.PointsSelector) -> None:
         """Delete records for good."""
-        request = api.DeletePoints(collection_name=self.name, wait=True, points=records, ordering=STRONG)
+        request = api.DeletePoints(collection_name=self.name, wait=True, points=records, ordering=MEDIUM)
         self._update(self.server.points.Delete, request)
 
     def _set(self, selector: api.PointsSelector, changes: dict[str, Any], retry_for: float | None = None) -> None:
@@ -204,7 +231,7 @@ class LedgerCollection:
             wait=True,
             payload=_payload(msgspec.to_builtins(changes)),
             points_selector=selector,
-            ordering=STRONG,
+            ordering=MEDIUM,
         )
 
     def _update(self, method: Callable[..., Any], request: Any, retry_for: float | None = None) -> None:
@@ -217,6 +244,11 @@ class LedgerCollection:
                 raise TransientError(f"target {self.server.endpoint.url}: the ledger's update ended as {status}")
 
         self.server.call(attempt, request, retry_for=retry_for)
+
+
+def record_id(point: api.RetrievedPoint) -> str:
+    """The id of a record's point; a point that is no record may have a number."""
+    return PointKey.of(point.id).text
 
 
 def _payload(fields: dict[str, Any]) -> dict[str, api.Value]:

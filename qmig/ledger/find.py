@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from qmig.errors import TerminalError, UsageError
 from qmig.formatting import SHOWN_ID
+from qmig.ledger.collection import Malformed
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import JobKind, MigrationRecord
 from qmig.migration import SourceSpec
@@ -13,14 +14,17 @@ from qmig.migration import SourceSpec
 MAX_SHOWN = 8
 
 
-def migrations(ledger: Ledger) -> list[MigrationRecord]:
-    """All migrations in the ledger, the oldest first; TerminalError where there is no ledger."""
+def migrations(ledger: Ledger, malformed: Malformed) -> list[MigrationRecord]:
+    """All migrations in the ledger, the oldest first; those that cannot be read go to `malformed`.
+
+    TerminalError where there is no ledger.
+    """
     if not ledger.check():
         raise TerminalError(
             f"there is no ledger {ledger.name!r} at {ledger.server.endpoint.url}: no migration into this server has "
             "begun, or it was given another --target-url or --migration-offsets-collection-name"
         )
-    return ledger.migrations()
+    return ledger.migrations(malformed)
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,10 @@ def find_migration(ledger: Ledger, wanted: str | None, between: EndpointFilter |
     """Find the migration whose id begins with `wanted`; without it, the only migration that `between` matches.
 
     A verification is found by its id alone. Where no migration or more than one matches, UsageError lists them.
+    TerminalError where the only one that matches cannot be read.
     """
-    everything = records = migrations(ledger)
+    malformed: Malformed = {}
+    everything = records = migrations(ledger, malformed)
     if wanted is None:
         records = [
             record
@@ -59,14 +65,18 @@ def find_migration(ledger: Ledger, wanted: str | None, between: EndpointFilter |
             if record.job == JobKind.COPY and (between or EndpointFilter()).matches(record)
         ]
     found = [record for record in records if record.migration.startswith(wanted or "")]
-    if len(found) == 1:
+    unreadable = [problem for record, problem in malformed.items() if record.startswith(wanted or "")]
+    if unreadable and not found:
+        raise TerminalError(unreadable[0])
+    if len(found) == 1 and not (wanted and unreadable):
         return found[0]
     where = f"the ledger {ledger.name!r} at {ledger.server.endpoint.url}"
     shown = max(SHOWN_ID, len(wanted or "") + 1)
     choice = found or records or everything
     named = [f"{one.migration[:shown]} ({one.title}, {one.state})" for one in choice[-MAX_SHOWN:]]
     more = [f"and {len(choice) - len(named):,} older ones, see `qmig list`"] if len(choice) > len(named) else []
-    known = ", ".join(named + more) or "none"
+    cannot_be_read = [f"{record[:shown]} (cannot be read, see `qmig list`)" for record in list(malformed)[:MAX_SHOWN]]
+    known = ", ".join(named + more + cannot_be_read) or "none"
     if wanted is None:
         there = (
             "there are no migrations"

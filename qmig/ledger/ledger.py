@@ -6,12 +6,13 @@ changed in the state and the run that were seen, its plan by the planner that ha
 has the planner and the owner that were seen. A process that is late changes nothing any more.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from qmig.errors import LedgerWriteError, NotFoundError, TerminalError
-from qmig.ledger.collection import PAGE, LedgerCollection, is_below, is_value
+from qmig.errors import LedgerWriteError, MalformedRecordError, NotFoundError, TerminalError
+from qmig.ledger.collection import PAGE, LedgerCollection, Malformed, is_below, is_value, record_id
 from qmig.ledger.owner import NOBODY, Owner
 from qmig.ledger.records import (
     LEDGER_VERSION,
@@ -27,6 +28,8 @@ from qmig.rpc.call import Call
 
 #: Matches no record: what exists is kept.
 NOTHING = api.Filter(must=[is_value("record", "")])
+#: Seconds for which chunks that seem to be missing are read again: a replica on a cluster may be late.
+REPLICA_LAG = 1.0
 
 
 class Ledger(LedgerCollection):
@@ -41,12 +44,15 @@ class Ledger(LedgerCollection):
         except NotFoundError:
             return None
 
-    def migrations(self) -> list[MigrationRecord]:
-        """All migrations for people, the oldest first by the clocks of the hosts that began them."""
+    def migrations(self, malformed: Malformed | None = None) -> list[MigrationRecord]:
+        """All migrations for people, the oldest first by the clocks of the hosts that began them.
+
+        Those that cannot be read go to `malformed`; without it, one raises.
+        """
         if not self.exists():
             return []
-        found = self.scroll(api.Filter(must=[is_value("record", RecordKind.MIGRATION)]))
-        return sorted(map(self._migration, found), key=lambda record: record.started)
+        points = self.scroll(api.Filter(must=[is_value("record", RecordKind.MIGRATION)]))
+        return sorted(self.parse_all(self._migration, points, malformed), key=lambda record: record.started)
 
     def save_migration(self, record: MigrationRecord) -> bool:
         """Write the record of a new migration. Return whether it is there: one that exists is not replaced."""
@@ -69,11 +75,10 @@ class Ledger(LedgerCollection):
 
     def plan(self, migration: str) -> ChunkRecord:
         """The record of the migration's plan, created if it does not exist."""
-        try:
-            return self.chunks(migration, [PLAN])[0]
-        except TerminalError:
-            self.save(RecordKind.PLAN, [ChunkRecord(migration, PLAN, None, None, None)], NOTHING)
-            return self.chunks(migration, [PLAN])[0]
+        if found := self._chunks(migration, [PLAN]):
+            return found[0]
+        self.save(RecordKind.PLAN, [ChunkRecord(migration, PLAN, None, None, None)], NOTHING)
+        return self.chunks(migration, [PLAN])[0]
 
     def take_over_plan(self, plan: ChunkRecord, **changes: Any) -> MigrationRecord | None:
         """Let only the owner who claimed `plan` add chunks from now on, and change the migration.
@@ -113,18 +118,24 @@ class Ledger(LedgerCollection):
     def chunks(self, migration: str, indexes: Sequence[int]) -> list[ChunkRecord]:
         """The chunks with these indexes, in this order; TerminalError where the ledger lacks some."""
         found: dict[int, ChunkRecord] = {}
-        for start in range(0, len(indexes), PAGE):
-            ids = [chunk_id(migration, index) for index in indexes[start : start + PAGE]]
-            for point in self._get(ids):
-                chunk = self.parse(ChunkRecord, point)
-                found[chunk.index] = chunk
-        missing = [index for index in indexes if index not in found]
-        if missing:
-            raise TerminalError(
-                f"the ledger {self.name!r} lacks {len(missing)} chunks of migration {migration}, chunk "
-                f"{missing[0] + 1} first; begin again with --restart-migration"
-            )
+        missing, deadline = list(indexes), time.monotonic() + REPLICA_LAG
+        while missing:
+            found.update((chunk.index, chunk) for chunk in self._chunks(migration, missing))
+            missing = [index for index in missing if index not in found]
+            if missing and time.monotonic() >= deadline:
+                raise TerminalError(
+                    f"the ledger {self.name!r} lacks {len(missing)} chunks of migration {migration}, chunk "
+                    f"{missing[0] + 1} first; begin again with --restart-migration"
+                )
+            if missing:
+                time.sleep(REPLICA_LAG / 10)
         return [found[index] for index in indexes]
+
+    def _chunks(self, migration: str, indexes: Sequence[int]) -> list[ChunkRecord]:
+        """Those of the chunks that exist."""
+        ids = [chunk_id(migration, index) for index in indexes]
+        points = [point for start in range(0, len(ids), PAGE) for point in self._get(ids[start : start + PAGE])]
+        return [self.parse(ChunkRecord, point) for point in points]
 
     def chunks_in(self, record: MigrationRecord, state: State, limit: int | None = None) -> list[ChunkRecord]:
         """Chunks of the plan in this state: all, or any `limit` of them."""
@@ -137,11 +148,13 @@ class Ledger(LedgerCollection):
     def _find(self, wanted: api.Filter, limit: int | None = None) -> list[ChunkRecord]:
         return [self.parse(ChunkRecord, point) for point in self.scroll(wanted, limit)]
 
+    def has_unfinished(self, record: MigrationRecord) -> bool:
+        """Whether a chunk of the plan is neither done nor failed."""
+        return bool(self.scroll(_planned(record, State.PENDING, State.RUNNING), 1))
+
     def unfinished(self, record: MigrationRecord, retry_for: float | None = None) -> int:
         """Number of chunks of the plan that are neither done nor failed."""
-        wanted = _planned(record, State.PENDING, State.RUNNING)
-        request = api.CountPoints(collection_name=self.name, filter=wanted, exact=True)
-        return self.server.call(self.server.points.Count, request, retry_for=retry_for).result.count
+        return self.count(_planned(record, State.PENDING, State.RUNNING), retry_for)
 
     def claim_in_run(
         self, seen: ChunkRecord, record: MigrationRecord, owner: Owner, retry_for: float | None = None
@@ -242,8 +255,8 @@ class Ledger(LedgerCollection):
     def _migration(self, point: api.RetrievedPoint) -> MigrationRecord:
         version = point.payload["version"].integer_value if "version" in point.payload else LEDGER_VERSION
         if version > LEDGER_VERSION:
-            raise TerminalError(
-                f"the ledger's record of migration {point.id.uuid} has version {version}, this qmig reads up to "
+            raise MalformedRecordError(
+                f"the ledger's record of migration {record_id(point)} has version {version}, this qmig reads up to "
                 f"{LEDGER_VERSION}; use the newer qmig that wrote it"
             )
         return self.parse(MigrationRecord, point)

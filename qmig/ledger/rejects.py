@@ -4,8 +4,9 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
-from qmig.ledger.collection import is_value
+from qmig.ledger.collection import Malformed, is_value
 from qmig.ledger.fields import Count, MigrationId
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, RecordKind
@@ -45,12 +46,18 @@ def save_rejects(ledger: Ledger, rejects: Iterable[RejectRecord]) -> None:
     ledger.save(RecordKind.REJECT, list(rejects))
 
 
-def rejects_of(ledger: Ledger, migration: str, chunk: int | None = None) -> list[RejectRecord]:
-    """The rejects of a migration, or of one of its chunks, ordered by chunk and key."""
+def rejects_of(
+    ledger: Ledger, migration: str, chunk: int | None = None, malformed: Malformed | None = None
+) -> list[RejectRecord]:
+    """The rejects of a migration, or of one of its chunks, ordered by chunk and key.
+
+    Those that cannot be read go to `malformed`; without it, one raises.
+    """
     conditions = [is_value("record", RecordKind.REJECT), is_value("migration", migration)]
     if chunk is not None:
         conditions.append(is_value("chunk", chunk))
-    found = [ledger.parse(RejectRecord, point) for point in ledger.scroll(api.Filter(must=conditions))]
+    points = ledger.scroll(api.Filter(must=conditions))
+    found = ledger.parse_all(partial(ledger.parse, RejectRecord), points, malformed)
     return sorted(found, key=lambda reject: (reject.chunk, reject.read, len(reject.key), reject.key))
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 from qmig.errors import TerminalError
+from qmig.ledger.collection import Malformed
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ENDED, MigrationRecord, State
 from qmig.ledger.stalled import StalledChunks
@@ -78,11 +79,13 @@ class LedgerPoller:
         self._ledger = ledger
         self._only = only
         self._pollers: dict[str, MigrationPoller] = {}
+        #: The migrations that the last poll could not read.
+        self.malformed: Malformed = {}
 
     def poll(self) -> list[MigrationStatus]:
         """The status of every migration, the oldest first; none where there is no ledger.
 
-        TransientError where the target is unavailable, TerminalError where a newer qmig wrote the ledger.
+        TransientError where the target is unavailable, TerminalError where the one migration cannot be read.
         """
         records = self._records()
         before = self._pollers
@@ -94,7 +97,8 @@ class LedgerPoller:
 
     def _records(self) -> list[MigrationRecord]:
         if self._only is None:
-            return self._ledger.migrations()
+            self.malformed = {}
+            return self._ledger.migrations(self.malformed)
         record = self._ledger.migration(self._only)
         return [] if record is None else [record]
 

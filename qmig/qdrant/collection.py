@@ -67,18 +67,12 @@ def exact_count(server: Server, name: str, shard_key: api.ShardKey | None) -> in
     """Count the points of a collection, or of one of its shard keys, exactly.
 
     Without a shard key an id that several shard keys have is counted several times. Points that
-    prevent_unoptimized hides are not counted. TerminalError where strict mode allows no exact count.
+    prevent_unoptimized hides are not counted. Strict mode must allow it (`allows_exact_counts`).
     """
     request = api.CountPoints(collection_name=name, exact=True, timeout=COUNT_TIMEOUT)
     if shard_key is not None:
         request.shard_key_selector.shard_keys.append(shard_key)
-    info = existing_collection_info(server, name)
-    if not allows_exact_counts(info):
-        raise TerminalError(
-            f"{server.role} {server.endpoint.url}: strict mode of {name!r} has search_allow_exact=false, so "
-            "its points cannot be counted; set it to true for the migration"
-        )
-    if max_timeout := strict_mode(info).max_timeout:
+    if max_timeout := strict_mode(existing_collection_info(server, name)).max_timeout:
         # Strict mode refuses a longer time-out; it does not shorten it.
         request.timeout = min(COUNT_TIMEOUT, max_timeout)
     count: int = server.call(server.points.Count, request, timeout=COUNT_TIMEOUT).result.count

@@ -72,7 +72,8 @@ def loading_request(created: api.CollectionInfo, name: str) -> api.UpdateCollect
     """Switch off the vector index, and the strict mode that a server may give every collection by default."""
     request = api.UpdateCollection(collection_name=name, timeout=CHANGE_TIMEOUT)
     request.optimizers_config.indexing_threshold = 0
-    if created.config.strict_mode_config.enabled:
+    # Even a strict mode that is off limits the rates of a new collection, until it is updated (see `qmig.ledger`).
+    if created.config.HasField("strict_mode_config"):
         request.strict_mode_config.enabled = False
     return request
 

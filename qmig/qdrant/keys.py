@@ -5,6 +5,7 @@ import uuid
 from functools import total_ordering
 from typing import Any
 
+from qmig.errors import UsageError
 from qmig.qdrant import messages as api
 
 #: The largest number that can be a point id.
@@ -52,6 +53,30 @@ def shard_key_text(key: api.ShardKey | None) -> str | None:
     if key is None:
         return None
     value: Any = key.keyword if key.HasField("keyword") else key.number
+    return json.dumps(value, ensure_ascii=False)
+
+
+def shard_key_option(text: str | None, option: str) -> str | None:
+    """The shard key that an option names, as JSON: digits are a number, and so text of digits alone stands in quotes.
+
+    UsageError names `option`.
+    """
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and (text == "0" or not text.startswith("0")):
+        if int(text) > MAX_NUMBER:
+            raise UsageError(f"{option} {text}: a number is at most {MAX_NUMBER}; put text into quotes: '\"{text}\"'")
+        return text
+    value: Any = text
+    if text.startswith('"'):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            raise UsageError(
+                f"{option} {text}: no JSON string; give text that begins with a quote as {json.dumps(text)}"
+            ) from None
+    if not value:
+        raise UsageError(f"{option}: a shard key is not empty; give its name or number")
     return json.dumps(value, ensure_ascii=False)
 
 

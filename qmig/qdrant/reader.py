@@ -10,7 +10,14 @@ from typing import Generic, TypeVar
 from qmig.errors import QmigError, TerminalError
 from qmig.qdrant import messages as api
 from qmig.qdrant.batch import Batch, Boundary, InvalidRow, KeyPage
-from qmig.qdrant.collection import collection_info, exact_count, is_custom, strict_mode
+from qmig.qdrant.collection import (
+    allows_exact_counts,
+    collection_info,
+    exact_count,
+    existing_collection_info,
+    is_custom,
+    strict_mode,
+)
 from qmig.qdrant.encoding import MAX_LEVELS
 from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
 from qmig.qdrant.nesting import too_deep
@@ -70,9 +77,14 @@ class CollectionReader:
         return shard_keys(self.server, self.collection)
 
     def count(self, partition: str | None, exact: bool) -> int:
-        """Count the points of a partition; an estimate unless `exact`."""
-        if exact:
+        """Count the points of a partition; an estimate unless `exact`.
+
+        Where strict mode allows no exact count, the ids are read and counted.
+        """
+        if exact and allows_exact_counts(existing_collection_info(self.server, self.collection)):
             return exact_count(self.server, self.collection, shard_key_of(partition))
+        if exact:
+            return sum(map(self._count_ids, self.partitions() if partition is None else [partition]))
         request = api.CountPoints(
             collection_name=self.collection, exact=False, shard_key_selector=shard_key_selector(partition)
         )
@@ -83,9 +95,12 @@ class CollectionReader:
 
         A scroll without a shard key merges the shards and drops repeats (measured on 1.18).
         """
+        return self._count_ids(None)
+
+    def _count_ids(self, partition: str | None) -> int:
         total, offset = 0, None
         while True:
-            request = self._scroll_request(None, offset, ID_PAGE)
+            request = self._scroll_request(partition, offset, ID_PAGE)
             request.with_payload.enable = False
             points, next_page = read_scroll(self.server.call(self._scroll, request.SerializeToString()))
             total += len(points)

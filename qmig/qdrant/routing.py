@@ -47,7 +47,7 @@ class Router:
         if not self._custom:
             return Routed({None: points})
         if self._routing.shard_key is not None:
-            return Routed({shard_key_text(api.ShardKey(keyword=self._routing.shard_key)): points})
+            return Routed({self._routing.shard_key: points})
         if self._routing.shard_key_field is None:
             return Routed({partition: points})
         return _by_field(points, self._routing.shard_key_field)

@@ -1,14 +1,14 @@
 """List, create and compare the shard keys of collections."""
 
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qmig.errors import NotFoundError, TerminalError
+from qmig.errors import NotFoundError, TerminalError, TransientError
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import existing_collection_info, is_custom
-from qmig.qdrant.create import CHANGE_TIMEOUT
 from qmig.qdrant.server import Server
 
 #: States of replicas that move between peers; these do not count as replicas of a shard.
@@ -19,6 +19,13 @@ MOVING = {
     api.ReplicaState.Resharding,
     api.ReplicaState.ManualRecovery,
 }
+
+#: States of replicas that no wait changes: a dead one becomes active when its peer is back, a listener never does.
+SETTLED = {api.ReplicaState.Active, api.ReplicaState.Dead, api.ReplicaState.Listener}
+#: Seconds that the replicas of a new shard key get to become active. One on a dead peer does not.
+ACTIVE_WITHIN = 10
+#: Seconds between two looks at them.
+POLL_SECONDS = 0.1
 
 CLUSTER_MODE = "they need a Qdrant in cluster mode (QDRANT__CLUSTER__ENABLED=true) and custom sharding"
 
@@ -81,26 +88,63 @@ def check_shard_keys_possible(server: Server, collection: str) -> None:
         raise TerminalError(f"{error}; {collection!r} cannot have shard keys: {CLUSTER_MODE}") from None
 
 
-def create_shard_key(server: Server, collection: str, placement: ShardKeyPlacement) -> None:
-    """Create a shard key with its shards; one that exists is left as it is.
+def create_shard_key(
+    server: Server, collection: str, placement: ShardKeyPlacement, retry_for: float | None = None
+) -> None:
+    """Create a shard key with its shards unless it exists, and wait until points can be written to it.
 
-    With fewer peers than replicas, Qdrant creates one replica for each peer without an error; `placement_notices`
-    tells.
+    Another client may be creating the same key at this moment. TransientError where no replica is ready in time. With
+    fewer peers than replicas, Qdrant creates one replica for each peer without an error; `placement_notices` tells.
     """
-    request = api.CreateShardKeyRequest(collection_name=collection, timeout=CHANGE_TIMEOUT)
+    # Qdrant waits for all replicas too. Where one is on a dead peer it answers with an error, and the key is there.
+    request = api.CreateShardKeyRequest(collection_name=collection, timeout=ACTIVE_WITHIN)
     request.request.shard_key.CopyFrom(placement.shard_key)
     if placement.shards_number is not None:
         request.request.shards_number = placement.shards_number
     if placement.replication_factor is not None:
         request.request.replication_factor = placement.replication_factor
     try:
-        server.call(server.collections.CreateShardKey, request)
+        server.call(server.collections.CreateShardKey, request, retry_for=retry_for)
     except TerminalError as error:
-        if any(existing.key == placement.key for existing in shard_keys(server, collection)):
+        if all(existing.key != placement.key for existing in shard_keys(server, collection)):
+            raise TerminalError(
+                f"{error}; shard key {placement.key!r} of {collection!r} could not be created: {CLUSTER_MODE}"
+            ) from None
+    _wait_until_active(server, collection, placement.key, retry_for)
+
+
+def _wait_until_active(server: Server, collection: str, key: str | int, retry_for: float | None) -> None:
+    """Wait until the replicas of a shard key are active or dead, `ACTIVE_WITHIN` seconds at most.
+
+    A replica on a peer that was dead before stays in its first state until a write to it fails. TransientError where
+    a shard has no active replica.
+    """
+    deadline = time.monotonic() + ACTIVE_WITHIN
+    while True:
+        try:
+            states = _replica_states(server, collection, key, retry_for)
+        except TerminalError:
+            # The API key does not allow to see the cluster. A write to a replica that is not ready is tried again.
             return
-        raise TerminalError(
-            f"{error}; shard key {placement.key!r} of {collection!r} could not be created: {CLUSTER_MODE}"
-        ) from None
+        is_usable = bool(states) and all(api.ReplicaState.Active in shard for shard in states)
+        is_over = time.monotonic() >= deadline
+        if is_usable and (is_over or all(state in SETTLED for shard in states for state in shard)):
+            return
+        if is_over:
+            raise TransientError(
+                f"{server.role} {server.endpoint.url}: shard key {key!r} of {collection!r} has no active replica yet",
+                reason=f"{server.role} shard key not ready",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _replica_states(server: Server, collection: str, key: str | int, retry_for: float | None) -> list[list[int]]:
+    """The states of the replicas of each shard of a shard key."""
+    shards: defaultdict[int, list[int]] = defaultdict(list)
+    for shard in _replicas(server, collection, retry_for):
+        if shard.HasField("shard_key") and _value(shard.shard_key) == key:
+            shards[shard.shard_id].append(shard.state)
+    return list(shards.values())
 
 
 def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKeyPlacement]) -> list[str]:
@@ -122,14 +166,21 @@ def placement_notices(server: Server, collection: str, wanted: Sequence[ShardKey
 
 def _settled_replicas(server: Server, collection: str) -> list[tuple[str | int | None, int]]:
     """The shard key and the number of settled replicas of each shard."""
-    request = api.CollectionClusterInfoRequest(collection_name=collection)
-    cluster = server.call(server.collections.CollectionClusterInfo, request)
     shards: dict[int, tuple[str | int | None, int]] = {}
-    for shard in (*cluster.local_shards, *cluster.remote_shards):
+    for shard in _replicas(server, collection):
         key = _value(shard.shard_key) if shard.HasField("shard_key") else None
         _, replicas = shards.get(shard.shard_id, (key, 0))
         shards[shard.shard_id] = (key, replicas + (shard.state not in MOVING))
     return list(shards.values())
+
+
+def _replicas(
+    server: Server, collection: str, retry_for: float | None = None
+) -> list[api.LocalShardInfo | api.RemoteShardInfo]:
+    """All replicas of a collection's shards."""
+    request = api.CollectionClusterInfoRequest(collection_name=collection)
+    cluster = server.call(server.collections.CollectionClusterInfo, request, retry_for=retry_for)
+    return [*cluster.local_shards, *cluster.remote_shards]
 
 
 def _value(key: api.ShardKey) -> str | int:

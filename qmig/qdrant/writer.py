@@ -43,14 +43,19 @@ class Writer:
         """Group serialized `PointStruct`s that were read from `partition` by their shard key."""
         return self._router.route(points, partition)
 
-    def is_ready_for(self, routed: Routed) -> bool:
-        """Whether `send` returns at once: no shard key among these is new to this writer."""
-        return all(key in self._headers for key in routed.groups)
+    def new_keys(self, routed: Routed) -> list[str]:
+        """The shard keys that `send` would have to create first: they are new to this writer."""
+        if not self._router.makes_keys:
+            return []
+        return [key for key in routed.groups if key is not None and key not in self._headers]
 
     def create_shard_keys(self, routed: Routed) -> None:
-        """Create the shard keys that are new to this writer. On a cluster this takes a while."""
+        """Create the shard keys that are new to this writer. On a cluster this takes a while.
+
+        TransientError is left to the caller, which shows why it waits.
+        """
         for key in routed.groups:
-            self._header(key)
+            self._header(key, retry_for=0)
 
     def send(self, routed: Routed) -> list[Upsert]:
         """Send points, in one request for each shard key."""
@@ -100,13 +105,13 @@ class Writer:
     def _send(self, request: bytes, points: int) -> Upsert:
         return Upsert(request, points, self._server.start(self._upsert, request))
 
-    def _header(self, key: str | None) -> bytes:
+    def _header(self, key: str | None, retry_for: float | None = None) -> bytes:
         """The fields of an `UpsertPoints` beside the points; creates a shard key that is new to this writer."""
         if key not in self._headers:
             selector = shard_key_selector(key)
             if selector is not None and self._router.makes_keys:
                 placement = ShardKeyPlacement(json.loads(key or "null"))
-                create_shard_key(self._server, self._collection, placement)
+                create_shard_key(self._server, self._collection, placement, retry_for)
             self._headers[key] = api.UpsertPoints(
                 collection_name=self._collection, wait=True, shard_key_selector=selector
             ).SerializeToString()

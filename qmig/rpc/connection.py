@@ -23,6 +23,7 @@ from qmig.errors import (
 from qmig.migration import Endpoint
 from qmig.rpc.call import Call
 from qmig.rpc.tls import explanation, fault, open_channel
+from qmig.rpc.transient import is_transient
 
 Response = TypeVar("Response")
 
@@ -33,20 +34,6 @@ COUNT_TIMEOUT = 1800
 #: Seconds for which a command retries after a transient error while a person waits for it.
 RETRY_FOR = 30.0
 
-TRANSIENT = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.ABORTED,
-    grpc.StatusCode.CANCELLED,
-}
-#: Parts of INTERNAL errors that are transient. In order: no replica of a shard can answer a read, which a cluster
-#: also says, with "0 of 0" replicas, about a collection that was just created (measured on 1.18.3); and a replica is
-#: not ready for a write, as after another client has created its shard key (measured on 1.19.0).
-NOT_READY = ("read operations failed", "Please retry")
-#: Parts of UNKNOWN and INTERNAL errors, in lower case, for a stream that was cut off between the server and here, as
-#: by a proxy that restarts. The server itself has not answered.
-CUT_OFF = ("rst_stream", "stream removed")
 #: Parts of the errors for a message that is too large, in lower case; the status differs. In order: gRPC in C and Go,
 #: in Rust, in Java, and the HTTP status of a proxy.
 TOO_LARGE = (
@@ -160,8 +147,7 @@ class Connection:
             return MessageTooLargeError(message)
         if status == grpc.StatusCode.INVALID_ARGUMENT or MORE_THAN_A_MINUTES_WRITES in details:
             return NotFoundError(message) if NO_SHARD_KEY.search(details) else ContentsRefusedError(message)
-        is_cut_off = any(sign in details.lower() for sign in CUT_OFF)
-        if status in TRANSIENT or is_cut_off or any(sign in details for sign in NOT_READY):
+        if is_transient(status, details):
             reason = f"{self.role} {status.name.lower().replace('_', ' ')}"
             return TransientError(message, _retry_after(error), reason)
         if status == grpc.StatusCode.NOT_FOUND:

@@ -8,7 +8,7 @@ from qmig.errors import TerminalError
 from qmig.migration import Credentials, Migration, SourceSpec
 from qmig.qdrant import messages as api
 from qmig.qdrant.aliases import own_name
-from qmig.qdrant.collection import allows_exact_counts, check_readable, close_names, collection_info, collection_names
+from qmig.qdrant.collection import check_readable, close_names, collection_info, collection_names
 from qmig.qdrant.identity import check_same, identity_of
 from qmig.qdrant.lossy import big_integer_fields
 from qmig.qdrant.one_server import is_one_server
@@ -88,11 +88,6 @@ class QdrantSource(CollectionReader, Source):
             raise TerminalError(
                 f"source {self.server.endpoint.url} has no collection {self.collection!r}{close}; "
                 "check --source-collection"
-            )
-        if not allows_exact_counts(info):
-            raise TerminalError(
-                f"the source collection {self.collection!r} is in strict mode with search_allow_exact off: "
-                "its points cannot be counted at the end; switch that on for the time of the migration"
             )
         check_readable(info, "source", self.collection)
         return info

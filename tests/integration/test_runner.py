@@ -137,9 +137,9 @@ def test_heartbeats_are_sent_while_a_shard_key_is_created(
     task = task_of(routed)
     created: list[ShardKeyPlacement] = []
 
-    def create_slowly(server: Server, collection: str, placement: ShardKeyPlacement) -> None:
+    def create_slowly(server: Server, collection: str, placement: ShardKeyPlacement, retry_for: float | None) -> None:
         await_heartbeats(ledger, task)
-        create_shard_key(server, collection, placement)
+        create_shard_key(server, collection, placement, retry_for)
         created.append(placement)
 
     monkeypatch.setattr("qmig.qdrant.writer.create_shard_key", create_slowly)

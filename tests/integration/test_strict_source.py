@@ -1,7 +1,7 @@
-"""A source in strict mode is read within its limits, or refused before anything is written."""
+"""A source in strict mode is read within its limits."""
 
 from qmig.qdrant import messages as api
-from tests.support.collections import contents, create, dense_params, exists, fill, simple_points
+from tests.support.collections import contents, create, dense_params, fill, simple_points
 from tests.support.command import Run
 from tests.support.ends import Ends
 
@@ -23,13 +23,15 @@ def test_a_limit_on_queries_is_kept(ends: Ends, migrate: Run) -> None:
     assert contents(ends.target, ends.target_name) == contents(ends.source, ends.source_name)
 
 
-def test_a_source_that_cannot_be_counted_is_refused_before_anything_is_written(ends: Ends, migrate: Run) -> None:
+def test_ends_that_cannot_be_counted_exactly_are_counted_by_their_ids(ends: Ends, migrate: Run) -> None:
     strict = api.StrictModeConfig(enabled=True, search_allow_exact=False)
     create(ends.source, ends.source_name, dense_params(), strict_mode_config=strict)
+    create(ends.target, ends.target_name, dense_params(), strict_mode_config=strict)
+    fill(ends.source, ends.source_name, simple_points(300))
 
-    result = migrate("-c")
+    for _ in range(2):
+        result = migrate("--chunk-size", "100")
 
-    assert result.returncode == 1
-    assert "search_allow_exact" in result.stderr
-    assert not exists(ends.target, ends.target_name)
-    assert not exists(ends.target, ends.ledger)
+        assert result.returncode == 0, result.stderr
+        assert "all 300 points are in the target" in result.stdout
+    assert contents(ends.target, ends.target_name) == contents(ends.source, ends.source_name)

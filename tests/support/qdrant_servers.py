@@ -6,7 +6,10 @@ $QMIG_TEST_QDRANT names the executable of a real Qdrant; without it they are emb
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import pytest
 
 from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.qdrant.process import EmbeddedQdrant
@@ -19,17 +22,23 @@ EXECUTABLE_VARIABLE = "QMIG_TEST_QDRANT"
 
 
 class RealQdrant(ServerProcess):
-    """A Qdrant from an executable."""
+    """A Qdrant from an executable, with settings of its configuration such as `STORAGE__COLLECTION__SHARD_NUMBER`."""
 
-    def __init__(self, executable: str, path: Path) -> None:
+    def __init__(self, executable: str, path: Path, settings: Mapping[str, str] | None = None) -> None:
         super().__init__(free_port())
         self._executable = executable
         self._path = path
         self._http_port = free_port()
+        self._settings = dict(settings or {})
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def _arguments(self) -> Sequence[str]:
+        """The arguments of the executable."""
+        return ()
 
     def _launch(self) -> ChildProcess:
         self._path.mkdir(parents=True, exist_ok=True)
@@ -40,9 +49,11 @@ class RealQdrant(ServerProcess):
             "STORAGE__STORAGE_PATH": str(self._path / "storage"),
             "STORAGE__SNAPSHOTS_PATH": str(self._path / "snapshots"),
             "TELEMETRY_DISABLED": "true",
+            **self._settings,
         }
         env = {f"QDRANT__{name}": value for name, value in settings.items()}
-        process = ChildProcess(["env", "-C", str(self._path), self._executable], name="Qdrant", env=env)
+        command = ["env", "-C", str(self._path), self._executable, *self._arguments]
+        process = ChildProcess(command, name="Qdrant", env=env)
         until_serving(self.url, process)
         return process
 
@@ -52,5 +63,13 @@ Qdrant = EmbeddedQdrant | RealQdrant
 
 def qdrant_in(path: Path) -> Qdrant:
     """A server with its data in `path`; started, killed and started again it keeps its port."""
-    executable = os.environ.get(EXECUTABLE_VARIABLE)
-    return RealQdrant(executable, path) if executable else EmbeddedQdrant(path, free_port())
+    real = os.environ.get(EXECUTABLE_VARIABLE)
+    return RealQdrant(real, path) if real else EmbeddedQdrant(path, free_port())
+
+
+def executable() -> str:
+    """The executable of a real Qdrant; skips the test where there is none."""
+    path = os.environ.get(EXECUTABLE_VARIABLE)
+    if not path:
+        pytest.skip(f"needs a real Qdrant: set ${EXECUTABLE_VARIABLE} to its executable")
+    return path

@@ -28,6 +28,8 @@ class Snapshot:
     statuses: Sequence[MigrationStatus]
     #: Why they cannot be read now.
     problem: str | None
+    #: A line for each migration whose record cannot be read.
+    malformed: Sequence[str]
     #: The same as JSON for the page, with the `history` of each migration.
     json: bytes
 
@@ -94,18 +96,20 @@ class Feed:
         except QmigError as error:
             if self.last.problem is None:
                 log.warning("the migrations cannot be read: %s; retrying", error)
-            return self._snapshot(self.last.time, self.last.statuses, str(error))
+            return self._snapshot(self.last.time, self.last.statuses, str(error), self.last.malformed)
         now = time.time()
         before = self._histories
         self._histories = {status.id: before.get(status.id) or History() for status in statuses}
         for status in statuses:
             self._histories[status.id].add(now, status)
-        return self._snapshot(now, statuses, None)
+        return self._snapshot(now, statuses, None, list(self._poller.malformed.values()))
 
-    def _snapshot(self, read: float, statuses: Sequence[MigrationStatus], problem: str | None) -> Snapshot:
+    def _snapshot(
+        self, read: float, statuses: Sequence[MigrationStatus], problem: str | None, malformed: Sequence[str] = ()
+    ) -> Snapshot:
         migrations = [{**asdict(status), "history": self._histories[status.id].samples} for status in statuses]
-        text = json.dumps({"time": read, "problem": problem, "migrations": migrations}, ensure_ascii=False)
-        return Snapshot(read, statuses, problem, text.encode())
+        data = {"time": read, "problem": problem, "malformed": malformed, "migrations": migrations}
+        return Snapshot(read, statuses, problem, malformed, json.dumps(data, ensure_ascii=False).encode())
 
     def _open(self) -> Ledger:
         """The ledger. A failure is raised at once; the next poll tries again."""

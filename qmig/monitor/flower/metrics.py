@@ -12,6 +12,7 @@ from qmig.monitor.flower.feed import Feed
 from qmig.monitor.status import MigrationStatus
 
 WORKERS = ("qmig_workers", "Workers (`qmig worker` commands) that Flower knows to be online.")
+MALFORMED = ("qmig_malformed_migrations", "Migrations in the ledger whose records cannot be read.")
 MIGRATION_LABELS = ("migration", "title")
 CHUNK_STATES = (State.PENDING, State.RUNNING, State.DONE, State.FAILED)
 MIGRATION_STATES = (
@@ -103,10 +104,11 @@ class MetricsCollector(Collector):
         self.workers = 0
 
     def collect(self) -> Iterable[Metric]:
-        """The workers, then one family for each metric of the migrations."""
+        """The workers, the records that cannot be read, then one family for each metric of the migrations."""
         yield GaugeMetricFamily(*WORKERS, value=self.workers)
         if self._feed is None:
             return
+        yield GaugeMetricFamily(*MALFORMED, value=len(self._feed.last.malformed))
         statuses = self._feed.last.as_of_now()
         for metric in MIGRATION_METRICS:
             yield metric.family(statuses)

@@ -9,6 +9,7 @@ from qdrant_client import grpc as api
 from qmig.errors import TerminalError
 from qmig.qdrant.collection import exact_count
 from qmig.qdrant.create import after_creation_request, create_request, finish_request, loading_request
+from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.schema_diff import differences, notices
 from qmig.qdrant.server import Server
 from tests.support.collections import info
@@ -197,10 +198,11 @@ def test_a_count_keeps_to_the_timeout_that_strict_mode_allows(server: Server, so
     assert exact_count(server, source, None) == 3
 
 
-def test_a_count_that_strict_mode_forbids_says_what_to_do(server: Server, source: str) -> None:
-    create(server, source, VECTORS["unnamed"] + "strict_mode_config { enabled: true search_allow_exact: false }")
-    with pytest.raises(TerminalError, match=f"{source}.*search_allow_exact=false.*set it to true"):
-        exact_count(server, source, None)
+def test_where_strict_mode_forbids_a_count_the_ids_are_counted(server: Server, source: str) -> None:
+    limits = "search_allow_exact: false max_query_limit: 2"
+    create(server, source, f"{VECTORS['unnamed']} strict_mode_config {{ enabled: true {limits} }}")
+    upsert(server, source, 3, 8)
+    assert CollectionReader(server, source).count(None, exact=True) == 3
 
 
 def test_a_request_that_the_server_refuses_fails_with_its_words(server: Server, source: str) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from qmig.monitor.flower.metrics import MIGRATION_METRICS, WORKERS
+from qmig.monitor.flower.metrics import MALFORMED, MIGRATION_METRICS, WORKERS
 
 ROOT = Path(__file__).parents[3]
 DASHBOARD = ROOT / "deploy" / "grafana.json"
 ALERTS = ROOT / "deploy" / "alerts.yml"
-METRICS = {WORKERS[0], *(metric.name for metric in MIGRATION_METRICS)}
+METRICS = {WORKERS[0], MALFORMED[0], *(metric.name for metric in MIGRATION_METRICS)}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from google.protobuf.message import Message
 from qdrant_client import grpc as api
 
@@ -115,10 +116,12 @@ def test_the_index_is_off_while_loading_and_comes_back() -> None:
     assert not finish.HasField("strict_mode_config")
 
 
-def test_strict_mode_that_a_server_gives_by_default_is_off_while_loading() -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+def test_strict_mode_that_a_server_gives_by_default_is_off_while_loading(enabled: bool) -> None:
+    """A new collection obeys the rate limits of a strict mode that is off, until its strict mode is updated."""
     created = api.CollectionInfo()
-    created.config.strict_mode_config.enabled = True
-    created.config.strict_mode_config.max_timeout = 7
+    created.config.strict_mode_config.enabled = enabled
+    created.config.strict_mode_config.read_rate_limit = 7
     loading = loading_request(created, "copy")
     assert loading.strict_mode_config == api.StrictModeConfig(enabled=False)
     finish = finish_request(created, api.CollectionInfo(), "copy")

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 from qdrant_client import grpc as api
 
-from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
+from qmig.errors import UsageError
+from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_option, shard_key_selector, shard_key_text
 
 IN_SCROLL_ORDER = [
     "0",
@@ -83,3 +84,34 @@ def test_no_shard_key_is_none_all_the_way() -> None:
     assert shard_key_text(None) is None
     assert shard_key_of(None) is None
     assert shard_key_selector(None) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("eu", '"eu"'),
+        ("7", "7"),
+        ("0", "0"),
+        (str(2**64 - 1), str(2**64 - 1)),
+        ('"7"', '"7"'),
+        ("007", '"007"'),
+        ("-1", '"-1"'),
+        ("7.5", '"7.5"'),
+        ("ünï/côde", '"ünï/côde"'),
+        ('"say \\"so\\""', '"say \\"so\\""'),
+    ],
+)
+def test_an_option_names_a_number_by_its_digits_and_text_by_anything_else(given: str, text: str) -> None:
+    assert shard_key_option(given, "--target-shard-key") == text
+
+
+@pytest.mark.parametrize("given", ["", '""', '"eu', '"a" b', str(2**64)])
+def test_an_option_that_names_no_shard_key_is_refused_with_its_value(given: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        shard_key_option(given, "--target-shard-key")
+    assert str(refused.value).startswith("--target-shard-key")
+    assert given.strip('"') in str(refused.value)
+
+
+def test_no_option_is_no_shard_key() -> None:
+    assert shard_key_option(None, "--target-shard-key") is None

@@ -531,7 +531,9 @@
             }
             cards.get(migration.id).update(migration);
         });
-        document.getElementById("migrations-empty").hidden = Boolean(sorted.length || data.problem);
+        const malformed = data.malformed.map((text) => element("li", "", text));
+        document.getElementById("migrations-malformed").replaceChildren(...malformed);
+        document.getElementById("migrations-empty").hidden = Boolean(sorted.length || malformed.length || data.problem);
     }
 
     function showStatus(text, good) {

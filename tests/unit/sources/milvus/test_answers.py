@@ -87,7 +87,7 @@ def test_a_failed_call(proxy: GrpcProxy, code: grpc.StatusCode, details: str, ki
         (10001, 1, "context deadline exceeded", TransientError, ""),
         (65535, 1, "rpc error: code = Unavailable desc = connection error", TransientError, ""),
         (101, 1, "collection not loaded", TerminalError, "load the collection into memory first"),
-        (201, 1, "partition not loaded", TerminalError, "load the collection into memory first"),
+        (201, 1, "partition not loaded", TransientError, ""),
         (100, 4, "can't find collection", NotFoundError, ""),
         (0, 4, "can't find collection", NotFoundError, ""),
         (800, 1, "database not found", TerminalError, "check --source-database"),
