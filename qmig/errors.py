@@ -60,6 +60,18 @@ class VerificationError(QmigError):
     exit_status = 4
 
 
+class LedgerLostError(TerminalError):
+    """The ledger, or the migration's record in it, was deleted while the migration was under way."""
+
+
+class WorkerError(TerminalError):
+    """This worker alone cannot do the job, for example because it has another secret; another worker may."""
+
+
+class MissingKindError(UsageError, WorkerError):
+    """The package that adds this kind of source is not on this machine, or cannot be loaded."""
+
+
 class LedgerWriteError(TerminalError):
     """A failure could not be recorded, because the ledger cannot be written."""
 

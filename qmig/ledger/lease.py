@@ -149,7 +149,7 @@ class Lease:
             error=error,
         )
         if after is None:
-            raise ChunkLostError(f"chunk {self.chunk.index + 1} belongs to another worker by now")
+            raise self._lost
         return after
 
     def release(self) -> None:
@@ -199,6 +199,12 @@ class Lease:
     def _check(self, answer: Any) -> None:
         chunk, migration = self._ledger.parse_chunk_and_migration(answer)
         if chunk is None or chunk.owner != self.chunk.owner:
-            raise ChunkLostError(f"chunk {self.chunk.index + 1} belongs to another worker by now")
+            raise self._lost
         self._migration_stopped = migration is None or migration.state != State.RUNNING
         self.max_rate = None if migration is None else migration.max_rate
+
+    @property
+    def _lost(self) -> ChunkLostError:
+        return ChunkLostError(
+            f"chunk {self.chunk.index + 1} belongs to another worker by now, or is no longer in the ledger"
+        )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from qmig.errors import LedgerWriteError, NotFoundError, TerminalError
+from qmig.errors import LedgerWriteError, NotFoundError, TerminalError, WorkerError
 from qmig.ledger.collection import PAGE, LedgerCollection, is_value
 from qmig.ledger.owner import NOBODY, Owner
 from qmig.ledger.records import (
@@ -31,7 +31,7 @@ class Ledger(LedgerCollection):
     # The migrations
 
     def migration(self, migration: str, retry_for: float | None = None) -> MigrationRecord | None:
-        """The migration's record, or None; TerminalError where a newer qmig wrote it."""
+        """The migration's record, or None; WorkerError where a newer qmig wrote it."""
         try:
             return next((self._migration(point) for point in self._get([migration], retry_for)), None)
         except NotFoundError:
@@ -131,15 +131,20 @@ class Ledger(LedgerCollection):
             self._set(unclaimed, changes)
         except TerminalError as error:
             raise LedgerWriteError(f"the ledger cannot be written: {error}") from None
-        claimed = self.chunks(seen.migration, [seen.index])[0]
-        return claimed if claimed.owner == str(owner) else None
+        claimed = self._chunk(seen)
+        return claimed if claimed is not None and claimed.owner == str(owner) else None
 
     def change(self, chunk: ChunkRecord, retry_for: float | None = None, **changes: Any) -> ChunkRecord | None:
-        """Change a chunk and count a heartbeat; None, and nothing changed, if it has another owner by now."""
+        """Change a chunk and count a heartbeat; None, and nothing changed, if another owner has it or it is lost."""
         after = replace(chunk, **{"heartbeat": chunk.heartbeat + 1, **changes})
         self._set(_owned(chunk), {**changes, "heartbeat": after.heartbeat}, retry_for)
-        now = self.chunks(chunk.migration, [chunk.index])[0]
-        return after if (now.owner, now.heartbeat) == (after.owner, after.heartbeat) else None
+        now = self._chunk(chunk)
+        is_changed = now is not None and (now.owner, now.heartbeat) == (after.owner, after.heartbeat)
+        return after if is_changed else None
+
+    def _chunk(self, chunk: ChunkRecord) -> ChunkRecord | None:
+        """The chunk as the ledger has it now; None where the record was deleted."""
+        return next((self.parse(ChunkRecord, point) for point in self._get([chunk.id])), None)
 
     def start_change(self, chunk: ChunkRecord, **changes: Any) -> Call[api.PointsOperationResponse]:
         """Send a change of a chunk, for as long as its owner is the same, without waiting for the answer."""
@@ -182,7 +187,7 @@ class Ledger(LedgerCollection):
     def _migration(self, point: api.RetrievedPoint) -> MigrationRecord:
         version = point.payload["version"].integer_value if "version" in point.payload else LEDGER_VERSION
         if version > LEDGER_VERSION:
-            raise TerminalError(
+            raise WorkerError(
                 f"the ledger's record of migration {point.id.uuid} has version {version}, this qmig reads up to "
                 f"{LEDGER_VERSION}; use the newer qmig that wrote it"
             )

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 from qmig.errors import TerminalError
+from qmig.ledger.find import existing_migration
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ENDED, MigrationRecord, State
 from qmig.ledger.stalled import StalledChunks
@@ -82,7 +83,8 @@ class LedgerPoller:
     def poll(self) -> list[MigrationStatus]:
         """The status of every migration, the oldest first; none where there is no ledger.
 
-        TransientError where the target is unavailable, TerminalError where a newer qmig wrote the ledger.
+        TransientError where the target is unavailable, TerminalError where a newer qmig wrote the ledger, or where
+        it has lost the migration `only`.
         """
         records = self._records()
         before = self._pollers
@@ -95,8 +97,7 @@ class LedgerPoller:
     def _records(self) -> list[MigrationRecord]:
         if self._only is None:
             return self._ledger.migrations()
-        record = self._ledger.migration(self._only)
-        return [] if record is None else [record]
+        return [existing_migration(self._ledger, self._only)]
 
 
 def poll_repeatedly(poller: LedgerPoller) -> Iterator[list[MigrationStatus]]:

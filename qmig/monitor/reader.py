@@ -1,6 +1,6 @@
 """Read the progress of a migration from the ledger, whoever copies it."""
 
-from qmig.errors import TerminalError
+from qmig.ledger.find import existing_migration
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, Reconciliation
 from qmig.monitor.progress import Progress
@@ -25,11 +25,8 @@ class ProgressReader:
         self.read: list[ChunkRecord] = []
 
     def refresh(self) -> Progress:
-        """Read the migration again. TerminalError where it is not in the ledger any more."""
-        record = self.ledger.migration(self._migration)
-        if record is None:
-            raise TerminalError(f"migration {self._migration} is not in the ledger {self.ledger.name!r} any more")
-        self._record = record
+        """Read the migration again. LedgerLostError where it is not in the ledger any more."""
+        record = self._record = existing_migration(self.ledger, self._migration)
         window = list(self._unfinished)
         if record.state not in ENDED:
             window = window[: READ_AHEAD + 2 * self._running]

@@ -11,7 +11,8 @@ from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.errors import UsageError
 from qmig.jobs.supervisor import Supervisor
-from qmig.ledger.control import cancel, pause
+from qmig.ledger.cancel import cancel
+from qmig.ledger.control import pause
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY, Owner
 from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation, State
