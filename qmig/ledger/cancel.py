@@ -42,8 +42,11 @@ def cancel(ledger: Ledger, record: MigrationRecord, say: Callable[[str], None] =
         return True
     if not ledger.change_migration(record, state=State.CANCELLED, finished=None, waiting=None):
         raise _changed(record)
-    _wait_for_release(ledger, record, say)
-    if left := close_cancelled(ledger, record):
+    cancelled = _wait_for_release(ledger, record, say)
+    if cancelled.finished is not None and not _is_owed(ledger, record):
+        # A worker that supervises the migration was faster.
+        return True
+    if left := close_cancelled(ledger, cancelled):
         say(left)
     return True
 
@@ -71,8 +74,8 @@ def cancel_lost(ledger: Ledger, wanted: str) -> str | None:
 def close_cancelled(ledger: Ledger, record: MigrationRecord) -> str | None:
     """Put the target of a cancelled migration into its final settings, and record the end.
 
-    No worker may hold a chunk of it. Return a line that names another migration which loads the target, if there is
-    one. UsageError where the migration was begun again meanwhile.
+    `record` is that of the cancelled migration; no worker may hold a chunk of it. Return a line that names another
+    migration which loads the target, if there is one. UsageError where the migration was begun again meanwhile.
     """
     problem, left = None, None
     try:
@@ -80,7 +83,7 @@ def close_cancelled(ledger: Ledger, record: MigrationRecord) -> str | None:
     except TerminalError as error:
         problem = f"the target's settings could not be put back: {error}; `qmig cancel` tries it again"
     changes: dict[str, Any] = {"error": problem} if problem else {"final_settings": None}
-    if not ledger.change_migration(record, state=State.CANCELLED, finished=time.time(), waiting=None, **changes):
+    if not ledger.change_migration(record, finished=time.time(), waiting=None, **changes):
         raise _changed(record)
     if problem is not None:
         raise TerminalError(f"migration {record.migration} is cancelled, but {problem}")
@@ -93,8 +96,8 @@ def _is_owed(ledger: Ledger, record: MigrationRecord) -> bool:
     return debt is not None and record.migration in debt.loads
 
 
-def _wait_for_release(ledger: Ledger, record: MigrationRecord, say: Callable[[str], None]) -> None:
-    """Wait until no live worker holds a chunk, or the migration has ended."""
+def _wait_for_release(ledger: Ledger, record: MigrationRecord, say: Callable[[str], None]) -> MigrationRecord:
+    """Wait until no live worker holds a chunk, and return the record then."""
     stalled, deadline, is_said = StalledChunks(), time.monotonic() + MAX_RELEASE_SECONDS, False
     while True:
         current = existing_migration(ledger, record.migration)
@@ -102,7 +105,7 @@ def _wait_for_release(ledger: Ledger, record: MigrationRecord, say: Callable[[st
             raise _changed(record)
         running, now = ledger.chunks_in(record.migration, State.RUNNING), time.monotonic()
         if len(stalled.find(running, now)) == len(running):
-            return
+            return current
         held = pluralize(len(running), "chunk")
         if now > deadline:
             raise TerminalError(
