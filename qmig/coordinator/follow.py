@@ -34,6 +34,7 @@ CANCEL_SECONDS = 30.0
 #: Seconds that workers have after an interruption to release their chunks.
 STOP_SECONDS = 30.0
 
+_OWED = "; until then the target has no vector index, which `qmig cancel` puts back"
 _STATES_THAT_WAIT = {
     State.PAUSED: "paused; `qmig resume` continues it",
     State.CANCELLED: "cancelled; the target's settings are put back when no worker holds a chunk any more",
@@ -115,7 +116,7 @@ class Follower:
             self._view.show(progress)
         raise Interrupted(
             f"stopped at {progress.points:,} points; everything acknowledged is in the ledger {ledger.name!r}, and "
-            "the same command resumes from there"
+            f"the same command resumes from there{_OWED if record.final_settings else ''}"
         )
 
     def _result(self, progress: Progress, points: int) -> Result:

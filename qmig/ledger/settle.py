@@ -1,11 +1,18 @@
 """Put a target into its final settings when the last migration that loads it has ended; its ledger may be lost."""
 
+import time
+
 from qmig.errors import QmigError, TerminalError
 from qmig.formatting import SHOWN_ID
+from qmig.ledger.lease import HEARTBEAT_SECONDS
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import JobKind, MigrationRecord, State
+from qmig.ledger.stalled import StalledChunks
 from qmig.qdrant.debt import LOAD, debts, read_debt, remove_entries
 from qmig.qdrant.server import Server
+
+#: Seconds in which a worker claims the next chunk of a migration that is running.
+CLAIM_SECONDS = 5.0
 
 
 def put_back(ledger: Ledger, record: MigrationRecord) -> str | None:
@@ -74,10 +81,26 @@ def _settle(server: Server, name: str, migration: str, recorded: str | None) -> 
     return None
 
 
-def _is_running(server: Server, ledger: str, migration: str) -> bool:
-    """Whether a migration is running. One that may not be read counts as running: it may be another user's."""
+def _is_running(server: Server, name: str, migration: str) -> bool:
+    """Whether a migration is running, and its workers are alive. One that may not be read counts as running."""
+    ledger = Ledger(server, name)
     try:
-        record = Ledger(server, ledger).migration(migration)
+        record = ledger.migration(migration)
+        return record is not None and record.state == State.RUNNING and _is_alive(ledger, migration)
     except TerminalError:
         return True
-    return record is not None and record.state == State.RUNNING
+
+
+def _is_alive(ledger: Ledger, migration: str) -> bool:
+    """Whether a worker of a running migration sends heartbeats: command and workers may have been killed."""
+    stalled, began = StalledChunks(), time.monotonic()
+    before: set[tuple[str, int]] | None = None
+    while True:
+        held, now = ledger.chunks_in(migration, State.RUNNING), time.monotonic()
+        heartbeats = {(chunk.owner, chunk.heartbeat) for chunk in held}
+        if before is not None and heartbeats - before:
+            return True
+        if len(stalled.find(held, now)) == len(held) and now - began >= CLAIM_SECONDS:
+            return False
+        before = heartbeats
+        time.sleep(HEARTBEAT_SECONDS / 2)

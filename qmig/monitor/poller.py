@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from qmig.errors import TerminalError
+from qmig.errors import LedgerLostError, TerminalError
 from qmig.ledger.find import existing_migration
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ENDED, MigrationRecord, State
@@ -81,12 +81,17 @@ class LedgerPoller:
         self._pollers: dict[str, MigrationPoller] = {}
 
     def poll(self) -> list[MigrationStatus]:
-        """The status of every migration, the oldest first; none where there is no ledger.
+        """The status of every migration, the oldest first; none where there is no ledger yet.
 
         TransientError where the target is unavailable, TerminalError where a newer qmig wrote the ledger, or where
-        it has lost the migration `only`.
+        the ledger was deleted since it was read, or has lost the migration `only`.
         """
         records = self._records()
+        if self._pollers and not records and not self._ledger.exists():
+            raise LedgerLostError(
+                f"the ledger {self._ledger.name!r} at {self._ledger.server.endpoint.url} was deleted; the commands "
+                "that began its migrations begin anew, and `qmig cancel` with an id puts the target's settings back"
+            )
         before = self._pollers
         self._pollers = {
             record.migration: before.get(record.migration) or MigrationPoller(self._ledger, record)

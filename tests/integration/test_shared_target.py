@@ -15,7 +15,7 @@ from qmig.migration import Credentials, Migration, SourceSpec, TargetSpec
 from tests.support.collections import contents, create, dense_params, fill, simple_points
 from tests.support.command import Run
 from tests.support.ends import Ends
-from tests.support.migrations import LEISURELY, finish, own_fleet, start
+from tests.support.migrations import LEISURELY, copied, finish, own_fleet, start, state_of
 from tests.support.target_settings import debt_of, indexing_threshold, is_final
 from tests.support.views import SilentView
 from tests.support.waiting import until, until_logged
@@ -135,3 +135,18 @@ def test_the_last_to_end_puts_back_the_settings_of_a_target_that_another_created
         assert again.returncode == 0, again.stderr
     assert has_both(first, second)
     assert is_final(first)
+
+
+def test_a_migration_that_was_killed_does_not_keep_the_index_off(two: tuple[Ends, Ends], qmig: Run) -> None:
+    """Its record says that it is running, and no worker of it is alive."""
+    first, second = two
+    killed = start(first, *FOUR_CHUNKS, "--workers", "1")
+    until(lambda: copied(first) > 0, "the first points", killed)
+    killed.kill()
+    assert state_of(first) == State.RUNNING
+    assert indexing_threshold(first) == 0
+
+    result = qmig("qdrant", *second.arguments, "-c", "--workers", "1")
+
+    assert result.returncode == 0, result.stderr
+    assert is_final(second)
