@@ -21,7 +21,7 @@ from qmig.coordinator.results import Result
 from qmig.coordinator.retry_rejects import retry_rejects
 from qmig.coordinator.run import Run, new_run
 from qmig.coordinator.target import TargetLoad
-from qmig.errors import ChunkLostError, LedgerLostError, TerminalError, TransientError
+from qmig.errors import ChunkLostError, LedgerLostError, QmigError, TerminalError, TransientError
 from qmig.formatting import pluralize
 from qmig.ledger.find import existing_migration, lost_ledger
 from qmig.ledger.ledger import Ledger
@@ -81,10 +81,7 @@ class Coordinator:
 
         TerminalError with the failed chunks or the missing points, Interrupted where it was interrupted.
         """
-        with self._explaining_a_lost_ledger(preflight.ledger):
-            return self._run(Run(fleet, self._task, self.view, interrupted), preflight)
-
-    def _run(self, run: Run, preflight: PreflightResult) -> Result:
+        run = Run(fleet, self._task, self.view, interrupted)
         planner, reader = self._begin(run, preflight)
 
         def plan_or_wait(seconds: float) -> None:
@@ -93,13 +90,14 @@ class Coordinator:
             else:
                 self._plan(planner, run, seconds)
 
-        return run.follow(reader, plan_or_wait)
+        with self._explaining_a_lost_ledger(preflight.ledger):
+            return run.follow(reader, plan_or_wait)
 
     def detach(self, fleet: Fleet, preflight: PreflightResult, interrupted: Callable[[], bool]) -> None:
         """Begin the migration, plan it to the end, and leave the rest to the fleet."""
         run = Run(fleet, self._task, self.view, interrupted)
+        planner, reader = self._begin(run, preflight)
         with self._explaining_a_lost_ledger(preflight.ledger):
-            planner, reader = self._begin(run, preflight)
             while not planner.planned:
                 run.stop_if_interrupted(reader)
                 self._plan(planner, run, MIN_FOLLOW_INTERVAL)
@@ -110,12 +108,19 @@ class Coordinator:
         try:
             yield
         except TerminalError as error:
+            raise self._explained(ledger, error) from None
+
+    def _explained(self, ledger: Ledger, error: TerminalError) -> TerminalError:
+        """The error, or that of a lost ledger."""
+        try:
             if ledger.migration(self.migration.id) is not None:
-                raise
+                return error
             lost = error if isinstance(error, LedgerLostError) else lost_ledger(ledger, self.migration.id)
             found = put_back_without_ledger(ledger.server, self.migration.id)
-            settings = f". The settings of {', '.join(map(repr, found))} were put back" if found else ""
-            raise LedgerLostError(f"{lost}{settings}") from None
+        except QmigError:
+            return error
+        settings = f". The settings of {', '.join(map(repr, found))} were put back" if found else ""
+        return LedgerLostError(f"{lost}{settings}")
 
     def _begin(self, run: Run, preflight: PreflightResult) -> tuple[Planner, ProgressReader]:
         """Prepare the target, open a new run in the ledger, and register it with the fleet."""

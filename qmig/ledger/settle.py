@@ -8,7 +8,7 @@ from qmig.ledger.lease import HEARTBEAT_SECONDS
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import JobKind, MigrationRecord, State
 from qmig.ledger.stalled import StalledChunks
-from qmig.qdrant.debt import LOAD, debts, read_debt, remove_entries
+from qmig.qdrant.debt import LOAD, Debt, debts, read_debt, remove_entries
 from qmig.qdrant.server import Server
 
 #: Seconds in which a worker claims the next chunk of a migration that is running.
@@ -63,21 +63,31 @@ def describe_lost(ledger: Ledger) -> str:
 
 def _settle(server: Server, name: str, migration: str, recorded: str | None) -> str | None:
     debt = read_debt(server, name)
-    if debt is not None and migration in debt.loads:
+    if debt is not None and migration in debt.loads and len(debt.loads) > 1:
         # Removed before the others are looked for: of two that end at once, at least one finds no other.
         remove_entries(server, name, [f"{LOAD}{migration}"])
         debt = read_debt(server, name)
     if debt is None:
         return None
-    for other, load in debt.loads.items():
-        if debt.final_settings is not None and _is_running(server, load.ledger, other):
-            return (
-                f"the vector index of {name!r} stays off: migration {other[:SHOWN_ID]} loads it too, and puts its "
-                "settings back at its end"
-            )
+    if debt.final_settings is not None and (other := _running_load(server, name, migration, debt)):
+        return (
+            f"the vector index of {name!r} stays off: migration {other[:SHOWN_ID]} loads it too, and puts its "
+            "settings back at its end"
+        )
     final_settings = debt.final_settings or recorded
     if final_settings is not None or debt.keys:
         remove_entries(server, name, debt.keys, final_settings)
+    return None
+
+
+def _running_load(server: Server, name: str, migration: str, debt: Debt) -> str | None:
+    """Another migration that loads the collection and is running."""
+    for other, load in debt.loads.items():
+        if other != migration and _is_running(server, load.ledger, other):
+            # It may have ended while its heartbeats were watched.
+            now = read_debt(server, name)
+            if now is not None and other in now.loads:
+                return other
     return None
 
 

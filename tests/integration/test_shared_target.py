@@ -21,8 +21,6 @@ from tests.support.views import SilentView
 from tests.support.waiting import until, until_logged
 
 POINTS = 2000
-#: Two workers copy a source like this in ten seconds.
-FOUR_CHUNKS = [*LEISURELY, "--chunk-size", "500", "-b", "20"]
 #: Two workers copy a source like this in 40 seconds.
 TWO_SLOW_CHUNKS = [*LEISURELY, "--chunk-size", "1000", "-b", "10", "--batch-delay", "400"]
 
@@ -119,7 +117,7 @@ def test_the_last_to_end_puts_back_the_settings_of_a_target_that_another_created
 ) -> None:
     first, second = two
     with own_fleet(4) as (broker, _):
-        creator, joining = begin_both(first, second, broker.url, FOUR_CHUNKS, FOUR_CHUNKS)
+        creator, joining = begin_both(first, second, broker.url, TWO_SLOW_CHUNKS, TWO_SLOW_CHUNKS)
         if end == "cancelled":
             cancelled = qmig("cancel", migration_of(first).id, *first.where)
             assert cancelled.returncode == 0, cancelled.stderr
@@ -140,7 +138,7 @@ def test_the_last_to_end_puts_back_the_settings_of_a_target_that_another_created
 def test_a_migration_that_was_killed_does_not_keep_the_index_off(two: tuple[Ends, Ends], qmig: Run) -> None:
     """Its record says that it is running, and no worker of it is alive."""
     first, second = two
-    killed = start(first, *FOUR_CHUNKS, "--workers", "1")
+    killed = start(first, *TWO_SLOW_CHUNKS, "--workers", "1")
     until(lambda: copied(first) > 0, "the first points", killed)
     killed.kill()
     assert state_of(first) == State.RUNNING

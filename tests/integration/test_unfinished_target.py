@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from qmig.coordinator.follow import Follower
-from qmig.errors import TerminalError
+from qmig.errors import LedgerLostError, TerminalError
 from qmig.ledger.cancel import cancel
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord, State
+from qmig.monitor.poller import LedgerPoller
 from qmig.monitor.reader import ProgressReader
 from qmig.qdrant import messages as api
 from qmig.qdrant.payload import from_payload, to_payload
@@ -31,6 +32,8 @@ from tests.support.target_settings import debt_of, indexing_threshold, is_final,
 from tests.support.views import SilentView
 from tests.support.waiting import until_logged
 
+#: How a worker copies the source in about 25 seconds.
+FOR_25_SECONDS = [*LEISURELY, "-b", "5", "--batch-delay", "400"]
 METADATA = {"owner": "search team", "tags": ["a", "b"]}
 
 
@@ -186,8 +189,8 @@ def test_a_ledger_that_is_deleted_in_mid_run_ends_the_migration_and_puts_the_tar
     filled: Ends, lost: str, qmig: Run
 ) -> None:
     with own_fleet() as (broker, workers):
-        running = start(filled, *LEISURELY, broker=broker.url)
-        until_copied(filled, 50)
+        running = start(filled, *FOR_25_SECONDS, broker=broker.url)
+        until_copied(filled, 10)
         record = record_of(filled)
         assert record is not None
         if lost == "ledger":
@@ -213,8 +216,19 @@ def test_the_fleet_puts_the_target_back_when_the_ledger_is_gone_and_no_command_f
     filled: Ends, qmig: Run
 ) -> None:
     with own_fleet() as (broker, workers):
-        assert qmig("qdrant", *filled.arguments, *LEISURELY, "--detach", broker=broker.url).returncode == 0
-        until_copied(filled, 50)
+        assert qmig("qdrant", *filled.arguments, *FOR_25_SECONDS, "--detach", broker=broker.url).returncode == 0
+        until_copied(filled, 10)
         delete(filled.target, filled.ledger)
         until_logged(workers, "was deleted or lost the record")
     assert is_final(filled)
+
+
+def test_the_page_and_a_watched_status_say_that_the_ledger_is_gone(filled: Ends, unfinished: MigrationRecord) -> None:
+    ledger = Ledger(filled.target, filled.ledger)
+    pollers = [LedgerPoller(ledger), LedgerPoller(ledger, unfinished.migration)]
+    for poller in pollers:
+        assert [status.id for status in poller.poll()] == [unfinished.migration]
+    delete(filled.target, filled.ledger)
+    for poller in pollers:
+        with pytest.raises(LedgerLostError, match=f"the ledger '{filled.ledger}' at .* was deleted"):
+            poller.poll()
