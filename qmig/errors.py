@@ -49,7 +49,7 @@ class MessageTooLargeError(ContentsRefusedError):
 
 
 class MalformedRecordError(TerminalError):
-    """A record of the ledger cannot be read: it is malformed, or a newer qmig wrote it."""
+    """A record of the ledger cannot be read."""
 
 
 class IncompleteError(QmigError):
@@ -62,6 +62,22 @@ class VerificationError(QmigError):
     """A verification has found that the target differs from the source."""
 
     exit_status = 4
+
+
+class LedgerLostError(TerminalError):
+    """The ledger, or the migration's record in it, was deleted while the migration was under way."""
+
+
+class WorkerError(TerminalError):
+    """This worker alone cannot do the job, for example because it has another secret; another worker may."""
+
+
+class MissingKindError(UsageError, WorkerError):
+    """The package that adds this kind of source is not on this machine, or cannot be loaded."""
+
+
+class NewerRecordError(MalformedRecordError, WorkerError):
+    """A newer qmig wrote the record of the ledger; a worker of that version can read it."""
 
 
 class LedgerWriteError(TerminalError):

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from qmig.cli.ledger import migration_argument, open_migration
+from qmig.cli.ledger import migration_argument, open_ledger, open_migration
 from qmig.cli.options import option
 
 
@@ -49,18 +49,28 @@ def resume(migration: str | None, **where: Any) -> None:
 def cancel(migration: str | None, **where: Any) -> None:
     """Cancel a migration.
 
-    The points that were copied stay in the target, and the fleet puts the target's settings into their final state.
-    The command that began the migration can still continue it from the ledger.
+    It may be running, paused, stopped or failed. The points that were copied stay in the target. The command waits
+    until the workers have released their chunks, and gives the target its final settings, also where the ledger was
+    deleted. The command that began the migration can still continue it from the ledger.
 
     \b
     Example:
       qmig cancel --target-url http://b:6334
     """
-    from qmig.ledger import control
+    from functools import partial
 
-    with open_migration(migration, **where) as (ledger, record):
-        control.cancel(ledger, record)
-        click.echo(f"{record.title} is cancelled; the points that were copied stay in the target")
+    from qmig.ledger.cancel import cancel as end
+    from qmig.ledger.cancel import cancel_lost
+    from qmig.ledger.find import find_migration
+
+    with open_ledger(**where) as ledger:
+        if lost := cancel_lost(ledger, migration or ""):
+            click.echo(f"{lost}; the points that were copied stay there")
+            return
+        record = find_migration(ledger, migration)
+        is_new = end(ledger, record, partial(click.echo, err=True))
+        how = "is cancelled" if is_new else "had been cancelled before"
+        click.echo(f"{record.title} {how}; the points that were copied stay in the target")
 
 
 @click.command()

@@ -31,12 +31,15 @@ NO_WORKER_AGAIN = 15.0
 MAX_WORKERS_NAMED = 5
 #: Seconds without an answer of the target before a warning says so.
 SILENT_AFTER = 5.0
+#: Seconds after which nobody is expected to end a cancelled migration any more.
+CANCEL_SECONDS = 30.0
 #: Seconds that workers have after an interruption to release their chunks.
 STOP_SECONDS = 30.0
 
+_OWED = "; until then the target has no vector index, which `qmig cancel` puts back"
 _STATES_THAT_WAIT = {
     State.PAUSED: "paused; `qmig resume` continues it",
-    State.CANCELLED: "cancelled; the fleet is putting the target's settings into their final state",
+    State.CANCELLED: "cancelled; the target's settings are put back when no worker holds a chunk any more",
 }
 
 
@@ -68,6 +71,7 @@ class Follower:
         self._began = time.monotonic() if began is None else began
         self._period = period
         self._idle_since = self._asked = time.monotonic()
+        self._cancelled_since: float | None = None
         self._points_before: int | None = None
         self._reported: str | None = None
         self._servers_away: set[str] = set()
@@ -96,6 +100,7 @@ class Follower:
             if self._is_done():
                 return self._result(progress, progress.points - self._points_before)
             self._raise_ledger_failure()
+            self._raise_if_left_cancelled(progress)
             self._report_waiting(progress)
             growth = (time.monotonic() - self._began) / FOLLOW_SLOWS_DOWN_OVER
             slower = (MAX_FOLLOW_INTERVAL - MIN_FOLLOW_INTERVAL) * growth
@@ -127,7 +132,7 @@ class Follower:
             self._view.show(progress)
         raise Interrupted(
             f"stopped at {progress.points:,} points; everything acknowledged is in the ledger {ledger.name!r}, and "
-            "the same command resumes from there"
+            f"the same command resumes from there{_OWED if record.final_settings else ''}"
         )
 
     def _result(self, progress: Progress, points: int) -> Result:
@@ -169,6 +174,20 @@ class Follower:
             by_command = "the migration was stopped by another command; the same command resumes from the ledger"
             raise TerminalError(record.error or by_command)
         return record.state == State.DONE
+
+    def _raise_if_left_cancelled(self, progress: Progress) -> None:
+        """TerminalError where a migration is cancelled, and neither a worker nor `qmig cancel` ends it."""
+        if self._reader.record.state != State.CANCELLED or self._has_workers(progress):
+            self._cancelled_since = None
+            return
+        now = time.monotonic()
+        if self._cancelled_since is None:
+            self._cancelled_since = now
+        if now - self._cancelled_since > CANCEL_SECONDS:
+            raise TerminalError(
+                "the migration was cancelled, but nobody puts the target's settings back; "
+                f"`qmig cancel {self._reader.record.migration}` does so"
+            )
 
     def _raise_ledger_failure(self) -> None:
         """TerminalError where workers cannot write the ledger: then its records no longer change."""

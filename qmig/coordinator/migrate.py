@@ -1,6 +1,5 @@
 """Migrate: check both ends, prepare the target, plan, and let the fleet copy the chunks."""
 
-import base64
 import json
 import logging
 import time
@@ -8,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from msgspec import structs
@@ -17,6 +16,7 @@ from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import MIN_FOLLOW_INTERVAL, View
+from qmig.coordinator.lost_ledger import explaining_a_lost_ledger
 from qmig.coordinator.new_plan import begin_new_plan, begin_record, begun_elsewhere
 from qmig.coordinator.patience import Patience
 from qmig.coordinator.planner import Planner
@@ -25,19 +25,21 @@ from qmig.coordinator.resolve import resolve_source, resolve_target
 from qmig.coordinator.results import Result
 from qmig.coordinator.retry_rejects import retry_rejects
 from qmig.coordinator.run import Run, open_run
+from qmig.coordinator.target import TargetLoad
 from qmig.errors import ChunkLostError, TerminalError, TransientError
 from qmig.formatting import pluralize
+from qmig.ledger.find import existing_migration
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord, State
+from qmig.ledger.settle import put_back
 from qmig.migration import Credentials, Migration
 from qmig.monitor.reader import ProgressReader
-from qmig.qdrant.collection import collection_info, existing_collection_info
-from qmig.qdrant.create import after_creation_request, create_request, finish_request, loading_request
+from qmig.qdrant.collection import existing_collection_info
+from qmig.qdrant.create import after_creation_request
 from qmig.qdrant.identity import settings_of
 from qmig.qdrant.payload_indexes import create_index
 from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.routing import Router
-from qmig.qdrant.schema_diff import differences as target_differences
 from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement, create_shard_key, placement_notices
 from qmig.qdrant.shard_keys import shard_keys as target_shard_keys
@@ -106,15 +108,17 @@ class Coordinator:
             else:
                 self._plan_or_stop(planner, run, seconds)
 
-        return run.follow(reader, plan_or_wait)
+        with explaining_a_lost_ledger(preflight.ledger, self.migration.id):
+            return run.follow(reader, plan_or_wait)
 
     def detach(self, fleet: Fleet, preflight: PreflightResult, interrupted: Callable[[], bool]) -> None:
         """Begin the migration, plan it to the end, and leave the rest to the fleet."""
         run = Run(fleet, self._task, self.view, interrupted)
         planner, reader = self._begin(run, preflight)
-        while not planner.planned:
-            run.stop_if_interrupted(reader)
-            self._plan_or_stop(planner, run, MIN_FOLLOW_INTERVAL)
+        with explaining_a_lost_ledger(preflight.ledger, self.migration.id):
+            while not planner.planned:
+                run.stop_if_interrupted(reader)
+                self._plan_or_stop(planner, run, MIN_FOLLOW_INTERVAL)
 
     def _begin(self, run: Run, preflight: PreflightResult) -> tuple[Planner, ProgressReader]:
         """Prepare the target, open a new run in the ledger, and register it with the fleet."""
@@ -125,9 +129,15 @@ class Coordinator:
                 "this migration is already done: only its counts are reconciled again; --restart-migration copies "
                 "everything again"
             )
+        else:
+            # Before the run: a supervisor that ends the migration after this puts the settings back.
+            record = self._target_load(preflight, record).begin()
         max_rate = self.run_options.max_rate or record.max_rate
         self._identify_target(ledger.server)
-        record = open_run(ledger, record, definition=self.migration, max_rate=max_rate)
+        try:
+            record = open_run(ledger, record, definition=self.migration, max_rate=max_rate)
+        except TerminalError:
+            raise self._overtaken(ledger, record) from None
         log.info("migration %s, run %s: %d chunks", record.migration, record.run, record.chunks)
         run.register()
         return Planner(ledger, preflight.source, record), ProgressReader(ledger, record.migration, record)
@@ -157,8 +167,16 @@ class Coordinator:
         TerminalError where another command has begun it since: each command has its own run.
         """
         if not ledger.change_migration(record, **changes):
-            raise begun_elsewhere(record.migration)
+            raise self._overtaken(ledger, record)
         return replace(record, **changes)
+
+    def _overtaken(self, ledger: Ledger, record: MigrationRecord) -> TerminalError:
+        """The error of a command that finds the migration changed by another one."""
+        if existing_migration(ledger, record.migration).state != State.CANCELLED:
+            return begun_elsewhere(record.migration)
+        # The target may have been prepared after `qmig cancel` had put its settings back.
+        put_back(ledger, record)
+        return TerminalError(f"migration {record.migration} was cancelled at this moment")
 
     def _new_record(self, preflight: PreflightResult, kept: MigrationRecord | None) -> MigrationRecord:
         """Make the first record; `kept` is the record of a migration that begins again."""
@@ -173,48 +191,41 @@ class Coordinator:
             definition=self.migration,
             state=State.PREPARING,
             run=uuid.uuid4().hex,
-            created_target=preflight.target_info is None or (owed is not None and owed.created_target),
+            created_target=preflight.target_info is None
+            or preflight.is_lost
+            or (owed is not None and owed.created_target),
             before=before,
             final_settings=owed.final_settings if owed is not None else None,
             started=time.time(),
         )
 
     def _prepare_target(self, preflight: PreflightResult, record: MigrationRecord) -> MigrationRecord:
-        """Create the target, its shard keys and payload indexes. A created target loads without a vector index."""
+        """Create the target, its shard keys and payload indexes."""
         server, name = preflight.target, self.migration.target.collection
         if preflight.target_info is None:
             # Recorded first: whichever command resumes must bring a created target into its final state.
             record = self._change(preflight.ledger, record, created_target=True)
-            self._create_target(preflight)
+            record = self._create_target(preflight, record)
         if record.created_target:
             later = after_creation_request(preflight.source_info, name)
             if later is not None:
                 server.call(server.collections.Update, later)
-            created = collection_info(server, name)
-            if record.final_settings is None and created is not None:
-                finish = finish_request(created, preflight.source_info, name)
-                finish_text = base64.b64encode(finish.SerializeToString()).decode()
-                record = self._change(preflight.ledger, record, final_settings=finish_text)
-            if created is not None:
-                if not preflight.ledger.is_current(record):
-                    raise begun_elsewhere(record.migration)
-                server.call(server.collections.Update, loading_request(created, name))
         if preflight.custom_target:
             self._create_shard_keys(preflight)
         for field_name, info in preflight.missing_indexes.items():
             create_index(server, name, field_name, info)
         return record
 
-    def _create_target(self, preflight: PreflightResult) -> None:
-        server, name = preflight.target, self.migration.target.collection
-        try:
-            server.call(server.collections.Create, create_request(preflight.source_info, name))
-        except TerminalError:
-            # The collection exists if only the answer was lost.
-            found = collection_info(server, name)
-            if found is None or target_differences(preflight.source_info, found):
-                raise
-        self.view.say(f"created collection {name!r} at {server.endpoint.url}")
+    def _create_target(self, preflight: PreflightResult, record: MigrationRecord) -> MigrationRecord:
+        title = f"collection {self.migration.target.collection!r} at {preflight.target.endpoint.url}"
+        if self._target_load(preflight, record).create():
+            self.view.say(f"created {title}")
+            return record
+        self.view.say(f"another migration has just created {title}: both load it")
+        return self._change(preflight.ledger, record, created_target=False)
+
+    def _target_load(self, preflight: PreflightResult, record: MigrationRecord) -> TargetLoad:
+        return TargetLoad(preflight, record, partial(self._change, preflight.ledger))
 
     def _create_shard_keys(self, preflight: PreflightResult) -> None:
         server, name, routing = preflight.target, self.migration.target.collection, self.migration.routing

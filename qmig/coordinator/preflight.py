@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 
 from qmig.coordinator.resolve import check_resumed
+from qmig.coordinator.unfinished import is_created_by, source_warnings, target_notices_of_loads
 from qmig.errors import TerminalError, UsageError
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord, State
 from qmig.migration import Migration, Routing
 from qmig.qdrant import messages as api
 from qmig.qdrant.collection import close_names, collection_info, collection_names, is_custom
+from qmig.qdrant.debt import settled
 from qmig.qdrant.lossy import requantized_notices
 from qmig.qdrant.payload_indexes import check_index_types, index_notices
 from qmig.qdrant.payload_indexes import missing_indexes as target_missing_indexes
@@ -59,6 +61,8 @@ class PreflightResult:
     shard_keys: list[ShardKeyPlacement]
     #: Whether the migration begins: nothing is planned yet, or all of it is forgotten.
     begins: bool
+    #: Whether this migration has created the target, left it unfinished, and is not in the ledger.
+    is_lost: bool
     #: Payload indexes that are to be created, by field.
     missing_indexes: dict[str, api.PayloadSchemaInfo]
     #: Differences that the user should know of.
@@ -103,18 +107,22 @@ class Preflight:
             self._check_resume(record, target_info)
         elif target_info is None and not self.run_options.create_target:
             self._refuse_missing_target()
+        is_lost = record is None and is_created_by(self.migration, target_info)
         result = PreflightResult(
             source=self.source,
             target=self.target,
             ledger=self.ledger,
-            source_info=source.info,
+            source_info=settled(source.info),
             target_info=target_info,
             record=record,
             versions=(f"{source.product} {source.version}", f"Qdrant {target_version}"),
             shard_keys=list(source.shard_keys),
             begins=record is None or self.run_options.restart or record.state == State.PREPARING,
-            missing_indexes=self._wanted_indexes(source.info, target_info, record),
-            warnings=[warning] if warning else [],
+            is_lost=is_lost,
+            missing_indexes=self._wanted_indexes(
+                source.info, target_info, is_lost or (record is not None and record.created_target)
+            ),
+            warnings=[*([warning] if warning else []), *source_warnings(source.info)],
         )
         check_index_types(result.missing_indexes)
         if target_info is not None:
@@ -168,10 +176,9 @@ class Preflight:
             )
 
     def _wanted_indexes(
-        self, source: api.CollectionInfo, target: api.CollectionInfo | None, record: MigrationRecord | None
+        self, source: api.CollectionInfo, target: api.CollectionInfo | None, created: bool
     ) -> dict[str, api.PayloadSchemaInfo]:
-        created = target is None or (record is not None and record.created_target)
-        if not created and not self.run_options.ensure_indexes:
+        if target is not None and not created and not self.run_options.ensure_indexes:
             return {}
         return target_missing_indexes(source, target or api.CollectionInfo())
 
@@ -182,9 +189,11 @@ class Preflight:
                 f"the target collection {self.migration.target.collection!r} does not match the source: "
                 f"{'; '.join(differences)}. Give another --target-collection; with -c it is created"
             )
-        if result.record is None or not result.record.created_target:
-            result.notices += target_notices(result.source_info, target)
-            result.notices += index_notices(result.source_info, target)
+        result.notices += target_notices_of_loads(self.migration, target, result.is_lost)
+        if not result.is_lost and (result.record is None or not result.record.created_target):
+            final = settled(target)
+            result.notices += target_notices(result.source_info, final)
+            result.notices += index_notices(result.source_info, final)
             result.warnings += target_throttles(target)
 
     def _check_sharding(self, result: PreflightResult) -> None:

@@ -10,7 +10,14 @@ from typing import Any
 from qmig.broker.fleet import Fleet
 from qmig.broker.rate_limit import RateLimiter
 from qmig.broker.task import ChunkTask, MigrationTask, progress_text, result_text
-from qmig.errors import LedgerWriteError, MigrationStoppedError, QmigError, TerminalError, TransientError
+from qmig.errors import (
+    LedgerLostError,
+    LedgerWriteError,
+    MigrationStoppedError,
+    QmigError,
+    TerminalError,
+    TransientError,
+)
 from qmig.jobs.chunk_io import ChunkIO
 from qmig.jobs.copy_chunk import copy_chunk
 from qmig.jobs.find_extra import find_extra
@@ -54,7 +61,8 @@ class Worker:
         ledger = self._sessions.open(task.migration_task).ledger
         seen, record = self._read_ledger(task)
         if record is None:
-            raise TerminalError(
+            self._sessions.forget_definition(task.migration_task)
+            raise LedgerLostError(
                 f"migration {migration} is not in the ledger {ledger.name!r} at "
                 f"{ledger.server.endpoint.url}; nothing was done"
             )

@@ -147,6 +147,10 @@ class Sessions:
         self._sessions[task.migration, task.access] = session = session.with_definition(record.definition)
         return session
 
+    def forget_definition(self, task: MigrationTask) -> None:
+        """Note that the task's migration is not in its ledger any more."""
+        self.open(task).definition = None
+
     def is_in_ledger(self, task: MigrationTask) -> bool:
         """Whether the task's migration was found in its ledger."""
         session = self._sessions.get((task.migration, task.access))

@@ -5,7 +5,6 @@ empty. So a migration needs no coordinator once it is planned. All durable state
 Redis may be lost.
 """
 
-import base64
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,10 @@ from typing import Any
 from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import ChunkTask, MigrationTask
-from qmig.errors import TerminalError, TransientError
+from qmig.errors import QmigError, TerminalError, TransientError, WorkerError
 from qmig.formatting import pluralize, short_duration
 from qmig.jobs.reconciliation import reconcile
+from qmig.ledger.cancel import close_cancelled
 from qmig.ledger.collection import PAGE
 from qmig.ledger.findings import Findings
 from qmig.ledger.lease import LEASE_SECONDS
@@ -25,8 +25,8 @@ from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, Reconciliation, State
 from qmig.ledger.rejects import rejects_of
+from qmig.ledger.settle import put_back, put_back_without_ledger
 from qmig.ledger.stalled import LastChange
-from qmig.qdrant import messages as api
 from qmig.qdrant.identity import check_same
 from qmig.qdrant.reader import CollectionReader
 from qmig.rpc.connection import RETRY_FOR
@@ -60,11 +60,12 @@ class Supervisor:
         with self._fleet.registry.lock(self._task.migration) as is_locked:
             if not is_locked:
                 return LOCKED
-            # The next supervision is due in seconds: no worker waits for a target that is unavailable.
-            record = self._ledger.migration(self._task.migration, RETRY_FOR)
-            if record is None or record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
+            record = self._read()
+            if record is None:
+                return self._give_up()
+            if record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
                 self._fleet.registry.forget(self._task.migration)
-                return f"nothing to do: the migration is {'not in the ledger' if record is None else record.state}"
+                return f"nothing to do: the migration is {record.state}"
             self._access.check(record)
             if record.state == State.CANCELLED:
                 return self._cancel(record)
@@ -72,7 +73,47 @@ class Supervisor:
                 return "nothing to do: the migration is paused"
             return self._drive(record)
 
+    def _read(self) -> MigrationRecord | None:
+        """Read the migration's record. A record that cannot be read is not supervised any more."""
+        try:
+            # The next supervision is due in seconds: no worker waits for a target that is unavailable.
+            return self._ledger.migration(self._task.migration, RETRY_FOR)
+        except WorkerError:
+            raise
+        except TerminalError:
+            # Every worker would log the same error for ever. Another task for the migration may have another key.
+            if self._task in self._fleet.registry.registered():
+                self._fleet.registry.forget(self._task.migration)
+            raise
+
+    def _give_up(self) -> str:
+        """End the supervision of a migration that is not in the ledger, and put its target's settings back."""
+        found = put_back_without_ledger(self._ledger.server, self._task.migration)
+        self._fleet.registry.forget(self._task.migration)
+        settings = f"; the settings of {', '.join(map(repr, found))} were put back" if found else ""
+        log.warning(
+            "migration %s is not in the ledger %r, which was deleted or lost the record%s",
+            self._task.migration,
+            self._ledger.name,
+            settings,
+        )
+        return f"nothing to do: the migration is not in the ledger{settings}"
+
     def _drive(self, record: MigrationRecord) -> str:
+        """Do the next step of a running migration. A terminal error ends the migration, and is its text."""
+        try:
+            return self._next_step(record)
+        except (TransientError, WorkerError):
+            # The step is due again in seconds, and another worker may do it.
+            raise
+        except QmigError as error:
+            return self._fail(record, str(error))
+        except Exception as error:
+            # A defect ends the migration and is named there. Otherwise every supervision would fail with it.
+            self._fail(record, f"unexpected {type(error).__name__}: {error}")
+            raise
+
+    def _next_step(self, record: MigrationRecord) -> str:
         """Queue new chunks, and requeue stalled ones. When no chunk is left, bring the migration to its end."""
         if queued := self._queue_new(record):
             return f"queued {pluralize(queued, 'chunk')}"
@@ -83,16 +124,10 @@ class Supervisor:
         began = time.monotonic()
         try:
             return self._finish(record)
-        except TransientError as error:
+        except (TransientError, WorkerError) as error:
             return self._wait_at_the_end(record, error, time.monotonic() - began)
-        except TerminalError as error:
-            return self._fail(record, str(error))
-        except Exception as error:
-            # A defect ends the migration and is named there. Otherwise every supervision would fail with it.
-            self._fail(record, f"unexpected {type(error).__name__}: {error}")
-            raise
 
-    def _wait_at_the_end(self, record: MigrationRecord, error: TransientError, seconds: float) -> str:
+    def _wait_at_the_end(self, record: MigrationRecord, error: QmigError, seconds: float) -> str:
         """Record why the checks at the end wait, and stop the migration when they have waited for `--retry-for`.
 
         `seconds` is how long this attempt took. The sum in the ledger needs neither Redis nor another host's clock.
@@ -187,7 +222,8 @@ class Supervisor:
             )
         if not self._ledger.is_current(record):
             return CHANGED_MEANWHILE
-        self._restore_target_settings(record)
+        if left := put_back(self._ledger, record):
+            reconciliation.notices.append(left)
         return self._close(
             record,
             State.DONE,
@@ -226,12 +262,29 @@ class Supervisor:
         return self._close(record, State.DONE, result, compared=compared, findings=findings)
 
     def _fail(self, record: MigrationRecord, error: str, **changes: Any) -> str:
-        """Record that the migration has failed. If the ledger cannot be written, tell the registry."""
+        """Record that the migration has failed, and put the target's settings back: nobody may call it again.
+
+        If the ledger cannot be written, tell the registry.
+        """
         try:
+            if not self._ledger.is_current(record):
+                return CHANGED_MEANWHILE
+            if problem := self._put_back_after_failure(record):
+                error = f"{error}; {problem}"
+            else:
+                changes["final_settings"] = None
             return self._close(record, State.FAILED, f"failed: {error}", error=error, **changes)
         except TerminalError:
             self._fleet.registry.report_ledger_failure(record.run, error)
             raise
+
+    def _put_back_after_failure(self, record: MigrationRecord) -> str | None:
+        """Put the target's settings back; why that failed, or None."""
+        try:
+            put_back(self._ledger, record)
+        except QmigError as error:
+            return f"the target's settings could not be put back either: {error}; `qmig cancel` does so"
+        return None
 
     def _close(self, record: MigrationRecord, state: State, result: str, **changes: Any) -> str:
         """Record the migration's last state, unless a command has changed the migration since it was read."""
@@ -243,22 +296,16 @@ class Supervisor:
         return result
 
     def _cancel(self, record: MigrationRecord) -> str:
-        """Restore the target's settings when no worker holds a chunk any more, as at the end of a migration."""
-        running = self._ledger.held(record.migration)
-        changes, now = self._last_changes(record, running)
-        self._fleet.registry.save_last_changes(record.run, changes)
-        if any(not changes[chunk.index].has_expired(now) for chunk in running):
-            return CANCELLING
-        if not self._ledger.is_current(record):
-            return CHANGED_MEANWHILE
-        self._restore_target_settings(record)
-        return self._close(record, State.CANCELLED, "cancelled", final_settings=None)
-
-    def _restore_target_settings(self, record: MigrationRecord) -> None:
-        """Give a created target its final settings: the vector index on, and strict mode as in the source."""
-        if record.final_settings is not None:
-            request = api.UpdateCollection.FromString(base64.b64decode(record.final_settings))
-            self._ledger.server.call(self._ledger.server.collections.Update, request)
+        """Put the target's settings back when no worker holds a chunk any more, as `qmig cancel` itself does."""
+        if record.finished is None:
+            running = self._ledger.held(record.migration)
+            changes, now = self._last_changes(record, running)
+            self._fleet.registry.save_last_changes(record.run, changes)
+            if any(not changes[chunk.index].has_expired(now) for chunk in running):
+                return CANCELLING
+            close_cancelled(self._ledger, record)
+        self._fleet.registry.forget(record.migration)
+        return "cancelled"
 
 
 def _requeue_reason(chunk: ChunkRecord) -> str:

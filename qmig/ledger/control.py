@@ -1,4 +1,4 @@
-"""Control a migration through its ledger, from any host: pause, resume, cancel and throttle.
+"""Control a migration through its ledger, from any host: pause, resume and throttle.
 
 Every worker reads the migration's record with each heartbeat. A change takes effect on every host within a second or
 a batch, and needs neither a coordinator nor the broker.
@@ -23,12 +23,6 @@ def resume(ledger: Ledger, record: MigrationRecord) -> None:
     _refuse_unless(record, "resumed", State.PAUSED)
     # In a new run all chunks are queued: workers have dropped the tasks that were queued before the pause.
     _change(ledger, record, "resumed", state=State.RUNNING, run=uuid.uuid4().hex)
-
-
-def cancel(ledger: Ledger, record: MigrationRecord) -> None:
-    """End a migration for good; the fleet then restores the target's settings."""
-    _refuse_unless(record, "cancelled", State.RUNNING, State.PAUSED)
-    _change(ledger, record, "cancelled", state=State.CANCELLED)
 
 
 def throttle(ledger: Ledger, record: MigrationRecord, max_rate: int | None) -> None:

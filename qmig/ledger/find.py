@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qmig.errors import TerminalError, UsageError
+from qmig.errors import LedgerLostError, TerminalError, UsageError
 from qmig.formatting import SHOWN_ID
 from qmig.ledger.collection import Malformed
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import JobKind, MigrationRecord
+from qmig.ledger.settle import describe_lost
 from qmig.migration import SourceSpec
 
 #: Migrations that an error names, the newest ones.
@@ -23,8 +24,26 @@ def migrations(ledger: Ledger, malformed: Malformed) -> list[MigrationRecord]:
         raise TerminalError(
             f"there is no ledger {ledger.name!r} at {ledger.server.endpoint.url}: no migration into this server has "
             "begun, or it was given another --target-url or --migration-offsets-collection-name"
+            f"{describe_lost(ledger)}"
         )
     return ledger.migrations(malformed)
+
+
+def existing_migration(ledger: Ledger, migration: str) -> MigrationRecord:
+    """The record of a migration that has begun; LedgerLostError where it was deleted since."""
+    record = ledger.migration(migration)
+    if record is None:
+        raise lost_ledger(ledger, migration)
+    return record
+
+
+def lost_ledger(ledger: Ledger, migration: str) -> LedgerLostError:
+    """The error for a migration that is not in its ledger any more."""
+    lost = "has lost the record of this migration" if ledger.exists() else "was deleted"
+    return LedgerLostError(
+        f"migration {migration} cannot go on: the ledger {ledger.name!r} at {ledger.server.endpoint.url} {lost}; "
+        "the command that began it begins anew, and `qmig cancel` with this id puts the target's settings back"
+    )
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,9 @@ class Lease:
 
     @property
     def _lost(self) -> ChunkLostError:
-        return ChunkLostError(f"chunk {self.chunk.index + 1} belongs to another worker by now")
+        return ChunkLostError(
+            f"chunk {self.chunk.index + 1} belongs to another worker by now, or is no longer in the ledger"
+        )
 
     def _settle(self) -> None:
         """Wait for a change that is under way: it must not overtake the last one."""

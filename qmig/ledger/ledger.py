@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from qmig.errors import LedgerWriteError, MalformedRecordError, NotFoundError, TerminalError
+from qmig.errors import LedgerWriteError, NewerRecordError, NotFoundError, TerminalError
 from qmig.ledger.collection import PAGE, LedgerCollection, Malformed, is_below, is_value, record_id
 from qmig.ledger.owner import NOBODY, Owner
 from qmig.ledger.records import (
@@ -38,7 +38,7 @@ class Ledger(LedgerCollection):
     # The migrations
 
     def migration(self, migration: str, retry_for: float | None = None) -> MigrationRecord | None:
-        """The migration's record, or None; TerminalError where a newer qmig wrote it."""
+        """The migration's record, or None; WorkerError where a newer qmig wrote it."""
         try:
             return next((self._migration(point) for point in self._get([migration], retry_for)), None)
         except NotFoundError:
@@ -176,8 +176,8 @@ class Ledger(LedgerCollection):
     def claim(self, seen: ChunkRecord, owner: Owner) -> ChunkRecord | None:
         """Give a chunk or the plan to `owner`; None if another process was faster."""
         self._try_claim(seen, owner, seen.run)
-        claimed = self.chunks(seen.migration, [seen.index])[0]
-        return claimed if claimed.owner == str(owner) else None
+        claimed = next(iter(self._chunks(seen.migration, [seen.index])), None)
+        return claimed if claimed is not None and claimed.owner == str(owner) else None
 
     def _try_claim(self, seen: ChunkRecord, owner: Owner, run: str, retry_for: float | None = None) -> None:
         """Give the chunk to `owner` if no worker has claimed it since it was read.
@@ -206,7 +206,7 @@ class Ledger(LedgerCollection):
     def change(self, chunk: ChunkRecord, retry_for: float | None = None, **changes: Any) -> ChunkRecord | None:
         """Change a chunk and count a heartbeat.
 
-        None, and nothing changed, if it has another owner by now, or belongs to another plan.
+        None, and nothing changed, if it has another owner by now, belongs to another plan, or was deleted.
         """
         after = replace(chunk, **{"heartbeat": chunk.heartbeat + 1, **changes})
         self._set(_owned(chunk), {**changes, "heartbeat": after.heartbeat}, retry_for)
@@ -255,7 +255,7 @@ class Ledger(LedgerCollection):
     def _migration(self, point: api.RetrievedPoint) -> MigrationRecord:
         version = point.payload["version"].integer_value if "version" in point.payload else LEDGER_VERSION
         if version > LEDGER_VERSION:
-            raise MalformedRecordError(
+            raise NewerRecordError(
                 f"the ledger's record of migration {record_id(point)} has version {version}, this qmig reads up to "
                 f"{LEDGER_VERSION}; use the newer qmig that wrote it"
             )

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Iterator
 
-from qmig.errors import TerminalError
+from qmig.errors import LedgerLostError, TerminalError
 from qmig.ledger.collection import Malformed
+from qmig.ledger.find import existing_migration
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ENDED, MigrationRecord, State
 from qmig.ledger.stalled import StalledChunks
@@ -83,11 +84,17 @@ class LedgerPoller:
         self.malformed: Malformed = {}
 
     def poll(self) -> list[MigrationStatus]:
-        """The status of every migration, the oldest first; none where there is no ledger.
+        """The status of every migration, the oldest first; none where there is no ledger yet.
 
-        TransientError where the target is unavailable, TerminalError where the one migration cannot be read.
+        TransientError where the target is unavailable, TerminalError where the one migration cannot be read, or where
+        the ledger was deleted since it was read, or has lost the migration `only`.
         """
         records = self._records()
+        if self._pollers and not records and not self._ledger.exists():
+            raise LedgerLostError(
+                f"the ledger {self._ledger.name!r} at {self._ledger.server.endpoint.url} was deleted; the commands "
+                "that began its migrations begin anew, and `qmig cancel` with an id puts the target's settings back"
+            )
         before = self._pollers
         self._pollers = {
             record.migration: before.get(record.migration) or MigrationPoller(self._ledger, record)
@@ -99,8 +106,7 @@ class LedgerPoller:
         if self._only is None:
             self.malformed = {}
             return self._ledger.migrations(self.malformed)
-        record = self._ledger.migration(self._only)
-        return [] if record is None else [record]
+        return [existing_migration(self._ledger, self._only)]
 
 
 def poll_repeatedly(poller: LedgerPoller) -> Iterator[list[MigrationStatus]]:

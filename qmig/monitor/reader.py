@@ -1,6 +1,7 @@
 """Read the progress of a migration from the ledger, whoever copies it."""
 
 from qmig.errors import TerminalError
+from qmig.ledger.find import existing_migration
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, Reconciliation
 from qmig.monitor.progress import Progress
@@ -27,10 +28,8 @@ class ProgressReader:
         self.read: list[ChunkRecord] = []
 
     def refresh(self) -> Progress:
-        """Read the migration again. TerminalError where it is not in the ledger any more."""
-        record = self.ledger.migration(self._migration)
-        if record is None:
-            raise TerminalError(f"migration {self._migration} is not in the ledger {self.ledger.name!r} any more")
+        """Read the migration again. LedgerLostError where it is not in the ledger any more."""
+        record = existing_migration(self.ledger, self._migration)
         if self._record is not None and record.started != self._record.started:
             raise TerminalError(
                 f"migration {self._migration} was begun again by another command meanwhile; `qmig attach` follows it"

@@ -86,10 +86,11 @@ def finish_request(created: api.CollectionInfo, source: api.CollectionInfo, name
     `loading_request`. The request may be sent more than once.
     """
     request = api.UpdateCollection(collection_name=name, timeout=CHANGE_TIMEOUT)
-    threshold = DEFAULT_INDEXING_THRESHOLD_KB
-    if created.config.optimizer_config.HasField("indexing_threshold"):
-        threshold = created.config.optimizer_config.indexing_threshold
-    request.optimizers_config.indexing_threshold = threshold
+    # A threshold of 0 in `created` may be that of another load: the source's own counts before it.
+    held = [info.config.optimizer_config for info in (created, source)]
+    thresholds = [one.indexing_threshold for one in held if one.HasField("indexing_threshold")]
+    nonzero = [threshold for threshold in thresholds if threshold]
+    request.optimizers_config.indexing_threshold = (nonzero + thresholds + [DEFAULT_INDEXING_THRESHOLD_KB])[0]
     if source.config.optimizer_config.HasField("prevent_unoptimized"):
         request.optimizers_config.prevent_unoptimized = source.config.optimizer_config.prevent_unoptimized
     for settings in (source.config, created.config):

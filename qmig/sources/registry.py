@@ -6,7 +6,7 @@ A package adds a kind by an entry point in the group `qmig.sources`, which names
 from functools import cache
 from typing import TYPE_CHECKING
 
-from qmig.errors import TerminalError, UsageError
+from qmig.errors import MissingKindError, TerminalError
 from qmig.migration import GRPC_URL, HTTP_SCHEMES, Credentials, Endpoint, Migration, SourceSpec, UrlForm
 from qmig.sources.kind import SourceKind
 
@@ -58,10 +58,10 @@ def find_kind(name: str) -> SourceKind | None:
 
 
 def kind_of(source: SourceSpec) -> SourceKind:
-    """The kind of a source; UsageError where the package that adds it is not installed on this machine."""
+    """The kind of a source; MissingKindError where the package that adds it is not on this machine."""
     kind = find_kind(source.kind)
     if kind is None:
-        raise UsageError(
+        raise MissingKindError(
             f"there is no kind of source {source.kind!r} on this machine, only {', '.join(kind_names())}; install "
             "the package that adds it"
         )
@@ -115,7 +115,7 @@ def _load(name: str) -> SourceKind:
     try:
         kind = entry.load()
     except Exception as error:
-        raise TerminalError(f"the source {name!r} of {entry.value} cannot be loaded: {error!r}") from error
+        raise MissingKindError(f"the source {name!r} of {entry.value} cannot be loaded: {error!r}") from error
     if not isinstance(kind, SourceKind) or kind.name != name:
         raise TerminalError(f"the entry point {name!r} of {entry.value} is not a SourceKind of that name")
     return kind

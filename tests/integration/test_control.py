@@ -14,7 +14,6 @@ from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
-from qmig.qdrant import messages as api
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.migrations import (
@@ -32,6 +31,7 @@ from tests.support.migrations import (
     until_copied,
     until_state,
 )
+from tests.support.target_settings import indexing_threshold
 from tests.support.waiting import PATIENCE, until, until_logged
 
 
@@ -47,12 +47,6 @@ def steer(qmig: Run, filled: Ends) -> Run:
 
 def attach(ends: Ends) -> ChildProcess:
     return ChildProcess([sys.executable, "-m", "qmig", "attach", *ends.where], name="qmig attach")
-
-
-def indexing_threshold(ends: Ends) -> int:
-    request = api.GetCollectionInfoRequest(collection_name=ends.target_name)
-    info = ends.target.call(ends.target.collections.Get, request).result
-    return info.config.optimizer_config.indexing_threshold
 
 
 def test_a_migration_that_is_left_alone_is_finished_by_the_fleet(filled: Ends, qmig: Run) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -9,13 +10,24 @@ import pytest
 from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
-from qmig.errors import UsageError
+from qmig.errors import (
+    ChunkLostError,
+    MissingKindError,
+    NotFoundError,
+    QmigError,
+    TerminalError,
+    TransientError,
+    UsageError,
+)
 from qmig.jobs.supervisor import Supervisor
-from qmig.ledger.control import cancel, pause
+from qmig.ledger.cancel import cancel
+from qmig.ledger.control import pause
+from qmig.ledger.lease import Lease
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY, Owner
-from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation, RecordKind, State
+from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation, RecordKind, State, chunk_id
 from qmig.migration import Credentials, Migration, SourceSpec, TargetSpec
+from qmig.qdrant import messages as api
 from tests.support.collections import create, dense_params, fill, simple_points
 from tests.support.ends import Ends
 
@@ -166,3 +178,106 @@ def test_a_finished_migration_is_not_cancelled_by_one_who_saw_it_running(
     now = ledger.migration(record.migration)
     assert now is not None
     assert now.state == State.DONE
+
+
+# Errors in supervision
+
+
+def delete_record(ledger: Ledger, record: str) -> None:
+    ledger.delete(api.PointsSelector(points=api.PointsIdsList(ids=[api.PointId(uuid=record)])))
+
+
+def test_a_plan_with_a_hole_ends_the_migration_with_its_text(
+    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor
+) -> None:
+    delete_record(ledger, chunk_id(record.migration, 0))
+
+    assert "lacks 1 chunks" in supervisor.run_once()
+
+    now = ledger.migration(record.migration)
+    assert now is not None
+    assert now.state == State.FAILED
+    assert "lacks 1 chunks" in (now.error or "")
+    assert "--restart-migration" in (now.error or "")
+
+
+@pytest.mark.parametrize("step", ["_queue_new", "_requeue"])
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (NotFoundError("the target has no such call"), "the target has no such call"),
+        (KeyError("a defect"), "unexpected KeyError: 'a defect'"),
+    ],
+)
+def test_a_terminal_error_in_any_step_ends_the_migration(
+    ledger: Ledger,
+    record: MigrationRecord,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    error: Exception,
+    text: str,
+) -> None:
+    def fail(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(supervisor, step, fail)
+    with nullcontext() if isinstance(error, NotFoundError) else pytest.raises(KeyError):
+        supervisor.run_once()
+    now = ledger.migration(record.migration)
+    assert now is not None
+    assert (now.state, now.error) == (State.FAILED, text)
+
+
+@pytest.mark.parametrize("error", [TransientError("the broker is away"), MissingKindError("no such package here")])
+def test_an_error_that_another_worker_may_not_have_ends_nothing(
+    ledger: Ledger,
+    record: MigrationRecord,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    error: QmigError,
+) -> None:
+    def fail(*_: object) -> Reconciliation:
+        raise error
+
+    monkeypatch.setattr("qmig.jobs.supervisor.reconcile", fail)
+    with pytest.raises(type(error)):
+        supervisor.run_once()
+    now = ledger.migration(record.migration)
+    assert now is not None
+    assert (now.state, now.error, now.waiting) == (State.RUNNING, None, str(error))
+
+
+def test_a_record_that_cannot_be_read_is_not_supervised_for_ever(
+    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, idle_broker: str
+) -> None:
+    ledger.update_migration(record.migration, state="no such state")
+    with Fleet(idle_broker) as fleet:
+        assert fleet.registry.is_registered(record.migration)
+        with pytest.raises(TerminalError, match=record.migration):
+            supervisor.run_once()
+        assert not fleet.registry.is_registered(record.migration)
+
+
+def test_a_migration_that_the_ledger_has_lost_is_given_up(
+    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, idle_broker: str
+) -> None:
+    delete_record(ledger, record.migration)
+    assert "is not in the ledger" in supervisor.run_once()
+    assert ledger.migration(record.migration) is None
+    with Fleet(idle_broker) as fleet:
+        assert not fleet.registry.is_registered(record.migration)
+
+
+def test_a_worker_whose_chunk_was_deleted_does_not_write_it_again(ledger: Ledger, record: MigrationRecord) -> None:
+    chunk = ChunkRecord(record.migration, 1, None, None, None)
+    ledger.save_chunks([chunk])
+    claimed = ledger.claim(chunk, Owner.parse("host/1/2/3/4"))
+    assert claimed is not None
+    lease = Lease(ledger, claimed, None, lambda: False, lambda *_: None)
+    delete_record(ledger, claimed.id)
+
+    with pytest.raises(ChunkLostError, match="no longer in the ledger"):
+        lease.finish(State.DONE)
+    assert ledger.claim(chunk, Owner.parse("host/5/2/3/4")) is None
+    assert ledger.chunk_and_migration(record.migration, 1)[0] is None

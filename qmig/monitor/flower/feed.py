@@ -74,8 +74,8 @@ class Feed:
             raise UsageError(f"there is no chunk {index} of migration {migration} in the ledger {self.ledger_title}")
         return chunk, record
 
-    def control(self, migration: str, command: Callable[[Ledger, MigrationRecord], None]) -> None:
-        """Apply one of `qmig.ledger.control` to a migration. Blocks: call it in a thread."""
+    def control(self, migration: str, command: Callable[[Ledger, MigrationRecord], object]) -> None:
+        """Apply one of `qmig.ledger.control`, or `cancel`, to a migration. Blocks: call it in a thread."""
         ledger = self._open()
         record = ledger.migration(migration)
         if record is None:

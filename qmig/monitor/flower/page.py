@@ -17,6 +17,7 @@ from flower.views import BaseHandler
 from qmig.broker.task import chunk_range, chunk_title
 from qmig.errors import QmigError
 from qmig.ledger import control
+from qmig.ledger.cancel import cancel
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord
 from qmig.monitor.flower.feed import Feed
@@ -113,9 +114,13 @@ class ControlHandler(BaseApiHandler):  # type: ignore[misc]
         await run_in_thread(self, partial(self._feed.control, migration, self._command(action)))
         self.set_status(HTTPStatus.NO_CONTENT)
 
-    def _command(self, action: str) -> Callable[[Ledger, MigrationRecord], None]:
+    def _command(self, action: str) -> Callable[[Ledger, MigrationRecord], object]:
         if action != "throttle":
-            commands = {"pause": control.pause, "resume": control.resume, "cancel": control.cancel}
+            commands: dict[str, Callable[[Ledger, MigrationRecord], object]] = {
+                "pause": control.pause,
+                "resume": control.resume,
+                "cancel": cancel,
+            }
             return commands[action]
         given = self.get_body_argument("max_rate", "")
         if not given.isascii() or not given.isdigit():
