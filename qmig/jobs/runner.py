@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from qmig.broker.fleet import Fleet
 from qmig.broker.rate_limit import RateLimiter
 from qmig.broker.task import ChunkTask, MigrationTask, progress_text, result_text
-from qmig.errors import LedgerWriteError, MigrationStoppedError, QmigError, TerminalError
+from qmig.errors import AccessError, LedgerWriteError, MigrationStoppedError, QmigError, TerminalError
 from qmig.jobs.chunk_io import ChunkIO
 from qmig.jobs.copy_chunk import copy_chunk
 from qmig.jobs.find_extra import find_extra
@@ -23,6 +23,8 @@ from qmig.rpc.connection import RETRY_FOR
 #: Owners in a row that may be lost at a chunk before it fails. A chunk that exhausts the memory would otherwise kill
 #: every worker.
 MAX_LOST_OWNERS = 5
+#: The result of a task that was queued before the present run.
+EARLIER_RUN = "nothing to do: the task is of an earlier run"
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,10 @@ class Worker:
         """The fleet that this worker belongs to."""
         return self.open_fleet()
 
+    @cached_property
+    def _rate_limiter(self) -> RateLimiter:
+        return RateLimiter(self.fleet.registry)
+
     def run_chunk(self, task: ChunkTask, report: Callable[[str], None]) -> str:
         """Copy or verify the task's chunk, and return the result as text. `report` gets the progress every second.
 
@@ -51,12 +57,19 @@ class Worker:
         # No chunk is claimed yet, so nothing is lost by taking the next task: this chunk is requeued.
         migration = task.migration_task.migration
         ledger = self._sessions.open(task.migration_task).ledger
-        seen, record = ledger.chunk_and_migration(migration, task.chunk, RETRY_FOR)
+        try:
+            seen, record = ledger.chunk_and_migration(migration, task.chunk, RETRY_FOR)
+        except AccessError:
+            if self.fleet.registry.registration(migration) in (None, task.migration_task):
+                raise
+            return EARLIER_RUN
         if record is None:
             raise TerminalError(
                 f"migration {migration} is not in the ledger {ledger.name!r} at "
                 f"{ledger.server.endpoint.url}; nothing was done"
             )
+        if record.run != task.run:
+            return EARLIER_RUN
         session = self._sessions.update(task.migration_task, record)
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
@@ -89,7 +102,7 @@ class Worker:
             self.stop_requested,
             lambda now, seconds: report(progress_text(now, before, seconds)),
         )
-        io = ChunkIO(lease, session, RateLimiter(self.fleet.broker_url, record.migration))
+        io = ChunkIO(lease, session, self._rate_limiter)
         try:
             _check_lost_owners(chunk)
             io.run_blocking(session.connect)
@@ -111,12 +124,14 @@ class Worker:
         A migration that is in its ledger is registered again with a broker that has lost it.
         """
         migration_task = task.migration_task
-        if not self._sessions.is_in_ledger(migration_task):
+        if not self._sessions.is_in_ledger(migration_task, task.run):
             return
-        if not self.fleet.registry.is_registered(migration_task.migration):
+        registered = self.fleet.registry.registration(migration_task.migration)
+        if registered is None:
             self.fleet.register(migration_task)
         if self.fleet.queued() == 0:
-            self.supervise(migration_task)
+            # The newest registration counts, whatever this chunk was queued with.
+            self.supervise(registered or migration_task)
 
     def supervise(self, task: MigrationTask) -> str:
         """Supervise the task's migration, and return what was done as text."""

@@ -38,6 +38,8 @@ class Session:
     ledger: Ledger
     #: The migration as the ledger defines it; None until it was found there.
     definition: Migration | None = None
+    #: The run that the ledger named when the definition was read.
+    run: str = ""
 
     @property
     def migration(self) -> Migration:
@@ -88,12 +90,13 @@ class Session:
         self.ledger.server.retry_for = self.options.retry_for
         _ = self.source, self.target_info
 
-    def with_definition(self, definition: Migration) -> "Session":
+    def of_run(self, run: str, definition: Migration) -> "Session":
         """Return this session, or a new one on the same connection to the target if the definition has changed."""
         if self.definition == definition:
+            self.run = run
             return self
         self.close_source()
-        return Session(self.access, self.ledger, definition)
+        return Session(self.access, self.ledger, definition, run)
 
     def close_source(self) -> None:
         if "source" in vars(self):
@@ -132,10 +135,10 @@ class Sessions:
         """
         session = self.open(task)
         session.access.check(record)
-        self._sessions[task.migration, task.access] = session = session.with_definition(record.definition)
+        self._sessions[task.migration, task.access] = session = session.of_run(record.run, record.definition)
         return session
 
-    def is_in_ledger(self, task: MigrationTask) -> bool:
-        """Whether the task's migration was found in its ledger."""
+    def is_in_ledger(self, task: MigrationTask, run: str) -> bool:
+        """Whether the task's migration was found in its ledger, in this run."""
         session = self._sessions.get((task.migration, task.access))
-        return session is not None and session.definition is not None
+        return session is not None and session.definition is not None and session.run == run

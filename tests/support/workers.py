@@ -8,10 +8,15 @@ from tests.support.waiting import until_logged
 
 def start_workers(broker_url: str, concurrency: int = 2, **env: str) -> ChildProcess:
     """`qmig worker`, ready."""
-    process = ChildProcess(
+    process = begin_workers(broker_url, concurrency, **env)
+    until_logged(process, "ready.")
+    return process
+
+
+def begin_workers(broker_url: str, concurrency: int = 2, **env: str) -> ChildProcess:
+    """`qmig worker`, which may not be ready yet."""
+    return ChildProcess(
         [sys.executable, "-m", "qmig", "worker", "--concurrency", str(concurrency)],
         name="worker",
         env={"QMIG_BROKER_URL": broker_url, **env},
     )
-    until_logged(process, "ready.")
-    return process
