@@ -25,10 +25,9 @@ from qmig.broker.task import (
     TaskArguments,
     task_repr,
 )
-from qmig.broker.url import BROKER_VARIABLE
+from qmig.broker.url import BROKER_VARIABLE, shown_text
 from qmig.errors import TransientError, UsageError
 from qmig.ledger.records import ChunkRecord, MigrationRecord
-from qmig.migration import redacted
 
 #: Priority of a requeued chunk, and of supervision: they go before the chunks that no worker has begun.
 URGENT = 0
@@ -52,7 +51,7 @@ class Fleet:
         try:
             self.registry = FleetRegistry(broker_url, self.queue_name)
         except ValueError as error:
-            raise UsageError(f"the broker {redacted(broker_url)} cannot be used: {error}") from None
+            raise UsageError(f"the broker {shown_text(broker_url)} cannot be used: {error}") from None
         self._url = self.registry.broker.url
         use_broker(self._url)
         # The application's own pool would stay with the broker of the process' first fleet.

@@ -14,6 +14,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from qmig.migration import redacted
+
 #: The environment variable with the broker's URL.
 BROKER_VARIABLE = "QMIG_BROKER_URL"
 #: The broker of a worker that is given none.
@@ -43,6 +45,7 @@ _URL = re.compile(
     r"(?P<scheme>[a-z+]+)://((?P<login>[^/?#]*)@)?(?P<host>\[[^\]/?#@]*\]|[^/?#@:\[\]]*)(:(?P<port>[0-9]{0,9}))?"
     r"(?P<path>/[^?#]*)?(\?(?P<query>[^#]*))?"
 )
+_NO_PORT = re.compile(r"(://[^/@;:]*):(?![0-9]{1,5}(?:[/?;]|$))[^/;?]*")
 _HOST = re.compile(r"[\w.-]+")
 _DATABASE = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -153,6 +156,11 @@ class BrokerUrl:
         if self.master_name:
             options["master_name"] = self.master_name
         return {"broker_url": url, "broker_use_ssl": dict(self.tls) or None, "broker_transport_options": options}
+
+
+def shown_text(text: str) -> str:
+    """A text that is no URL, for people: in one line, without what may be a password, such as a port that is none."""
+    return _NO_PORT.sub(r"\1:***", redacted(" ".join(text.split())))
 
 
 def _match(text: str, scheme: str) -> dict[str, str]:

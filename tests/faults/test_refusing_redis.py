@@ -63,7 +63,7 @@ def test_a_worker_waits_for_a_redis_that_refuses_when_it_starts(filled: Ends) ->
     assert arrived(filled)
 
 
-def test_a_worker_that_is_told_to_stop_stops_while_redis_refuses(filled: Ends) -> None:
+def test_a_worker_that_is_told_to_stop_stops_while_redis_refuses() -> None:
     with own_fleet() as (server, workers):
         with refusing(server, read_only):
             until(lambda: "waiting" in workers.read_stderr(), "word of it", workers)

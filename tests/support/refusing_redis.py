@@ -1,14 +1,15 @@
 """A Redis that answers and refuses, in the ways that Redis has, and the end of it."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+import psutil
 import redis
 
 from qmig.embedded.child_process import free_port
 from qmig.embedded.redis import EmbeddedRedis
+from tests.support.waiting import until
 
 Refusal = Callable[[EmbeddedRedis, "redis.Redis"], Callable[[], None]]
 
@@ -26,19 +27,18 @@ def read_only(_: EmbeddedRedis, client: "redis.Redis") -> Callable[[], None]:
 
 
 def failed_snapshot(server: EmbeddedRedis, client: "redis.Redis") -> Callable[[], None]:
-    # Redis cannot write a snapshot under the name of a directory.
     client.config_set("save", "3600 1")
-    before = client.config_get("dir")["dir"]
+    # A snapshot that takes long enough to be killed.
+    client.config_set("rdb-key-save-delay", "10000000")
     client.set("unsaved", "1")
-    client.config_set("dir", "/proc")
-    with suppress(redis.ResponseError):
-        client.bgsave()
-    while client.info("persistence")["rdb_last_bgsave_status"] != "err":
-        time.sleep(0.05)
+    client.bgsave()
+    for child in psutil.Process(server.pid).children():
+        child.kill()
+    until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "the snapshot failing")
 
     def end() -> None:
         client.config_set("save", "")
-        client.config_set("dir", before)
+        client.config_set("rdb-key-save-delay", "0")
 
     return end
 
