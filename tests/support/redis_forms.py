@@ -59,7 +59,8 @@ class Sentinels:
 def sentinels(directory: Path, number: int = 2) -> Iterator[Sentinels]:
     """Sentinels that make the replica the master within a few seconds after the master's end."""
     with ExitStack() as stack:
-        master, replica = stack.enter_context(EmbeddedRedis()), EmbeddedRedis()
+        master, replica = EmbeddedRedis(directory / "master"), EmbeddedRedis(directory / "replica")
+        stack.enter_context(master)
         replica.password = master.password
         stack.enter_context(replica)
         for server in (master, replica):
