@@ -8,11 +8,12 @@ import redis
 from qmig.broker.registry import WORKERS
 from qmig.embedded.redis import EmbeddedRedis
 from tests.support.ends import Ends
+from tests.support.flower import flower_process, read_page, until_it_hears
 from tests.support.migrations import SLOWLY, arrived, chunks_of, finish, own_fleet, start, until_copied, workers_on
 from tests.support.refusing_redis import REFUSALS, Refusal, other_password, out_of_memory, read_only, refusing
 from tests.support.tcp_proxy import Proxy
 from tests.support.waiting import until
-from tests.support.workers import begin_workers
+from tests.support.workers import begin_workers, worker_with_a_defect
 
 # Seconds: long enough that each worker ends a chunk meanwhile.
 REFUSED_SECONDS = 10.0
@@ -98,3 +99,23 @@ def test_half_open_connections(filled: Ends) -> None:
             finish(running)
             assert "Traceback" not in workers.read_stderr()
     assert arrived(filled)
+
+
+@pytest.mark.parametrize("refusal", [out_of_memory, other_password, read_only])
+def test_flower_outlives_it_and_hears_of_a_worker_that_comes_later(refusal: Refusal) -> None:
+    with own_fleet(1) as (server, _), flower_process(env={"QMIG_BROKER_URL": server.url}) as flower:
+        until_it_hears(flower)
+        with refusing(server, refusal):
+            time.sleep(REFUSED_SECONDS)
+            assert read_page(f"{flower}/healthcheck") == "OK"
+        with workers_on(server.url, 1) as later:
+            name = f"qmig-{later.pid}@"
+            until(lambda: name in read_page(f"{flower}/metrics"), "Flower hearing of the later worker")
+
+
+def test_a_worker_that_cannot_go_on_ends_with_a_status_that_a_supervisor_restarts() -> None:
+    with EmbeddedRedis() as server:
+        process = worker_with_a_defect(server.url)
+        until(lambda: not process.running, "the end of the worker")
+        assert process.wait() == 1
+        assert "a defect" in process.read_stderr()
