@@ -1,5 +1,8 @@
 """A broker behind a socket or behind sentinels is as good as any; what cannot be one is refused before a write."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -139,3 +142,16 @@ def test_a_url_that_cannot_be_right(filled: Ends, qmig: Run, idle_broker: str, u
         assert password not in line
         assert time.monotonic() - began < 30
     assert_nothing_written(filled)
+
+
+def test_celerys_own_command_refuses_a_url_in_one_line() -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "celery", "--app", "workers", "worker"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "QMIG_BROKER_URL": "redis://a/abc"},
+    )
+    assert refused.returncode != 0
+    assert "Error: the broker redis://a/abc cannot be used: the database 'abc' is not a number" in refused.stderr
+    assert "Traceback" not in refused.stderr
