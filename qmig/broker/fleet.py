@@ -84,7 +84,7 @@ class Fleet:
         """
         hint = f"start Redis there, or check --broker-url or ${BROKER_VARIABLE}"
         if missing := self._url.missing_file:
-            raise UsageError(f"the broker {self.shown_url} cannot be used: {missing} names no file")
+            raise UsageError(f"the broker {self.shown_url} cannot be used: {missing}: No such file")
         try:
             return self.ask()
         except TransientError as error:

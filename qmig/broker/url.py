@@ -94,7 +94,7 @@ class BrokerUrl:
 
     def __str__(self) -> str:
         """The whole URL, with the password: parsed again, it is equal."""
-        query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in self.tls.items()}
+        query = self._tls_query
         if self.master_name:
             query["master_name"] = self.master_name
         if self.socket and self.database:
@@ -119,6 +119,10 @@ class BrokerUrl:
             return ""
         password = "" if self.password is None else f":{quote(self.password, safe='')}"
         return f"{quote(self.username or '', safe='')}{password}@"
+
+    @property
+    def _tls_query(self) -> dict[str, str]:
+        return {name: str(value).lower() if isinstance(value, bool) else value for name, value in self.tls.items()}
 
     def _text(self, login: str) -> str:
         if self.socket:
@@ -152,6 +156,9 @@ class BrokerUrl:
         url = self._text(self._login)
         if self.socket:
             url = f"{url}?virtual_host={self.database}"
+        elif self.tls:
+            # Kombu checks no certificate where the URL does not ask for it, whatever the other settings say.
+            url = f"{url}?{urlencode(self._tls_query)}"
         options = {"socket_keepalive": True, **TIMEOUTS}
         if self.master_name:
             options["master_name"] = self.master_name

@@ -128,7 +128,7 @@ def test_a_policy_that_deletes_tasks_is_warned_of(filled: Ends, qmig: Run) -> No
         ("redis://127.0.0.1:{}/abc", "is not a number"),
         ("redis://127.0.0.1:{}/99", "DB index is out of range"),
         ("rediss://127.0.0.1:{}/0", "does not answer"),
-        ("rediss://127.0.0.1:{}/0?ssl_ca_certs=/no/such.pem", "ssl_ca_certs=/no/such.pem names no file"),
+        ("rediss://127.0.0.1:{}/0?ssl_ca_certs=/no/such.pem", "ssl_ca_certs=/no/such.pem: No such file"),
         ("http://127.0.0.1:{}", "not a URL of a Redis"),
     ],
 )
