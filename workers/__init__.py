@@ -1,13 +1,18 @@
 """The Celery side of qmig's workers: `celery -A workers worker` runs a worker of the fleet."""
 
 import os
+import sys
 
 from qmig.broker.app import app, use_broker
 from qmig.broker.queues import queue_name
-from qmig.broker.url import BROKER_VARIABLE, DEFAULT_BROKER
+from qmig.broker.url import BROKER_VARIABLE, DEFAULT_BROKER, BrokerUrl, shown_text
 
 # A command of qmig has chosen broker and queue before Celery imports this package; `celery` itself has not.
 if app.conf.task_default_queue != queue_name():
-    use_broker(os.environ.get(BROKER_VARIABLE, DEFAULT_BROKER))
+    _given = os.environ.get(BROKER_VARIABLE, DEFAULT_BROKER)
+    try:
+        use_broker(BrokerUrl.parse(_given))
+    except ValueError as error:
+        sys.exit(f"Error: the broker {shown_text(_given)} cannot be used: {error}")
 
 __all__ = ["app"]

@@ -1,36 +1,81 @@
-"""Refuse messages that are no tasks of qmig's: one line in the log for each, and the worker continues."""
+"""A consumer that nothing on the broker ends: it refuses what is no task of qmig's, and waits for its Redis."""
 
 import logging
+import random
+import time
 from collections.abc import Callable
-from queue import Empty
 from typing import Any
 
 from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
 from kombu.exceptions import KombuError
-from kombu.transport import redis
 
+from qmig.broker.app import broker_in_use
+from qmig.broker.fleet import Fleet
+from qmig.broker.outage import OutageLog
+from qmig.errors import QmigError
 from qmig.formatting import shorten
+from workers.transport import install
+
+#: Seconds between two attempts to use the broker: at first, and at most.
+MIN_RETRY, MAX_RETRY = 1.0, 5.0
+#: Seconds that a connection has to hold, or the next one waits longer.
+HOLDS_FOR = 30.0
 
 log = logging.getLogger(__name__)
 
 
-class RefusingChannel(redis.Channel):
-    """Kombu's channel, but an entry of the queue that is no message is refused. Kombu would end the whole worker."""
-
-    def _brpop_read(self, **options: Any) -> Any:
-        try:
-            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            log.error("an entry of the queue was refused: it is no message: %s", shorten(str(error)))  # noqa: TRY400
-            raise Empty from None
-
-
-# A connection makes its first channel at once, so the class is replaced before there is a connection.
-redis.Transport.Channel = RefusingChannel
+# Celery imports this module before it connects.
+install()
 
 
 class RefusingConsumer(Consumer):  # type: ignore[misc]
-    """Celery's consumer, but a message that is no task is refused. Celery would log all of it, with a traceback."""
+    """Celery's consumer, but a message that is no task is refused. Celery would log all of it, with a traceback.
+
+    A Redis that does not answer or refuses is waited for, with one line in the log for the whole time.
+    """
+
+    _retry = MIN_RETRY
+    _connected = float("-inf")
+    _outage = OutageLog(log)
+
+    def connect(self) -> Any:
+        """Wait until the broker can be used, and connect."""
+        with Fleet(broker_in_use()) as fleet:
+            if time.monotonic() - self._connected < HOLDS_FOR:
+                self._sleep()
+            else:
+                self._retry = MIN_RETRY
+            while not self._can_be_used(fleet):
+                self._sleep()
+        self._connected = time.monotonic()
+        return super().connect()
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect once: after an error Celery begins at `connect` again, which waits."""
+        conn.connect()
+        self.first_connection_attempt = False
+        return conn
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Leave an attempt that failed to the line that `connect` logs."""
+
+    def _can_be_used(self, fleet: Fleet) -> bool:
+        try:
+            fleet.ask()
+        except QmigError as error:
+            self._outage.began(f"{error}; waiting")
+            return False
+        self._outage.ended(f"the broker {fleet.shown_url} can be used again")
+        return True
+
+    def _sleep(self) -> None:
+        """Wait before the next attempt, each time longer, and end if the worker is told to."""
+        end = time.monotonic() + self._retry * random.uniform(0.8, 1.2)
+        self._retry = min(MAX_RETRY, 2 * self._retry)
+        while time.monotonic() < end:
+            maybe_shutdown()
+            time.sleep(0.2)
 
     def create_task_handler(self, *arguments: Any, **settings: Any) -> Callable[[Any], Any]:
         handle = super().create_task_handler(*arguments, **settings)

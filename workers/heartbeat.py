@@ -1,4 +1,7 @@
-"""The timer in a worker's main process: it sends the worker's heartbeat, and has migrations supervised."""
+"""The timer in a worker's main process: it sends the worker's heartbeat, and has migrations supervised.
+
+It also remembers the fleet's migrations, and registers them again where the broker has lost them.
+"""
 
 import logging
 from contextlib import suppress
@@ -7,7 +10,10 @@ from typing import Any
 from celery import bootsteps
 from celery.worker.consumer import Consumer
 
+from qmig.broker.app import broker_in_use
 from qmig.broker.fleet import SUPERVISE_EVERY, Fleet
+from qmig.broker.outage import OutageLog
+from qmig.broker.remembered import RememberedMigrations
 from qmig.errors import TransientError
 
 log = logging.getLogger(__name__)
@@ -27,10 +33,13 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._pool = parent.pool
         self._fleet: Fleet | None = None
         self._timer: Any = None
+        # Celery stops and starts this step at every lost connection; what it remembers outlives that.
+        self._remembered = RememberedMigrations()
+        self._outage = OutageLog(log)
 
     def start(self, parent: Consumer) -> None:
         """Connect to the broker, and send the first heartbeat."""
-        self._fleet = Fleet(str(parent.app.conf.broker_url))
+        self._fleet = Fleet(broker_in_use())
         self._timer = parent.timer.call_repeatedly(SUPERVISE_EVERY, self._send)
         self._send()
 
@@ -50,8 +59,10 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         try:
             worker = self._fleet.describe_worker(self._name, self._pool.num_processes)
             self._fleet.registry.send_heartbeat(worker)
-            for task in self._fleet.registry.registered():
+            for task in self._remembered.refresh(self._fleet):
                 if self._fleet.registry.is_due(task.migration, SUPERVISE_EVERY):
                     self._fleet.enqueue_supervision(task)
         except TransientError as error:
-            log.info("%s; retrying", error)
+            self._outage.began(f"{error}; waiting")
+        else:
+            self._outage.ended("the broker answers again")

@@ -14,7 +14,7 @@ from celery.exceptions import Reject, WorkerLostError
 from celery.signals import worker_process_init, worker_shutting_down
 from kombu.exceptions import OperationalError
 
-from qmig.broker.app import app
+from qmig.broker.app import app, broker_in_use
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MIGRATE_CHUNK, SUPERVISE_MIGRATION, ChunkTask, MigrationTask
 from qmig.errors import MigrationStoppedError, QmigError
@@ -46,7 +46,7 @@ class _Progress:
 # Anonymous shared memory, inherited by the fork: the parent writes it, the children read it between batches.
 _stop = mmap.mmap(-1, 1)
 _progress = _Progress()
-_worker = Worker(lambda: Fleet(str(app.conf.broker_url)), stop_requested=lambda: _stop[0] != 0)
+_worker = Worker(lambda: Fleet(broker_in_use()), stop_requested=lambda: _stop[0] != 0)
 
 
 class _HideTraceback(logging.Filter):

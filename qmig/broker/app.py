@@ -6,7 +6,7 @@ from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning
 
 from qmig.broker.queues import queue_name
-from qmig.broker.url import TIMEOUTS, normalized, tls_settings
+from qmig.broker.url import BrokerUrl
 
 # At every lost connection Celery warns about a setting that is made below.
 warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
@@ -31,17 +31,18 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     worker_cancel_long_running_tasks_on_connection_loss=False,
-    broker_transport_options={
-        "visibility_timeout": VISIBILITY_TIMEOUT,
-        "socket_keepalive": True,
-        **TIMEOUTS,
-    },
 )
 app.steps["consumer"].add("workers.heartbeat:Heartbeat")
 
 
-def use_broker(url: str) -> None:
-    """Use the Redis at `url`, and the queue of this process' secret; ValueError where the URL names no Redis."""
-    app.conf.broker_url = normalized(url)
-    app.conf.broker_use_ssl = tls_settings(app.conf.broker_url)
-    app.conf.task_default_queue = queue_name()
+def use_broker(url: BrokerUrl) -> None:
+    """Use this Redis, and the queue of this process' secret and version."""
+    settings = url.celery_settings()
+    settings["broker_transport_options"]["visibility_timeout"] = VISIBILITY_TIMEOUT
+    # Celery's own form of the URL leaves out the name of the sentinels' master.
+    app.conf.update(**settings, task_default_queue=queue_name(), qmig_broker_url=str(url))
+
+
+def broker_in_use() -> str:
+    """The URL of the Redis that this process uses."""
+    return str(app.conf.qmig_broker_url)

@@ -11,12 +11,13 @@ from kombu.exceptions import OperationalError
 
 from qmig import __version__
 from qmig.broker.app import app, use_broker
-from qmig.broker.queues import queue_name
+from qmig.broker.connection import REFUSES_FOR_NOW, UNAVAILABLE, described
+from qmig.broker.preflight import check_broker
+from qmig.broker.queues import PLAIN_QUEUE, queue_name
 from qmig.broker.registry import FleetRegistry, WorkerInfo
 from qmig.broker.sealing import SECRET_VARIABLE
 from qmig.broker.task import (
     MIGRATE_CHUNK,
-    QUEUE,
     SUPERVISE_MIGRATION,
     TASK_VERSION,
     ChunkTask,
@@ -24,10 +25,9 @@ from qmig.broker.task import (
     TaskArguments,
     task_repr,
 )
-from qmig.broker.url import BROKER_VARIABLE, normalized
+from qmig.broker.url import BROKER_VARIABLE, shown_text
 from qmig.errors import TransientError, UsageError
 from qmig.ledger.records import ChunkRecord, MigrationRecord
-from qmig.migration import redacted
 
 #: Priority of a requeued chunk, and of supervision: they go before the chunks that no worker has begun.
 URGENT = 0
@@ -42,26 +42,30 @@ log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """The workers on one broker that have the same secret as this process."""
+    """The workers on one broker that have the same secret and version as this process."""
 
     def __init__(self, broker_url: str, supervise: Callable[[], None] | None = None) -> None:
         """`supervise` restarts processes of the fleet that have ended. UsageError if the URL names no Redis."""
-        self.broker_url = broker_url
         self._supervise = supervise
+        self.queue_name = queue_name()
         try:
-            self.broker_url = normalized(broker_url)
-            self.queue_name = queue_name()
-            self.registry = FleetRegistry(self.broker_url, self.queue_name)
+            self.registry = FleetRegistry(broker_url, self.queue_name)
         except ValueError as error:
-            raise self._unusable(error) from None
-        use_broker(self.broker_url)
+            raise UsageError(f"the broker {shown_text(broker_url)} cannot be used: {error}") from None
+        self._url = self.registry.broker.url
+        use_broker(self._url)
         # The application's own pool would stay with the broker of the process' first fleet.
-        self._producers = pools.producers[app.connection_for_write(self.broker_url)]
+        self._producers = pools.producers[app.connection_for_write()]
 
     @property
     def shown_url(self) -> str:
         """The broker's URL without its password."""
-        return redacted(self.broker_url)
+        return self._url.shown
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this command started the workers itself."""
+        return self._supervise is not None
 
     def __enter__(self) -> "Fleet":
         return self
@@ -73,21 +77,27 @@ class Fleet:
         """Close the connections to the broker; workers that were started elsewhere keep running."""
         self.registry.close()
 
-    def check(self) -> None:
-        """UsageError if the broker cannot be used."""
-        try:
-            self.registry.ping()
-        except (redis.RedisError, OSError, ValueError) as error:
-            raise self._unusable(error) from None
+    def check(self, waits: bool = False) -> list[str]:
+        """Check that the broker can be used, and return a line for each of its settings that is risky.
 
-    def _unusable(self, error: Exception) -> UsageError:
-        return UsageError(
-            f"the broker {self.shown_url} cannot be used: {str(error).rstrip('.')}; "
-            f"start Redis there, or check --broker-url or ${BROKER_VARIABLE}"
-        )
+        UsageError where it cannot be used. A process that `waits` gets a line where that may pass by itself.
+        """
+        hint = f"start Redis there, or check --broker-url or ${BROKER_VARIABLE}"
+        if missing := self._url.missing_file:
+            raise UsageError(f"the broker {self.shown_url} cannot be used: {missing}: No such file")
+        try:
+            return self.ask()
+        except TransientError as error:
+            if waits and error.reason == REFUSES_FOR_NOW:
+                return [f"{error}; waiting"]
+            raise UsageError(f"{error}; {hint}" if error.reason == UNAVAILABLE else str(error)) from None
+
+    def ask(self) -> list[str]:
+        """What `check` does; TransientError where the broker does not answer, or refuses what the fleet needs."""
+        return check_broker(self.registry.broker, self.queue_name)
 
     def register(self, task: MigrationTask) -> None:
-        """Let the fleet supervise a migration until it ends; TransientError if the broker is unavailable."""
+        """Let the fleet supervise a migration with this task until it ends; TransientError without the broker."""
         self.registry.register(task)
         self.enqueue_supervision(task)
 
@@ -99,7 +109,7 @@ class Fleet:
         if self._supervise is not None:
             self._supervise()
         try:
-            if not self.registry.is_registered(task.migration):
+            if self.registry.registration(task.migration) is None:
                 self.register(task)
         except TransientError as error:
             log.info("%s; retrying", error)
@@ -138,8 +148,10 @@ class Fleet:
                         retry=False,
                         **settings,
                     )
-        except (redis.RedisError, OperationalError) as error:
-            raise TransientError(f"the broker {self.shown_url} does not answer: {error}") from None
+        except (redis.RedisError, OperationalError, OSError) as error:
+            # Kombu wraps the error of redis-py.
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            raise TransientError(f"the broker {self.shown_url} {described(cause)}") from None
 
     def queued(self) -> int:
         """Number of tasks that wait for a worker."""
@@ -151,27 +163,24 @@ class Fleet:
         return WorkerInfo(name, __version__, TASK_VERSION, processes, self.queue_name)
 
     def check_workers(self) -> list[str]:
-        """Warn of workers with another version of qmig or another secret, a line for each.
-
-        UsageError for a worker that takes these tasks from the queue and cannot run them.
-        """
+        """Warn of workers with another version of qmig or another secret, a line for each."""
         warnings = []
         for worker in self.registry.workers():
             if worker.queue != self.queue_name:
-                warnings.append(f"{self.describe_secret_mismatch(worker)}; it takes none of these tasks")
-            elif worker.task_version != TASK_VERSION:
-                raise UsageError(
-                    f"worker {worker.name} runs qmig {worker.version}, which cannot take the tasks of qmig "
-                    f"{__version__}; install the same version there, or stop it"
-                )
+                warnings.append(f"{self.describe_mismatch(worker)}; it takes none of these tasks")
             elif worker.version != __version__:
                 warnings.append(f"worker {worker.name} runs qmig {worker.version}, this is {__version__}")
         return warnings
 
-    def describe_secret_mismatch(self, worker: WorkerInfo) -> str:
-        """Say why a worker takes its tasks from another queue: it has another secret than this process."""
-        if worker.queue == QUEUE:
+    def describe_mismatch(self, worker: WorkerInfo) -> str:
+        """Say why a worker takes its tasks from another queue: its version or its secret is another one."""
+        if worker.task_version != TASK_VERSION:
+            return (
+                f"worker {worker.name} runs qmig {worker.version} with tasks of version {worker.task_version}, and "
+                f"qmig {__version__} has version {TASK_VERSION}"
+            )
+        if worker.queue == PLAIN_QUEUE:
             return f"worker {worker.name} has no ${SECRET_VARIABLE}, and this process has one"
-        if self.queue_name == QUEUE:
+        if self.queue_name == PLAIN_QUEUE:
             return f"worker {worker.name} has a ${SECRET_VARIABLE}, and this process has none"
         return f"worker {worker.name} has another ${SECRET_VARIABLE} than this process"

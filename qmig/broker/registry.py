@@ -6,22 +6,23 @@ ledger. A value under these keys that qmig did not write counts as lost too: the
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import redis
 
+from qmig.broker.connection import BrokerConnection, decode
 from qmig.broker.task import QUEUE, MigrationTask
-from qmig.broker.url import TIMEOUTS
-from qmig.errors import TerminalError, TransientError
+from qmig.errors import TerminalError
 from qmig.formatting import one_line
 from qmig.ledger.stalled import LastChange
-from qmig.migration import redacted
 
 #: A hash by queue: the `MigrationTask` of each registered migration.
 MIGRATIONS = "qmig:migrations:"
+#: A key by migration that exists for a while after it was forgotten: the fleet's memory lets go of it too.
+FORGOTTEN = "qmig:forgotten:"
 #: A hash: the `WorkerInfo` of each worker.
 WORKERS = "qmig:workers"
 #: A key by migration that exists until its next supervision is due.
@@ -39,6 +40,8 @@ LEDGER_FAILURE = "qmig:ledger-failure:"
 
 #: Seconds after which the state of a run expires.
 KEY_EXPIRES = 7 * 86400
+#: Seconds for which a migration counts as forgotten; every worker looks within a few seconds.
+FORGOTTEN_SECONDS = 3600
 #: Seconds after which a ledger failure expires; one that lasts is reported again by whoever takes the next chunk.
 LEDGER_FAILURE_SECONDS = 60
 #: Seconds after which a queued supervision counts as lost: the worker that took it may have died.
@@ -51,12 +54,15 @@ LOCK_RENEWED_EVERY = 10.0
 LOCK_WAIT = 5.0
 #: Seconds without a heartbeat after which a worker no longer belongs to the fleet.
 WORKER_EXPIRES = 15.0
-#: How Redis' error begins where a key holds another kind of value than the command is for.
-WRONG_TYPE = "WRONGTYPE"
-#: Redis' answer to PTTL for a key that never expires.
-NO_TTL = -1
 
-Value = TypeVar("Value")
+#: Delete a registration and note that it was forgotten, if it is still the given one or no longer there.
+FORGET = """
+local now = redis.call('HGET', KEYS[1], ARGV[1])
+if not now or now == ARGV[2] then
+    redis.call('HDEL', KEYS[1], ARGV[1])
+    redis.call('SET', KEYS[2], '1', 'EX', ARGV[3])
+end
+"""
 
 log = logging.getLogger(__name__)
 
@@ -78,87 +84,99 @@ class WorkerInfo(msgspec.Struct, frozen=True):
 
 
 class FleetRegistry:
-    """The shared state on the Redis at `url`; TransientError while it is unavailable.
+    """The shared state on the Redis at `url`; TransientError while it does not answer, or refuses.
 
     Migrations are registered by the `queue` of their tasks.
     """
 
     def __init__(self, url: str, queue: str) -> None:
         """ValueError if `url` does not name a Redis."""
-        self._url = url
+        self.broker = BrokerConnection(url)
+        self._queue = queue
         self._migrations = MIGRATIONS + queue
-        self._redis = redis.Redis.from_url(url, **TIMEOUTS)
+        self._forget = self.broker.client.register_script(FORGET)
 
     def close(self) -> None:
-        self._redis.close()
-
-    def ping(self) -> None:
-        """Raise redis-py's error if the Redis cannot be used."""
-        self._redis.ping()
+        self.broker.close()
 
     # Registered migrations
 
     def register(self, task: MigrationTask) -> None:
-        """Let the fleet supervise the task's migration until `forget`."""
-        self._call("hset", self._migrations, task.migration, msgspec.json.encode(task.to_kwargs()))
+        """Let the fleet supervise the task's migration until `forget`. The newest registration counts."""
+        self.broker.call("hset", self._migrations, task.migration, _encoded(task))
+        self.broker.call("delete", FORGOTTEN + task.migration)
 
-    def forget(self, migration: str) -> None:
-        """End the supervision of a migration."""
-        self._call("hdel", self._migrations, migration)
+    def register_again(self, task: MigrationTask) -> bool:
+        """Register a migration that the broker has lost; False where it is registered."""
+        return bool(self.broker.call("hsetnx", self._migrations, task.migration, _encoded(task)))
 
-    def is_registered(self, migration: str) -> bool:
-        return bool(self._call("hexists", self._migrations, migration))
+    def forget(self, task: MigrationTask) -> None:
+        """End the supervision of a migration, unless it was registered anew since."""
+        keys = [self._migrations, FORGOTTEN + task.migration]
+        arguments = [task.migration, _encoded(task), FORGOTTEN_SECONDS]
+        self.broker.guarded(self._forget, keys=keys, args=arguments)
+
+    def is_forgotten(self, migration: str) -> bool:
+        """Whether the supervision of a migration was ended lately. One that is neither forgotten nor registered was
+        lost by the broker."""
+        return bool(self.broker.call("exists", FORGOTTEN + migration))
+
+    def registration(self, migration: str) -> MigrationTask | None:
+        """The task with which a migration is registered now; None if it is not, or if that is malformed."""
+        value = self.broker.call("hget", self._migrations, migration)
+        return None if value is None else _registration(value)
 
     def registered(self) -> list[MigrationTask]:
         """The task of each registered migration. One that is malformed is left out, and named in the log."""
-        tasks = []
-        for value in self._call("hvals", self._migrations):
-            try:
-                tasks.append(MigrationTask.from_kwargs(_decode(value, dict[str, Any])))
-            except (TerminalError, ValueError) as error:
-                log.warning("a registered migration is not supervised: %s", one_line(error))
-        return tasks
+        values = self.broker.call("hvals", self._migrations)
+        return [task for value in values if (task := _registration(value)) is not None]
 
     def is_due(self, migration: str, every: float) -> bool:
         """Whether `every` seconds have passed since this was last true for the migration, on any host."""
-        return self._set_for(DUE + migration, every)
+        return self.broker.set_for(DUE + migration, every)
 
     def claim_supervision(self, migration: str) -> bool:
         """Whether a supervision of the migration may be queued: at most one waits for a worker at any time."""
-        return self._set_for(SUPERVISION_QUEUED + migration, SUPERVISION_EXPIRES)
+        return self.broker.set_for(SUPERVISION_QUEUED + migration, SUPERVISION_EXPIRES)
 
     def supervision_started(self, migration: str) -> None:
         """Allow the next supervision to be queued: what is written from now on, this one may not see."""
-        self._call("delete", SUPERVISION_QUEUED + migration)
+        self.broker.call("delete", SUPERVISION_QUEUED + migration)
 
     # Workers
 
     def send_heartbeat(self, worker: WorkerInfo) -> None:
         """Tell the fleet that a worker is alive; a worker repeats this every few seconds."""
         seen_now = msgspec.structs.replace(worker, seen=self.now())
-        self._call("hset", WORKERS, worker.name, msgspec.json.encode(seen_now))
+        self.broker.call("hset", WORKERS, worker.name, msgspec.json.encode(seen_now))
 
     def deregister(self, name: str) -> None:
         """Tell the fleet that a worker leaves."""
-        self._call("hdel", WORKERS, name)
+        self.broker.call("hdel", WORKERS, name)
 
     def workers(self) -> list[WorkerInfo]:
         """The workers that have sent a heartbeat lately, by name."""
-        known = [worker for value in self._call("hvals", WORKERS) if (worker := _worker_info(value))]
-        oldest = self.now() - WORKER_EXPIRES
+        known = [worker for value in self.broker.call("hvals", WORKERS) if (worker := _worker_info(value))]
+        now = self.now()
+        # A time in the future was noted before Redis' clock was set back.
+        online = [worker for worker in known if abs(now - worker.seen) <= WORKER_EXPIRES]
         for worker in known:
-            if worker.seen < oldest:
+            if worker not in online:
                 self.deregister(worker.name)
-        return sorted((worker for worker in known if worker.seen >= oldest), key=lambda worker: worker.name)
+        return sorted(online, key=lambda worker: worker.name)
+
+    def processes(self) -> int:
+        """Number of the fleet's worker processes that take tasks from this queue."""
+        return sum(worker.processes for worker in self.workers() if worker.queue == self._queue)
 
     @contextmanager
     def lock(self, migration: str) -> Iterator[bool]:
         """Hold the migration's lock; False if another worker holds it."""
-        lock = self._redis.lock(
+        lock = self.broker.client.lock(
             LOCK + migration, timeout=LOCK_SECONDS, blocking_timeout=LOCK_WAIT, thread_local=False
         )
-        if not self._guarded(lock.acquire):
-            self._delete_if_no_ttl(LOCK + migration)
+        if not self.broker.guarded(lock.acquire):
+            self.broker.delete_if_stuck(LOCK + migration, LOCK_SECONDS)
             yield False
             return
         released = threading.Event()
@@ -181,113 +199,70 @@ class FleetRegistry:
 
     def queued_chunks(self, run: str) -> int:
         """Number of the run's chunks, from the first on, that have been queued."""
-        return self._read(QUEUED + run, _count) or 0
+        return self.broker.read(QUEUED + run, _count) or 0
 
     def save_queued_chunks(self, run: str, chunks: int) -> None:
         """Note how many of the run's chunks have been queued."""
-        self._call("set", QUEUED + run, chunks, ex=KEY_EXPIRES)
+        self.broker.call("set", QUEUED + run, chunks, ex=KEY_EXPIRES)
 
     def length(self, queues: tuple[str, ...]) -> int:
         """Number of tasks in these queues."""
-        return sum(int(self._call("llen", queue)) for queue in queues)
+        return sum(int(self.broker.call("llen", queue)) for queue in queues)
 
     def now(self) -> float:
         """Redis' own clock, in seconds: the hosts of a fleet need not agree on the time."""
-        seconds, microseconds = self._call("time")
+        seconds, microseconds = self.broker.call("time")
         return float(seconds) + float(microseconds) / 1e6
 
     def last_changes(self, run: str) -> dict[int, LastChange]:
         """The last change of each chunk that was noted, by the chunk's index."""
-        return self._read(LAST_CHANGES + run, _last_changes) or {}
+        return self.broker.read(LAST_CHANGES + run, _last_changes) or {}
 
     def save_last_changes(self, run: str, last_changes: dict[int, LastChange]) -> None:
         """Note the last change of each chunk."""
-        self._call("set", LAST_CHANGES + run, msgspec.json.encode(last_changes), ex=KEY_EXPIRES)
+        self.broker.call("set", LAST_CHANGES + run, msgspec.json.encode(last_changes), ex=KEY_EXPIRES)
 
     # Failures that cannot be written to the ledger
 
     def report_ledger_failure(self, run: str, error: str) -> None:
         """Report why the ledger cannot be written."""
-        self._call("set", LEDGER_FAILURE + run, error, ex=LEDGER_FAILURE_SECONDS)
+        self.broker.call("set", LEDGER_FAILURE + run, error, ex=LEDGER_FAILURE_SECONDS)
 
     def ledger_failure(self, run: str) -> str | None:
         """Why the ledger cannot be written, if that was reported within the last minute."""
-        return self._read(LEDGER_FAILURE + run, bytes.decode)
+        failure = self.broker.read(LEDGER_FAILURE + run, bytes.decode)
+        if failure is not None:
+            self.broker.delete_if_stuck(LEDGER_FAILURE + run, LEDGER_FAILURE_SECONDS)
+        return failure
 
-    # Calls
 
-    def _read(self, key: str, parse: Callable[[bytes], Value]) -> Value | None:
-        """The value of a key; None if there is none, or one that qmig did not write: `parse` raises ValueError."""
-        value = self._call("get", key)
-        if value is None:
-            return None
-        try:
-            return parse(value)
-        except ValueError as error:
-            self._clear(key, one_line(error))
-            return None
+def _encoded(task: MigrationTask) -> bytes:
+    return msgspec.json.encode(task.to_kwargs())
 
-    def _clear(self, key: str, problem: str) -> None:
-        """Delete the value of a key that somebody else wrote, and log it."""
-        log.warning("the broker held a value under %s that is not qmig's: %s; it was deleted", key, problem)
-        self._guarded(self._redis.delete, key)
 
-    def _set_for(self, key: str, seconds: float) -> bool:
-        """Set a key that expires by itself; whether it did not exist before."""
-        if self._call("set", key, "1", nx=True, px=int(seconds * 1000)):
-            return True
-        self._delete_if_no_ttl(key)
-        return False
-
-    def _delete_if_no_ttl(self, key: str) -> None:
-        """Delete a key without expiry: qmig always sets one, so somebody else wrote it."""
-        if self._call("pttl", key) == NO_TTL:
-            self._clear(key, "it never expires")
-
-    def _call(self, command: str, *arguments: Any, **settings: Any) -> Any:
-        """Send a command whose first argument, if it has any, is the key."""
-        call = getattr(self._redis, command)
-
-        def call_once_more_if_cleared(*arguments: Any, **settings: Any) -> Any:
-            try:
-                return call(*arguments, **settings)
-            except redis.ResponseError as error:
-                if not str(error).startswith(WRONG_TYPE):
-                    raise
-                self._clear(arguments[0], "it is of another type")
-                return call(*arguments, **settings)
-
-        return self._guarded(call_once_more_if_cleared, *arguments, **settings)
-
-    def _guarded(self, call: Any, *arguments: Any, **settings: Any) -> Any:
-        try:
-            return call(*arguments, **settings)
-        except (redis.RedisError, OSError) as error:
-            raise TransientError(f"the broker {redacted(self._url)} does not answer: {error}") from None
+def _registration(value: bytes) -> MigrationTask | None:
+    """Read a registered migration; None, with a line in the log, if it is malformed."""
+    try:
+        return MigrationTask.from_kwargs(decode(value, dict[str, Any]))
+    except (TerminalError, ValueError) as error:
+        log.warning("a registered migration is not supervised: %s", one_line(error))
+        return None
 
 
 def _worker_info(value: bytes) -> WorkerInfo | None:
     """Read what a worker wrote; None if it is malformed."""
     try:
-        return _decode(value, WorkerInfo)
+        return decode(value, WorkerInfo)
     except ValueError:
         return None
 
 
 def _last_changes(value: bytes) -> dict[int, LastChange]:
-    return _decode(value, dict[int, LastChange])
+    return decode(value, dict[int, LastChange])
 
 
 def _count(value: bytes) -> int:
-    count = _decode(value, int)
+    count = decode(value, int)
     if count < 0:
         raise ValueError(f"the number {count}")
     return count
-
-
-def _decode(value: bytes, kind: type[Value]) -> Value:
-    """Read JSON as this kind; ValueError if it is something else."""
-    try:
-        return msgspec.json.decode(value, type=kind)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None

@@ -11,13 +11,14 @@ from qmig.ledger.owner import OwnerText
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 from qmig.sources.registry import partition_title
 
-#: Version of the arguments, raised when a field changes. A worker refuses a task of another version.
-TASK_VERSION = 4
+#: Version of the arguments, raised when a field changes. It is part of the queue's name, so a worker gets no task of
+#: another version; it would refuse it.
+TASK_VERSION = 5
 #: Name of the task that copies or verifies one chunk.
 MIGRATE_CHUNK = "migrate_chunk"
 #: Name of the task that supervises a migration.
 SUPERVISE_MIGRATION = "supervise_migration"
-#: The queue of workers that have no secret; those with a secret have a queue of their own.
+#: How the name of every queue begins.
 QUEUE = "qmig"
 
 
@@ -57,6 +58,8 @@ class ChunkTask(TaskArguments, frozen=True):
 
     #: The task that supervises the chunk's migration.
     migration_task: MigrationTask
+    #: The run that the chunk was queued for; in a later one the task does nothing.
+    run: str
     #: Index of the chunk.
     chunk: Annotated[int, msgspec.Meta(ge=0)]
     #: The owner whose lease has expired, and its last heartbeat; None for a chunk without an owner.

@@ -15,7 +15,8 @@ from qmig.cli.options import broker_option, quiet_option
 def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: Any) -> None:
     """Show a migration live until it ends.
 
-    Ctrl-C ends the view, not the migration. With --broker-url, the view also says when no worker is online.
+    Ctrl-C ends the view, not the migration. With --broker-url, the view also says when no worker is online, and
+    registers the migration again if the broker loses it.
 
     \b
     Example:
@@ -25,6 +26,7 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
     from contextlib import nullcontext
 
     from qmig.broker.fleet import Fleet
+    from qmig.broker.remembered import RememberedMigrations
     from qmig.cli.interrupt import interruption
     from qmig.cli.migrate import print_summary
     from qmig.cli.views.live import LiveView
@@ -39,12 +41,14 @@ def attach(migration: str | None, broker_url: str | None, quiet: bool, **where: 
         Fleet(broker_url) if broker_url else nullcontext() as fleet,
         interruption() as interrupted,
     ):
+        remembered = RememberedMigrations()
 
         def wait(seconds: float) -> None:
             if interrupted():
                 raise Interrupted(
                     f"detached; {record.title} continues, and `qmig attach {record.migration}` shows it again"
                 )
+            remembered.watch(fleet)
             time.sleep(seconds)
 
         with LiveView(record.title, quiet) as view:

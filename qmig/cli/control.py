@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from qmig.cli.ledger import migration_argument, open_ledger, open_migration
-from qmig.cli.options import option
+from qmig.cli.options import broker_option, option
 
 
 @click.command()
@@ -28,10 +28,12 @@ def pause(migration: str | None, **where: Any) -> None:
 
 @click.command()
 @migration_argument
-def resume(migration: str | None, **where: Any) -> None:
+@broker_option
+def resume(migration: str | None, broker_url: str | None, **where: Any) -> None:
     """Resume a paused migration.
 
-    The fleet queues its chunks within a few seconds.
+    The fleet queues its chunks within a few seconds. With --broker-url, the command also says if the fleet does not
+    know the migration any more.
 
     \b
     Example:
@@ -42,6 +44,30 @@ def resume(migration: str | None, **where: Any) -> None:
     with open_migration(migration, **where) as (ledger, record):
         control.resume(ledger, record)
         click.echo(f"{record.title} is resumed")
+        if broker_url:
+            _supervise(broker_url, record.migration)
+
+
+def _supervise(broker_url: str, migration: str) -> None:
+    """Have the fleet continue a migration at once, with a warning where the broker does not know it."""
+    import time
+
+    from qmig.broker.fleet import SUPERVISE_EVERY, Fleet
+    from qmig.errors import TransientError
+
+    with Fleet(broker_url) as fleet:
+        deadline = time.monotonic() + 2 * SUPERVISE_EVERY
+        try:
+            # A worker that remembers the migration registers it again, if the broker has lost it.
+            while (task := fleet.registry.registration(migration)) is None and time.monotonic() < deadline:
+                time.sleep(0.5)
+            if task is not None:
+                fleet.enqueue_supervision(task)
+                return
+            problem = f"the fleet on {fleet.shown_url} does not know this migration"
+        except TransientError as error:
+            problem = str(error)
+    click.echo(f"warning: {problem}; the command that began it lets a fleet continue it", err=True)
 
 
 @click.command()

@@ -27,5 +27,14 @@ def open_fleet(broker_url: str | None, workers: int | None) -> Iterator[Fleet]:
             err=True,
         )
     with Fleet(broker_url) as fleet:
-        fleet.check()
+        check(fleet)
         yield fleet
+
+
+def check(fleet: Fleet, waits: bool = False) -> None:
+    """Check the broker, with a warning for each of its settings that is risky. UsageError where it cannot be used.
+
+    A process that `waits` is only warned of what may pass by itself.
+    """
+    for warning in fleet.check(waits):
+        click.echo(f"warning: {warning}", err=True)

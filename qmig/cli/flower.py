@@ -48,6 +48,7 @@ def flower(
       qmig flower --broker-url redis://10.0.0.1:6379/0 --target-url http://b:6334
     """
     from qmig.broker.fleet import Fleet
+    from qmig.cli.fleet import check
     from qmig.migration import Endpoint
     from qmig.monitor.flower.feed import Feed
     from qmig.monitor.flower.process import run_flower
@@ -56,5 +57,6 @@ def flower(
     if target_url:
         endpoint = Endpoint.parse(target_url, "--target-url", ca_cert=target_ca_cert)
         feed = Feed(endpoint, target_api_key, ledger, skips_tls_verification(target=endpoint))
-    Fleet(broker_url).check()
+    with Fleet(broker_url) as fleet:
+        check(fleet, waits=True)
     run_flower(feed, address, port, basic_auth, insecure)

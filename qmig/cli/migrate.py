@@ -157,8 +157,7 @@ def run_detached(
     """Plan the migration, print its id, and leave the rest to the fleet."""
     with Coordinator(migration, credentials, run_options, view) as coordinator:
         preflight = _preflight(coordinator, view)
-        with Fleet(broker_url) as fleet:
-            fleet.check()
+        with open_fleet(broker_url, workers=None) as fleet:
             coordinator.detach(fleet, preflight, interrupted)
         view.say(f"the fleet continues the migration; `qmig attach {migration.id}` shows it")
         print(migration.id, flush=True)

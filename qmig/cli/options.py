@@ -176,7 +176,8 @@ def _broker_option(required: bool) -> Callable[[Function], Function]:
         show_envvar=True,
         required=required,
         metavar="URL",
-        help="URL of the broker, redis://[user:password@]host:6379/0 or rediss://…",
+        help="URL of the broker: redis://[user:password@]host:6379/0, rediss://…, redis+socket:///path or "
+        "sentinel://host:26379/0?master_name=NAME.",
     )
 
 

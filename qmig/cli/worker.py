@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 import click
 
@@ -37,13 +38,16 @@ def worker(broker_url: str, concurrency: int | None, autoscale: str | None) -> N
         if concurrency is not None or found is None or int(found[1]) < int(found[2]):
             raise click.UsageError(f"--autoscale {autoscale}: give MAX,MIN such as 8,2, and no --concurrency")
     from qmig.broker.fleet import Fleet
+    from qmig.cli.fleet import check
 
-    Fleet(broker_url).check()
-    from qmig.broker.app import app
+    with Fleet(broker_url) as fleet:
+        check(fleet, waits=True)
+    from celery.bin.celery import celery
 
     level = "DEBUG" if is_set("trace") else "INFO"
-    app.worker_main(
+    status = celery.main(
         [
+            "--app=workers",
             "worker",
             f"--autoscale={autoscale}" if autoscale else f"--concurrency={concurrency or os.cpu_count() or 1}",
             f"--hostname=qmig-{os.getpid()}@%h",
@@ -51,5 +55,8 @@ def worker(broker_url: str, concurrency: int | None, autoscale: str | None) -> N
             "--task-events",
             "--without-gossip",
             "--without-mingle",
-        ]
+        ],
+        standalone_mode=False,
     )
+    # Whoever restarts a worker that failed has to see that it did.
+    sys.exit(status)

@@ -20,7 +20,6 @@ def workers(broker_url: str) -> None:
     """
     from qmig import __version__
     from qmig.broker.fleet import Fleet
-    from qmig.broker.task import TASK_VERSION
     from qmig.formatting import pluralize
 
     with Fleet(broker_url) as fleet:
@@ -34,9 +33,7 @@ def workers(broker_url: str) -> None:
         width = max(len(worker.name) for worker in online)
         for worker in online:
             remark = "" if worker.version == __version__ else f", another version than this one ({__version__})"
-            if worker.task_version != TASK_VERSION:
-                remark += ", which cannot run its tasks"
             if worker.queue != fleet.queue_name:
-                remark += f"; {fleet.describe_secret_mismatch(worker)}"
+                remark += f"; {fleet.describe_mismatch(worker)}: it takes none of these tasks"
             processes = pluralize(worker.processes, "process", "processes")
             click.echo(f"{worker.name:<{width}}  {processes:>13}  qmig {worker.version}{remark}")

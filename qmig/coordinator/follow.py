@@ -7,9 +7,10 @@ from threading import Timer
 from typing import NoReturn, Protocol
 
 from qmig.broker.fleet import Fleet
+from qmig.broker.registry import WorkerInfo
 from qmig.coordinator.patience import Patience
 from qmig.coordinator.results import Result
-from qmig.errors import Interrupted, TerminalError, TransientError
+from qmig.errors import Interrupted, QmigError, TerminalError, TransientError
 from qmig.formatting import pluralize, short_duration
 from qmig.ledger.records import ChunkRecord, State
 from qmig.ledger.stalled import WORKERS_LOST, StalledChunks
@@ -27,7 +28,9 @@ FOLLOW_SLOWS_DOWN_OVER = 300.0
 NO_WORKER_AFTER = 4.0
 #: Seconds before the fleet is asked again.
 NO_WORKER_AGAIN = 15.0
-#: Workers with another secret that one warning names.
+#: Seconds that the workers which a command starts itself may take.
+LOCAL_WORKERS_START_WITHIN = 30.0
+#: Workers with another secret or version that one warning names.
 MAX_WORKERS_NAMED = 5
 #: Seconds without an answer of the target before a warning says so.
 SILENT_AFTER = 5.0
@@ -229,26 +232,39 @@ class Follower:
             return
         try:
             online = self._fleet.registry.workers()
-        except TransientError as error:
-            self._view.warn(f"{error}; retrying")
+            if not online:
+                # A broker that refuses writes knows no worker either: their heartbeats are lost.
+                self._fleet.ask()
+        except QmigError as error:
+            self._view.warn(f"{error}; waiting")
             return
-        url = self._fleet.shown_url
         workers = [worker for worker in online if worker.queue == self._fleet.queue_name]
-        if online and not workers:
-            mismatches = "; ".join(map(self._fleet.describe_secret_mismatch, online[:MAX_WORKERS_NAMED]))
-            self._view.warn(
-                f"no worker on {url} can take part: {mismatches}; give all of them the same secret and start them "
-                "again; waiting"
-            )
-        elif not workers:
-            self._view.warn(
-                f"no worker answers on {url}; start some with `qmig worker --broker-url …` on any host; waiting"
-            )
+        if not workers:
+            self._report_no_workers(self._fleet, online)
         elif all_finished:
             self._view.say("every chunk is copied; the counts are being reconciled")
         elif time.monotonic() - self._idle_since >= NO_WORKER_AGAIN:
             # Before that, workers may still be about to claim their first chunk.
             self._view.warn(
-                f"{pluralize(len(workers), 'worker answers', 'workers answer')} on {url}, but none copies this "
-                "migration's chunks: they are busy with other chunks, or refuse these and log the reason; waiting"
+                f"{pluralize(len(workers), 'worker answers', 'workers answer')} on {self._fleet.shown_url}, but none "
+                "copies this migration's chunks: they are busy with other chunks, or refuse these and log the "
+                "reason; waiting"
+            )
+
+    def _report_no_workers(self, fleet: Fleet, others: Sequence[WorkerInfo]) -> None:
+        """Say that the broker, which answers, knows no worker that takes these tasks."""
+        if fleet.is_local:
+            # This command started them itself, and starts them again where they end.
+            if time.monotonic() - self._idle_since >= LOCAL_WORKERS_START_WITHIN:
+                self._view.warn("the local workers have not started yet; waiting")
+        elif others:
+            mismatches = "; ".join(map(fleet.describe_mismatch, others[:MAX_WORKERS_NAMED]))
+            self._view.warn(
+                f"no worker on {fleet.shown_url} can take part: {mismatches}; give all of them the same secret and "
+                "the same version of qmig, and start them again; waiting"
+            )
+        else:
+            self._view.warn(
+                f"no worker answers on {fleet.shown_url}; start some with `qmig worker --broker-url …` on any host; "
+                "waiting"
             )

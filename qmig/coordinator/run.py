@@ -11,9 +11,13 @@ from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import Follower, View
 from qmig.coordinator.new_plan import begun_elsewhere
 from qmig.coordinator.results import Result
+from qmig.errors import TransientError
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord, State
 from qmig.monitor.reader import ProgressReader
+
+#: Seconds between two attempts to register a migration with a broker that is unavailable.
+REGISTER_AGAIN = 1.0
 
 
 def new_run() -> dict[str, Any]:
@@ -51,7 +55,7 @@ class Run:
     """Registers a migration with the fleet, keeps it registered, and follows it to its end."""
 
     def __init__(self, fleet: Fleet, task: MigrationTask, view: View, interrupted: Callable[[], bool]) -> None:
-        """Warn of workers with another secret or version; UsageError where a worker cannot run this qmig's tasks."""
+        """Warn of workers with another secret or version."""
         self._fleet = fleet
         self.interrupted = interrupted
         self._task = task
@@ -61,8 +65,23 @@ class Run:
             view.warn(warning)
 
     def register(self) -> None:
-        """Have the fleet drive the migration from now on, until it ends."""
-        self._fleet.register(self._task)
+        """Have the fleet drive the migration from now on, until it ends.
+
+        A broker that does not answer, or refuses, is waited for: the ledger already says that the migration runs.
+        """
+        outage = False
+        while True:
+            try:
+                self._fleet.register(self._task)
+            except TransientError as error:
+                if self.interrupted():
+                    raise
+                if not outage:
+                    self._view.warn(f"{error}; waiting")
+                outage = True
+                time.sleep(REGISTER_AGAIN)
+            else:
+                return
 
     def enqueue_supervision(self) -> None:
         """Have the supervisor queue chunks that were just planned."""

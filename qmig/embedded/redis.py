@@ -46,7 +46,8 @@ class EmbeddedRedis(ServerProcess):
         """The configuration, which goes through stdin: every user of the machine can read a command line."""
         lines = ["bind 127.0.0.1", f"port {port}", f"requirepass {self.password}", "daemonize no", 'save ""']
         if self.directory is None:
-            lines.append("appendonly no")
+            # Otherwise it would load a dump.rdb that lies in the directory where the command is called.
+            lines += ["appendonly no", f"dbfilename {secrets.token_hex(8)}.rdb"]
         else:
             self.directory.mkdir(parents=True, exist_ok=True)
             lines += [f'dir "{escaped(self.directory.resolve())}"', "appendonly yes", "appendfsync everysec"]

@@ -244,7 +244,7 @@ class ChunkIO:
 
     def wait_for_turn(self, points: int) -> None:
         """Wait until the migration's rate limit allows this number of points."""
-        self._rate_limiter.wait(points, lambda: self._lease.max_rate, self._lease.sleep)
+        self._rate_limiter.wait(self._lease.chunk.migration, points, lambda: self._lease.max_rate, self._lease.sleep)
         self._lease.raise_if_stopping()
 
     def sleep(self, seconds: float) -> None:

@@ -11,6 +11,7 @@ from qmig.broker.fleet import Fleet
 from qmig.broker.rate_limit import RateLimiter
 from qmig.broker.task import ChunkTask, MigrationTask, progress_text, result_text
 from qmig.errors import (
+    AccessError,
     LedgerLostError,
     LedgerWriteError,
     MigrationStoppedError,
@@ -32,6 +33,8 @@ from qmig.rpc.connection import RETRY_FOR, retrying
 #: Owners in a row that may be lost at a chunk before it fails. A chunk that exhausts the memory would otherwise kill
 #: every worker.
 MAX_LOST_OWNERS = 5
+#: The result of a task that was queued before the present run.
+EARLIER_RUN = "nothing to do: the task is of an earlier run"
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +54,10 @@ class Worker:
         """The fleet that this worker belongs to."""
         return self.open_fleet()
 
+    @cached_property
+    def _rate_limiter(self) -> RateLimiter:
+        return RateLimiter(self.fleet.registry)
+
     def run_chunk(self, task: ChunkTask, report: Callable[[str], None]) -> str:
         """Copy or verify the task's chunk, and return the result as text. `report` gets the progress every second.
 
@@ -59,13 +66,20 @@ class Worker:
         """
         migration = task.migration_task.migration
         ledger = self._sessions.open(task.migration_task).ledger
-        seen, record = self._read_ledger(task)
+        try:
+            seen, record = self._read_ledger(task)
+        except AccessError:
+            if self.fleet.registry.registration(migration) in (None, task.migration_task):
+                raise
+            return EARLIER_RUN
         if record is None:
             self._sessions.forget_definition(task.migration_task)
             raise LedgerLostError(
                 f"migration {migration} is not in the ledger {ledger.name!r} at "
                 f"{ledger.server.endpoint.url}; nothing was done"
             )
+        if record.run != task.run:
+            return EARLIER_RUN
         session = self._sessions.update(task.migration_task, record)
         if record.state != State.RUNNING:
             return f"nothing to do: the migration is {record.state}"
@@ -139,7 +153,7 @@ class Worker:
             lambda now, seconds: report(progress_text(now, before, seconds)),
             claimed,
         )
-        io = ChunkIO(lease, session, RateLimiter(self.fleet.broker_url, record.migration), record)
+        io = ChunkIO(lease, session, self._rate_limiter, record)
         try:
             _check_lost_owners(chunk)
             io.run_blocking(session.connect)
@@ -162,12 +176,14 @@ class Worker:
         A migration that is in its ledger is registered again with a broker that has lost it.
         """
         migration_task = task.migration_task
-        if not self._sessions.is_in_ledger(migration_task):
+        if not self._sessions.is_in_ledger(migration_task, task.run):
             return
-        if not self.fleet.registry.is_registered(migration_task.migration):
+        registered = self.fleet.registry.registration(migration_task.migration)
+        if registered is None:
             self.fleet.register(migration_task)
         if self.fleet.queued() == 0:
-            self.supervise(migration_task)
+            # The newest registration counts, whatever this chunk was queued with.
+            self.supervise(registered or migration_task)
 
     def supervise(self, task: MigrationTask) -> str:
         """Supervise the task's migration, and return what was done as text."""

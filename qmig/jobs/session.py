@@ -39,6 +39,8 @@ class Session:
     ledger: Ledger
     #: The migration as the ledger defines it; None until it was found there.
     definition: Migration | None = None
+    #: The run that the ledger named when the definition was read.
+    run: str = ""
     #: Whether the target was away for as long as a task waits for it.
     is_target_away: bool = False
     #: Chunks in a row that this worker has set aside, because only others got answers.
@@ -100,12 +102,13 @@ class Session:
         self.ledger.server.retry_for = 0
         _ = self.source, self.target_info
 
-    def with_definition(self, definition: Migration) -> "Session":
+    def of_run(self, run: str, definition: Migration) -> "Session":
         """Return this session, or a new one on the same connection to the target if the definition has changed."""
         if self.definition == definition:
+            self.run = run
             return self
         self.close_source()
-        return Session(self.access, self.ledger, definition)
+        return Session(self.access, self.ledger, definition, run)
 
     def close_source(self) -> None:
         if "source" in vars(self):
@@ -144,14 +147,14 @@ class Sessions:
         """
         session = self.open(task)
         session.access.check(record)
-        self._sessions[task.migration, task.access] = session = session.with_definition(record.definition)
+        self._sessions[task.migration, task.access] = session = session.of_run(record.run, record.definition)
         return session
 
     def forget_definition(self, task: MigrationTask) -> None:
         """Note that the task's migration is not in its ledger any more."""
         self.open(task).definition = None
 
-    def is_in_ledger(self, task: MigrationTask) -> bool:
-        """Whether the task's migration was found in its ledger."""
+    def is_in_ledger(self, task: MigrationTask, run: str) -> bool:
+        """Whether the task's migration was found in its ledger, in this run."""
         session = self._sessions.get((task.migration, task.access))
-        return session is not None and session.definition is not None
+        return session is not None and session.definition is not None and session.run == run

@@ -37,6 +37,9 @@ from qmig.sources.registry import open_source
 MAX_FAILURES = 5
 #: The result when a command has changed the migration's state or run while the supervisor was running.
 CHANGED_MEANWHILE = "nothing to do: the migration was paused, stopped, cancelled or begun again meanwhile"
+#: The result when the task is not the one that the migration is registered with: it is of an earlier command, whose
+#: access to the servers may be an old one.
+SUPERSEDED = "nothing to do: the migration is registered with another task by now, or no longer"
 #: The result when another worker holds the migration's lock.
 LOCKED = "nothing to do: another worker supervises the migration"
 #: The result when a migration is cancelled while workers still hold chunks.
@@ -60,11 +63,13 @@ class Supervisor:
         with self._fleet.registry.lock(self._task.migration) as is_locked:
             if not is_locked:
                 return LOCKED
+            if self._fleet.registry.registration(self._task.migration) != self._task:
+                return SUPERSEDED
             record = self._read()
             if record is None:
                 return self._give_up()
             if record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
-                self._fleet.registry.forget(self._task.migration)
+                self._fleet.registry.forget(self._task)
                 return f"nothing to do: the migration is {record.state}"
             self._access.check(record)
             if record.state == State.CANCELLED:
@@ -81,15 +86,14 @@ class Supervisor:
         except WorkerError:
             raise
         except TerminalError:
-            # Every worker would log the same error for ever. Another task for the migration may have another key.
-            if self._task in self._fleet.registry.registered():
-                self._fleet.registry.forget(self._task.migration)
+            # Every worker would log the same error for ever.
+            self._fleet.registry.forget(self._task)
             raise
 
     def _give_up(self) -> str:
         """End the supervision of a migration that is not in the ledger, and put its target's settings back."""
         found = put_back_without_ledger(self._ledger.server, self._task.migration)
-        self._fleet.registry.forget(self._task.migration)
+        self._fleet.registry.forget(self._task)
         settings = f"; the settings of {', '.join(map(repr, found))} were put back" if found else ""
         log.warning(
             "migration %s is not in the ledger %r, which was deleted or lost the record%s",
@@ -158,9 +162,7 @@ class Supervisor:
         # away, must not stop this one before the others are copied.
         unfinished = sorted((chunk for chunk in chunks if not chunk.finished), key=lambda chunk: chunk.claims > 0)
         if unfinished:
-            self._fleet.queue(
-                record, [(ChunkTask(migration_task=self._task, chunk=chunk.index), chunk) for chunk in unfinished]
-            )
+            self._fleet.queue(record, [(self._task_of(record, chunk), chunk) for chunk in unfinished])
         registry.save_queued_chunks(record.run, record.chunks)
         return len(unfinished)
 
@@ -181,17 +183,21 @@ class Supervisor:
         # A chunk that was requeued waits for its turn. With an empty queue its task was lost.
         stalled = [chunk for chunk in expired if is_queue_empty or not changes[chunk.index].queued]
         if stalled:
-            self._fleet.queue(record, [(self._stalled_task(chunk), chunk) for chunk in stalled], urgent=True)
+            self._fleet.queue(record, [(self._stalled_task(record, chunk), chunk) for chunk in stalled], urgent=True)
         for chunk in stalled:
             log.info("requeued chunk %d: %s", chunk.index + 1, _requeue_reason(chunk))
             changes[chunk.index] = LastChange(chunk.state, chunk.owner, chunk.heartbeat, now, queued=True)
         registry.save_last_changes(record.run, changes)
         return len(stalled)
 
-    def _stalled_task(self, chunk: ChunkRecord) -> ChunkTask:
+    def _task_of(
+        self, record: MigrationRecord, chunk: ChunkRecord, abandoned: tuple[str, int] | None = None
+    ) -> ChunkTask:
+        return ChunkTask(migration_task=self._task, run=record.run, chunk=chunk.index, abandoned=abandoned)
+
+    def _stalled_task(self, record: MigrationRecord, chunk: ChunkRecord) -> ChunkTask:
         """Make the task of a stalled chunk. It names the owner from whom the chunk may be claimed."""
-        abandoned = (chunk.owner, chunk.heartbeat) if chunk.owner else None
-        return ChunkTask(migration_task=self._task, chunk=chunk.index, abandoned=abandoned)
+        return self._task_of(record, chunk, (chunk.owner, chunk.heartbeat) if chunk.owner else None)
 
     def _last_changes(
         self, record: MigrationRecord, chunks: Sequence[ChunkRecord]
@@ -292,7 +298,7 @@ class Supervisor:
         last = {"finished": finished, "waiting": None, "waiting_seconds": 0.0, "error": None, **changes}
         if not self._ledger.change_migration(record, state=state, **last):
             return CHANGED_MEANWHILE
-        self._fleet.registry.forget(record.migration)
+        self._fleet.registry.forget(self._task)
         return result
 
     def _cancel(self, record: MigrationRecord) -> str:
@@ -304,7 +310,7 @@ class Supervisor:
             if any(not changes[chunk.index].has_expired(now) for chunk in running):
                 return CANCELLING
             close_cancelled(self._ledger, record)
-        self._fleet.registry.forget(record.migration)
+        self._fleet.registry.forget(self._task)
         return "cancelled"
 
 

@@ -14,7 +14,8 @@ import redis
 from celery import Celery
 
 from qmig.broker.access import AccessGrant
-from qmig.broker.task import MIGRATE_CHUNK, QUEUE, ChunkTask, MigrationTask
+from qmig.broker.queues import PLAIN_QUEUE
+from qmig.broker.task import MIGRATE_CHUNK, ChunkTask, MigrationTask
 from qmig.embedded.child_process import ChildProcess
 from qmig.jobs.runner import MAX_LOST_OWNERS
 from qmig.ledger.owner import Owner
@@ -152,10 +153,9 @@ def test_same_task_delivered_twice_at_once(filled: Ends) -> None:
         access = AccessGrant.of(record.definition, Credentials()).to_text()
         app = Celery(broker=redis_server.url)
         for chunk in chunks_of(filled):
-            task = ChunkTask(
-                migration_task=MigrationTask(migration=record.migration, access=access), chunk=chunk.index
-            )
-            app.send_task(MIGRATE_CHUNK, kwargs=task.to_kwargs(), queue=QUEUE)
+            migration_task = MigrationTask(migration=record.migration, access=access)
+            task = ChunkTask(migration_task=migration_task, run=record.run, chunk=chunk.index)
+            app.send_task(MIGRATE_CHUNK, kwargs=task.to_kwargs(), queue=PLAIN_QUEUE)
         with redis.Redis.from_url(redis_server.url) as client:
             deliver_again(client)
             deliver_again(client)

@@ -24,7 +24,7 @@ from tests.support.workers import start_workers
 PASSWORD = "br0ker/geheim@+"
 USER = "fleet"
 # The user of the fleet, as in docs/security.md.
-KEYS = "~qmig* ~unacked* ~_kombu* ~*celery* ~LIMITS*"
+KEYS = "~qmig* ~unacked* ~_kombu* ~*celery*"
 ACL = f"user {USER} on >{PASSWORD} {KEYS} &* +@all -@admin -@dangerous +info"
 
 

@@ -1,6 +1,5 @@
 """A migration that is paused, throttled, cancelled, abandoned or resumed from any host loses nothing."""
 
-import json
 import os
 import signal
 import sys
@@ -9,7 +8,7 @@ import time
 import pytest
 import redis
 
-from qmig.broker.registry import WORKERS
+from qmig.broker.task import TASK_VERSION
 from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
@@ -33,6 +32,7 @@ from tests.support.migrations import (
 )
 from tests.support.target_settings import indexing_threshold
 from tests.support.waiting import PATIENCE, until, until_logged
+from tests.support.workers import worker_of_another_version
 
 
 @pytest.fixture
@@ -206,26 +206,22 @@ def test_the_fleet_is_listed_with_its_versions(qmig: Run) -> None:
         assert "no worker is online on" in qmig("workers", broker=broker.url).stdout
 
 
-def send_heartbeat(broker: EmbeddedRedis, version: str, tasks: int) -> None:
-    """Register a worker of another version."""
-    board = redis.Redis.from_url(broker.url)
-    seconds, _ = board.time()
-    other = {"name": "qmig-1@elsewhere", "version": version, "task_version": tasks, "processes": 4, "seen": seconds}
-    board.hset(WORKERS, "qmig-1@elsewhere", json.dumps(other))
-
-
-def test_a_worker_of_another_version_is_named_and_an_incompatible_one_refused(filled: Ends, qmig: Run) -> None:
-    from qmig.broker.task import TASK_VERSION
-
-    with own_fleet() as (broker, _):
-        send_heartbeat(broker, "9.9.9", TASK_VERSION + 1)
-        refused = qmig("qdrant", *filled.arguments, "-c", broker=broker.url)
-        assert refused.returncode == 2
-        assert "worker qmig-1@elsewhere runs qmig 9.9.9, which cannot take the tasks" in refused.stderr
-        assert not Ledger(filled.target, filled.ledger).exists()
-
-        send_heartbeat(broker, "9.9.9", TASK_VERSION)
-        named = qmig("qdrant", *filled.arguments, "-c", broker=broker.url)
+def test_a_worker_of_another_version_is_named_and_takes_none_of_the_tasks(filled: Ends, qmig: Run) -> None:
+    with own_fleet() as (broker, _), worker_of_another_version(broker.url) as other:
+        # It is alone with the tasks for a while, as one that joins in mid-run may be.
+        named = qmig("qdrant", *filled.arguments, *SLOWLY, broker=broker.url)
         assert named.returncode == 0, named.stderr
-        assert "worker qmig-1@elsewhere runs qmig 9.9.9" in named.stderr
+        assert f"with tasks of version {TASK_VERSION + 1}, and qmig" in named.stderr
+        assert "it takes none of these tasks" in named.stderr
+        assert f"tasks of version {TASK_VERSION + 1}" in qmig("workers", broker=broker.url).stdout
+        assert "received" not in other.read_stderr()
     assert arrived(filled)
+    assert all(chunk.claims == 1 for chunk in chunks_of(filled))
+
+
+def test_only_workers_of_another_version_is_said(filled: Ends) -> None:
+    with EmbeddedRedis() as broker, worker_of_another_version(broker.url):
+        running = start(filled, "-c", broker=broker.url)
+        until(lambda: "can take part: worker qmig-" in running.read_stderr(), "word of it", running)
+        assert f"has version {TASK_VERSION}" in running.read_stderr()
+        running.stop()

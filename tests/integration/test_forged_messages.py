@@ -14,10 +14,10 @@ import redis
 from msgspec import structs
 
 from qmig.broker.access import AccessGrant
-from qmig.broker.queues import queue_name
+from qmig.broker.queues import PLAIN_QUEUE, queue_name
 from qmig.broker.registry import MIGRATIONS
 from qmig.broker.sealing import new_secret
-from qmig.broker.task import MIGRATE_CHUNK, QUEUE, SUPERVISE_MIGRATION, TASK_VERSION
+from qmig.broker.task import MIGRATE_CHUNK, SUPERVISE_MIGRATION, TASK_VERSION
 from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.ledger import Ledger
@@ -83,7 +83,7 @@ def envelope(body: bytes, name: str | None = MIGRATE_CHUNK, kind: str = "applica
     properties = {
         "correlation_id": str(uuid.uuid4()),
         "delivery_mode": 2,
-        "delivery_info": {"exchange": "", "routing_key": QUEUE},
+        "delivery_info": {"exchange": "", "routing_key": PLAIN_QUEUE},
         "priority": 0,
         "body_encoding": "base64",
         "delivery_tag": str(uuid.uuid4()),
@@ -104,7 +104,7 @@ def task(kwargs: Any, name: str = MIGRATE_CHUNK, args: Any = ()) -> str:
     return envelope(json.dumps([args, kwargs, embedded]).encode(), name)
 
 
-def send(broker: EmbeddedRedis, message: str, queue: str = QUEUE) -> None:
+def send(broker: EmbeddedRedis, message: str, queue: str = PLAIN_QUEUE) -> None:
     with redis.Redis.from_url(broker.url) as client:
         client.lpush(queue, message)
 
@@ -188,7 +188,7 @@ def test_what_is_no_task_is_refused_and_the_worker_lives(
     assert_one_line(worker, before, *said)
     assert not mark.exists()
     with redis.Redis.from_url(broker.url) as client:
-        until(lambda: client.hlen("unacked") == 0 and client.llen(QUEUE) == 0, "the message being gone")
+        until(lambda: client.hlen("unacked") == 0 and client.llen(PLAIN_QUEUE) == 0, "the message being gone")
 
 
 def test_a_migration_that_is_in_no_ledger(broker: EmbeddedRedis, worker: ChildProcess, filled: Ends) -> None:
@@ -197,7 +197,7 @@ def test_a_migration_that_is_in_no_ledger(broker: EmbeddedRedis, worker: ChildPr
     assert_one_line(worker, before, "is not in the ledger", filled.ledger, "nothing was done")
     assert not exists(filled.target, filled.ledger)
     with redis.Redis.from_url(broker.url) as client:
-        assert client.hlen(MIGRATIONS + QUEUE) == 0
+        assert client.hlen(MIGRATIONS + PLAIN_QUEUE) == 0
 
 
 def test_a_target_that_does_not_answer_delays_a_worker_for_half_a_minute(

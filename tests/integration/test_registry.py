@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmig.broker.fleet import Fleet
+from qmig.broker.queues import PLAIN_QUEUE
 from qmig.broker.registry import (
     DUE,
     LAST_CHANGES,
@@ -22,7 +23,7 @@ from qmig.broker.registry import (
     FleetRegistry,
     WorkerInfo,
 )
-from qmig.broker.task import QUEUE, MigrationTask
+from qmig.broker.task import MigrationTask
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.ledger.records import State
 from qmig.ledger.stalled import LastChange
@@ -60,7 +61,7 @@ def client(server: EmbeddedRedis) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def board(server: EmbeddedRedis, client: redis.Redis) -> Iterator[FleetRegistry]:  # noqa: ARG001
-    board = FleetRegistry(server.url, QUEUE)
+    board = FleetRegistry(server.url, PLAIN_QUEUE)
     yield board
     board.close()
 
@@ -112,7 +113,7 @@ def test_chunks_that_were_queued(
 def test_migrations_and_workers(board: FleetRegistry, client: redis.Redis, garbage: str) -> None:
     task = MigrationTask(migration=MIGRATION, access="{}")
     worker = WorkerInfo("a-worker", "1.0", 3, 2)
-    for key in (MIGRATIONS + QUEUE, WORKERS):
+    for key in (MIGRATIONS + PLAIN_QUEUE, WORKERS):
         client.hset(key, "theirs", garbage)
     board.register(task)
     board.send_heartbeat(worker)
@@ -125,8 +126,8 @@ NOTED = {
         "3": {"state": "running", "owner": "host/1/2/3/4", "heartbeat": 7, "since": 1.5, "queued": True}
     },
     QUEUED + RUN: 5,
-    WORKERS: {"name": "a", "version": "1.0", "task_version": 3, "processes": 2, "queue": QUEUE, "seen": 1.5},
-    MIGRATIONS + QUEUE: MigrationTask(migration=MIGRATION, access="{}").to_kwargs(),
+    WORKERS: {"name": "a", "version": "1.0", "task_version": 3, "processes": 2, "queue": PLAIN_QUEUE, "seen": 1.5},
+    MIGRATIONS + PLAIN_QUEUE: MigrationTask(migration=MIGRATION, access="{}").to_kwargs(),
 }
 
 
@@ -139,11 +140,11 @@ def test_any_json_on_redis_is_read_or_counts_as_lost(
     written = json.dumps(changed(noted, data.draw(st.sampled_from([(), *paths(noted)])), value))
     with redis.Redis.from_url(server.url) as client:
         client.flushall()
-        if key in (WORKERS, MIGRATIONS + QUEUE):
+        if key in (WORKERS, MIGRATIONS + PLAIN_QUEUE):
             client.hset(key, "theirs", written)
         else:
             client.set(key, written)
-    board, task = FleetRegistry(server.url, QUEUE), MigrationTask(migration=MIGRATION, access="{}")
+    board, task = FleetRegistry(server.url, PLAIN_QUEUE), MigrationTask(migration=MIGRATION, access="{}")
     board.last_changes(RUN), board.queued_chunks(RUN), board.workers(), board.registered()
     board.save_last_changes(RUN, {3: SEEN_THUS})
     board.save_queued_chunks(RUN, 5)
@@ -162,7 +163,7 @@ CALLS: dict[str, Callable[[FleetRegistry], object]] = {
     LAST_CHANGES + RUN: lambda board: board.last_changes(RUN),
     QUEUED + RUN: lambda board: board.queued_chunks(RUN),
     LEDGER_FAILURE + RUN: lambda board: board.ledger_failure(RUN),
-    MIGRATIONS + QUEUE: lambda board: board.register(MigrationTask(migration=MIGRATION, access="{}")),
+    MIGRATIONS + PLAIN_QUEUE: lambda board: board.register(MigrationTask(migration=MIGRATION, access="{}")),
     WORKERS: lambda board: board.workers(),
 }
 
@@ -214,7 +215,7 @@ def write_over(client: redis.Redis, run: str, migration: str) -> None:
     client.set(QUEUED + run, "garbage")
     client.set(DUE + migration, "garbage")
     client.set(SUPERVISION_QUEUED + migration, "garbage")
-    client.hset(MIGRATIONS + QUEUE, "theirs", "[1]")
+    client.hset(MIGRATIONS + PLAIN_QUEUE, "theirs", "[1]")
     client.hset(WORKERS, "theirs", DEEP)
 
 

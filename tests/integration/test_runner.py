@@ -1,6 +1,5 @@
 """A worker runs a task in this process, between a source, a target and a ledger of its own."""
 
-import uuid
 from collections.abc import Iterator
 
 import msgspec
@@ -25,6 +24,7 @@ from tests.support.ends import Ends
 from tests.support.waiting import until
 
 POINTS = 200
+RUN = "a-run"
 
 
 @pytest.fixture
@@ -44,16 +44,14 @@ def ledger(ends: Ends, migration: Migration) -> Ledger:
     """Of the migration, whose only chunk waits for a worker."""
     ledger = Ledger(ends.target, ends.ledger)
     ledger.create()
-    ledger.save_migration(
-        MigrationRecord(migration.id, migration, run=uuid.uuid4().hex, planned=True, chunks=1, expected=POINTS)
-    )
+    ledger.save_migration(MigrationRecord(migration.id, migration, run=RUN, planned=True, chunks=1, expected=POINTS))
     ledger.save_chunks([ChunkRecord(migration.id, 0, None, None, None, expected=POINTS)])
     return ledger
 
 
 def task_of(migration: Migration) -> ChunkTask:
     access = AccessGrant.of(migration, Credentials()).to_text()
-    return ChunkTask(migration_task=MigrationTask(migration=migration.id, access=access), chunk=0)
+    return ChunkTask(migration_task=MigrationTask(migration=migration.id, access=access), run=RUN, chunk=0)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.support.qdrant_servers import Qdrant, qdrant_in
 from tests.support.redelivery import deliver_again
 from tests.support.scripted_proxy import Answering
 from tests.support.tcp_proxy import Proxy
-from tests.support.workers import start_older_workers, start_workers
+from tests.support.workers import begin_worker_of_another_version, start_workers
 
 WORKER_HOSTS = 2
 CONCURRENCY = 2
@@ -46,8 +46,8 @@ class DisturbedFleet:
         self.coordinator: ChildProcess | None = None
         #: The same command, given again while the first one runs.
         self.second: ChildProcess | None = None
-        #: A worker host of an older release.
-        self.older: ChildProcess | None = None
+        #: A worker host of another version.
+        self.other_version: ChildProcess | None = None
         self._direct: dict[str, Server] = {}
         self.names: dict[str, str] = {}
 
@@ -133,10 +133,10 @@ class DisturbedFleet:
                 found += psutil.Process(host.pid).children()
         return sorted(found, key=lambda process: process.pid)
 
-    def start_older_host(self) -> None:
-        """Start a worker host of an older release, which takes other tasks, unless one is there."""
-        if self.older is None or not self.older.running:
-            self.older = start_older_workers(self.broker_url)
+    def start_other_version(self) -> None:
+        """Start a worker host of another version, which takes other tasks, unless one is there."""
+        if self.other_version is None or not self.other_version.running:
+            self.other_version = begin_worker_of_another_version(self.broker_url)
 
     def configure_redis(self, *command: str) -> None:
         """Send Redis a command that changes what it answers; `restore` starts it anew where it has ended."""
@@ -165,13 +165,13 @@ class DisturbedFleet:
 
     def logs(self) -> str:
         """The last lines that each process wrote."""
-        processes = [self.coordinator, self.second, self.older, *self.hosts]
+        processes = [self.coordinator, self.second, self.other_version, *self.hosts]
         return "\n".join(
             f"--- {process.name} {process.pid}\n{process.read_stderr()[-3000:]}" for process in processes if process
         )
 
     def _stop_processes(self) -> None:
-        for process in [self.coordinator, self.second, self.older, *self.hosts]:
+        for process in [self.coordinator, self.second, self.other_version, *self.hosts]:
             if process is not None and process.running:
                 with suppress(psutil.NoSuchProcess):
                     psutil.Process(process.pid).send_signal(signal.SIGCONT)

@@ -196,8 +196,8 @@ def _call_beside(fleet: DisturbedFleet, _: random.Random) -> None:
     fleet.call_beside()
 
 
-def _start_older_host(fleet: DisturbedFleet, _: random.Random) -> None:
-    fleet.start_older_host()
+def _start_other_version(fleet: DisturbedFleet, _: random.Random) -> None:
+    fleet.start_other_version()
 
 
 def _of_server(role: str) -> dict[str, Fault]:
@@ -260,7 +260,7 @@ FAULTS: dict[str, Fault] = {
     "Redis read-only": _make_redis_a_replica,
     "tasks delivered again": _deliver_again,
     "second command": _call_beside,
-    "worker host of an older release": _start_older_host,
+    "worker host of another version": _start_other_version,
     **_of_server("source"),
     **_of_server("target"),
     **_of_network("source"),

@@ -8,9 +8,11 @@ import psutil
 import pytest
 import redis
 
+from qmig.embedded.child_process import free_port
 from qmig.embedded.redis import EmbeddedRedis
 from qmig.errors import UsageError
 from tests.support.processes import has_ended
+from tests.support.redis_forms import redis_with
 from tests.support.waiting import until
 
 
@@ -35,6 +37,19 @@ def test_a_restart_takes_the_same_port_and_starts_empty() -> None:
         assert server.url == url
         assert redis.Redis.from_url(url).get("key") is None
     assert not server.running
+
+
+def test_a_dump_in_the_directory_of_the_command_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with redis_with(f"port {(port := free_port())}", "bind 127.0.0.1"):
+        theirs = redis.Redis(port=port)
+        theirs.set("theirs", "1")
+        theirs.save()
+    assert (tmp_path / "dump.rdb").exists()
+    with EmbeddedRedis() as server:
+        assert redis.Redis.from_url(server.url).keys() == []
 
 
 def test_with_a_directory_a_kill_loses_nothing_older_than_a_second(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from qmig.broker.access import AccessGrant
-from qmig.broker.queues import queue_name
+from qmig.broker.queues import PLAIN_QUEUE, queue_name
 from qmig.broker.sealing import SECRET_VARIABLE, new_secret
-from qmig.broker.task import QUEUE, ChunkTask, MigrationTask
+from qmig.broker.task import ChunkTask, MigrationTask
 from qmig.errors import TerminalError, UsageError
 from qmig.ledger.records import JobKind, MigrationRecord
 from qmig.migration import Credentials, Endpoint, Migration, Options, SourceSpec, TargetSpec, redacted
@@ -46,7 +46,7 @@ def test_only_the_same_secret_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = AccessGrant.of(MIGRATION, Credentials()).to_text()
     monkeypatch.setenv(SECRET_VARIABLE, new_secret())
     sealed = AccessGrant.of(MIGRATION, KEYS).to_text()
-    queues = {QUEUE, queue_name()}
+    queues = {PLAIN_QUEUE, queue_name()}
     with pytest.raises(TerminalError, match="it is not sealed, and this worker has"):
         AccessGrant.from_text(plain)
     for changed in (sealed[:-5] + "AAAA=", sealed[1:], "gAAAAA"):
@@ -113,8 +113,8 @@ def recorded(migration: Migration, job: JobKind = JobKind.COPY) -> MigrationReco
 
 def test_a_task_comes_back_as_it_was() -> None:
     task = MigrationTask(migration=MIGRATION.id, access="…")
-    first = ChunkTask(migration_task=task, chunk=3)
-    again = ChunkTask(migration_task=task, chunk=3, abandoned=("host/1/2/3/4", 7))
+    first = ChunkTask(migration_task=task, run="a-run", chunk=3)
+    again = ChunkTask(migration_task=task, run="a-run", chunk=3, abandoned=("host/1/2/3/4", 7))
     for sent in (task, first, again):
         assert type(sent).from_kwargs(json.loads(json.dumps(sent.to_kwargs()))) == sent
 

@@ -17,7 +17,7 @@ from qmig.migration import Credentials, Endpoint, Migration, Options, SourceSpec
 from tests.support.malformed import ANY_JSON, changed, paths, without
 
 MIGRATION_TASK = MigrationTask(migration="a-migration", access="a-grant")
-CHUNK_TASK = ChunkTask(migration_task=MIGRATION_TASK, chunk=7, abandoned=("host/1/2/3/4", 5))
+CHUNK_TASK = ChunkTask(migration_task=MIGRATION_TASK, run="a-run", chunk=7, abandoned=("host/1/2/3/4", 5))
 GRANT = AccessGrant("a-migration", Endpoint("a", 1, True, "PEM"), Endpoint("b", 2), "ledger")
 
 Read = Callable[[dict[str, Any]], object]

@@ -62,7 +62,7 @@ def test_broker_and_secret_stand_in_a_file_of_root_alone(path: Path) -> None:
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
 def test_unit_comes_back_after_a_failure_and_has_no_rights_to_lose(path: Path) -> None:
     settings = service(path)
-    assert settings["Restart"] == "on-failure"
+    assert settings["Restart"] == "always"
     assert settings["DynamicUser"] == "yes"
     assert settings["CapabilityBoundingSet"] == ""
     assert settings["ProtectKernelTunables"] == "yes"

@@ -1,5 +1,7 @@
 """A worker keeps a few migrations open, each as its ledger defines it now."""
 
+from dataclasses import replace
+
 import pytest
 
 from qmig.broker.access import AccessGrant
@@ -85,15 +87,16 @@ def test_a_ledger_that_names_other_ends_than_the_task_is_refused() -> None:
     elsewhere = migration_from(Endpoint("127.0.0.2", 9), "one", Options())
     with pytest.raises(TerminalError, match="other ends in its ledger"):
         sessions.update(task_of(migration), record_of(elsewhere))
-    assert not sessions.is_in_ledger(task_of(migration))
+    assert not sessions.is_in_ledger(task_of(migration), "")
     sessions.open(task_of(migration)).close()
 
 
 def test_a_migration_is_in_its_ledger_when_its_record_was_seen_there() -> None:
     sessions, migration = Sessions(), migration_of("one")
     task = task_of(migration)
-    assert not sessions.is_in_ledger(task)
+    assert not sessions.is_in_ledger(task, "a-run")
     sessions.open(task)
-    assert not sessions.is_in_ledger(task)
-    sessions.update(task, record_of(migration)).close()
-    assert sessions.is_in_ledger(task)
+    assert not sessions.is_in_ledger(task, "a-run")
+    sessions.update(task, replace(record_of(migration), run="a-run")).close()
+    assert sessions.is_in_ledger(task, "a-run")
+    assert not sessions.is_in_ledger(task, "another-run")
