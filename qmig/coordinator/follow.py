@@ -201,7 +201,9 @@ class Follower:
                 f"no worker answers on {url}; start some with `qmig worker --broker-url …` on any host; waiting"
             )
         elif all_finished:
-            self._view.say("every chunk is copied; the counts are being reconciled")
+            comparison = self._reader.record.comparison
+            so_far = "" if comparison is None else f": {comparison.ids_so_far:,} so far"
+            self._view.say(f"every chunk is copied; ids are being compared{so_far}")
         elif time.monotonic() - self._idle_since >= NO_WORKER_AGAIN:
             # Before that, workers may still be about to claim their first chunk.
             self._view.warn(

@@ -29,6 +29,7 @@ from qmig.migration import Credentials, Migration
 from qmig.monitor.reader import ProgressReader
 from qmig.qdrant.collection import collection_info
 from qmig.qdrant.create import after_creation_request, create_request, finish_request, loading_request
+from qmig.qdrant.described import described_settings
 from qmig.qdrant.payload_indexes import create_index
 from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.routing import Router
@@ -106,8 +107,8 @@ class Coordinator:
         ledger, record = preflight.ledger, self._prepare(preflight)
         if record.state == State.DONE:
             self.view.say(
-                "this migration is already done: only its counts are reconciled again; --restart-migration copies "
-                "everything again"
+                "this migration is already done: only the ids of both ends are compared again; --restart-migration "
+                "copies everything again"
             )
         ledger.reopen(ledger.chunks_in(record.migration, State.FAILED))
         record = self._open_run(ledger, record)
@@ -172,6 +173,7 @@ class Coordinator:
             created_target=preflight.target_info is None or (owed is not None and owed.created_target),
             before=before,
             final_settings=owed.final_settings if owed is not None else None,
+            source_settings=described_settings(preflight.source_info, preflight.shard_keys),
             started=time.time(),
         )
 
@@ -228,7 +230,7 @@ class Coordinator:
     def _open_run(self, ledger: Ledger, record: MigrationRecord) -> MigrationRecord:
         """Record a new run, with the options of this command."""
         max_rate = self.run_options.max_rate or record.max_rate
-        changes = {**new_run(), "definition": self.migration, "max_rate": max_rate}
+        changes = {**new_run(record), "definition": self.migration, "max_rate": max_rate}
         if record.state == State.PREPARING:
             return self._change(ledger, record, **changes)
         # Only these fields: another coordinator may be planning.

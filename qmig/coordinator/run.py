@@ -9,13 +9,24 @@ from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import Follower, View
 from qmig.coordinator.results import Result
-from qmig.ledger.records import State
+from qmig.ledger.records import MigrationRecord, State
 from qmig.monitor.reader import ProgressReader
 
 
-def new_run() -> dict[str, Any]:
-    """Changes to a record that begin a new run. Tasks of an earlier run may still be queued; they then do nothing."""
-    return {"state": State.RUNNING, "run": uuid.uuid4().hex, "finished": None, "waiting": None, "error": None}
+def new_run(record: MigrationRecord) -> dict[str, Any]:
+    """Changes to a record that begin a new run. Tasks of an earlier run may still be queued; they then do nothing.
+
+    A migration that is done keeps the time when it was.
+    """
+    return {
+        "state": State.RUNNING,
+        "run": uuid.uuid4().hex,
+        "reconciliation": None,
+        "comparison": None,
+        "waiting": None,
+        "error": None,
+        **({"finished": None} if record.state == State.CANCELLED else {}),
+    }
 
 
 class Run:

@@ -98,7 +98,7 @@ class Verification:
         found = self._ledger.migration(self._migration.verification_id)
         record = found if found is not None and self._is_resumed(found) else self._plan()
         self._ledger.reopen(self._failed(record.migration))
-        self._ledger.update_migration(record.migration, definition=self._migration, **new_run())
+        self._ledger.update_migration(record.migration, definition=self._migration, **new_run(record))
         return record
 
     def _is_resumed(self, found: MigrationRecord) -> bool:

@@ -11,6 +11,7 @@ from qmig.jobs.session import Session
 from qmig.ledger.lease import HEARTBEAT_SECONDS, Lease
 from qmig.ledger.records import ChunkRecord, State
 from qmig.qdrant.batch import Batch, InvalidRow
+from qmig.qdrant.ids import batch_ids
 from qmig.qdrant.writer import Upsert
 from qmig.sources.base import Pending
 
@@ -40,6 +41,8 @@ class Write:
     invalid_rows: Sequence[InvalidRow]
     #: Points that belong to no shard key, each with the reason.
     unroutable: Sequence[tuple[bytes, str]]
+    #: The ids in the batch, one after another.
+    ids: bytes
 
     @property
     def sent(self) -> int:
@@ -168,7 +171,7 @@ class ChunkIO:
         if not writer.is_ready_for(routed):
             self.run_blocking(partial(writer.create_shard_keys, routed))
         read = len(batch.points) + len(batch.invalid_rows)
-        return Write(read, batch.next_key, writer.send(routed), batch.invalid_rows, routed.strays)
+        return Write(read, batch.next_key, writer.send(routed), batch.invalid_rows, routed.strays, batch_ids(batch))
 
     def refused_points(self, write: Write) -> Iterator[tuple[bytes, str]]:
         """Wait until a write is durably in the target. Yield each point that the target refuses, with the reason."""

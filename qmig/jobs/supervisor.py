@@ -1,4 +1,4 @@
-"""Drive a migration to its end: queue chunks, requeue stalled ones, reconcile counts, restore the target's settings.
+"""Drive a migration to its end: queue chunks, requeue stalled ones, compare ids, restore the target's settings.
 
 Any worker does this, one at a time for a migration, every few seconds and after each chunk that leaves the queue
 empty. So a migration needs no coordinator once it is planned. All durable state is in the ledger; the registry on
@@ -17,22 +17,30 @@ from qmig.broker.fleet import Fleet
 from qmig.broker.task import ChunkTask, MigrationTask
 from qmig.errors import TerminalError, TransientError
 from qmig.formatting import pluralize
-from qmig.jobs.reconciliation import reconcile
+from qmig.jobs.compare_ids import Comparer
+from qmig.jobs.reconciliation import reconcile, settings_changes
 from qmig.ledger.collection import PAGE
 from qmig.ledger.findings import Findings
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import Owner
-from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, Reconciliation, State
+from qmig.ledger.reconciliation import IdComparison
+from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, State
 from qmig.ledger.rejects import rejects_of
 from qmig.ledger.stalled import LastChange
+from qmig.ledger.verdict import judge
 from qmig.qdrant import messages as api
+from qmig.qdrant.collection import existing_collection_info, is_custom
 from qmig.qdrant.reader import CollectionReader
+from qmig.qdrant.routing import Router
 from qmig.rpc.connection import RETRY_FOR
+from qmig.sources.base import Source
 from qmig.sources.registry import open_source
 
 #: Failed chunks that the migration's error names; further ones are counted.
 MAX_FAILURES = 5
+#: Seconds for which one supervision compares ids; the next one goes on. A worker that is asked to stop waits for it.
+COMPARE_SECONDS = 5.0
 #: The result when a command has changed the migration's state or run while the supervisor was running.
 CHANGED_MEANWHILE = "nothing to do: the migration was paused, stopped, cancelled or begun again meanwhile"
 #: The result when another worker holds the migration's lock.
@@ -150,13 +158,19 @@ class Supervisor:
     # The end
 
     def _finish(self, record: MigrationRecord) -> str:
-        """Reconcile the counts and restore the target's settings, or record what failed."""
-        chunks = self._ledger.chunks(record.migration, range(record.chunks))
-        if failed := [chunk for chunk in chunks if chunk.state == State.FAILED]:
-            return self._fail(record, _failures(failed))
+        """Compare ids and counts and restore the target's settings, or record what failed."""
+        if failed := self._ledger.chunks_in(record.migration, State.FAILED):
+            return self._fail(record, _failures(sorted(failed, key=lambda chunk: chunk.index)))
         if record.job == JobKind.VERIFY:
-            return self._finish_verification(record, chunks)
-        reconciliation = self._reconcile(record, chunks)
+            return self._finish_verification(record)
+        with closing(open_source(record.definition, self._access.credentials, RETRY_FOR)) as source:
+            target = CollectionReader(self._ledger.server, record.definition.target.collection)
+            ids = self._compare_ids(record, source, target)
+            if ids.chunk < record.chunks:
+                return self._compare_on(record, ids)
+            chunks = self._ledger.chunks(record.migration, range(record.chunks))
+            changes = settings_changes(record, source, target)
+            reconciliation = reconcile(record, chunks, ids, source, target, changes)
         if reconciliation.errors:
             return self._fail(
                 record,
@@ -170,23 +184,40 @@ class Supervisor:
         return self._close(
             record,
             State.DONE,
-            f"done: {reconciliation.read - reconciliation.rejected:,} points are in the target",
+            f"done: {judge(reconciliation, record.migration).headline}",
             final_settings=None,
             reconciliation=reconciliation,
         )
 
-    def _reconcile(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> Reconciliation:
-        migration = record.definition
-        target = CollectionReader(self._ledger.server, migration.target.collection)
+    def _compare_ids(self, record: MigrationRecord, source: Source, target: CollectionReader) -> IdComparison:
+        """Compare ids for some seconds. If a call fails then, record how far the comparison has come."""
+        info = existing_collection_info(target.server, target.collection)
+        comparer = Comparer(
+            record.comparison,
+            record.definition,
+            source,
+            target,
+            Router(record.definition.routing, is_custom(info)),
+            lambda indexes: self._ledger.chunks(record.migration, indexes),
+            lambda chunk: {reject.point for reject in rejects_of(self._ledger, record.migration, chunk.index)},
+        )
+        try:
+            comparer.go_on(record.chunks, COMPARE_SECONDS)
+        except TransientError:
+            self._ledger.change_migration(record, comparison=comparer.comparison)
+            raise
+        return comparer.comparison
 
-        def rejected_ids(chunk: ChunkRecord) -> set[str]:
-            return {reject.point for reject in rejects_of(self._ledger, chunk.migration, chunk.index)}
+    def _compare_on(self, record: MigrationRecord, ids: IdComparison) -> str:
+        """Record how far the comparison of ids has come, and have a worker go on with it."""
+        if not self._ledger.change_migration(record, comparison=ids, waiting=None):
+            return CHANGED_MEANWHILE
+        self._fleet.enqueue_supervision(self._task)
+        return f"compared {ids.ids_so_far:,} ids of the source with the target's"
 
-        with closing(open_source(migration, self._access.credentials, RETRY_FOR)) as source:
-            return reconcile(record, chunks, source, target, rejected_ids)
-
-    def _finish_verification(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> str:
+    def _finish_verification(self, record: MigrationRecord) -> str:
         """Sum up the findings of a verification."""
+        chunks = self._ledger.chunks(record.migration, range(record.chunks))
         findings = Findings()
         for chunk in chunks:
             findings.add(chunk.findings or Findings())
@@ -203,9 +234,12 @@ class Supervisor:
             raise
 
     def _close(self, record: MigrationRecord, state: State, result: str, **changes: Any) -> str:
-        """Record the migration's last state, unless a command has changed the migration since it was read."""
-        finished = None if state == State.FAILED else time.time()
-        last = {"finished": finished, "waiting": None, "error": None, **changes}
+        """Record the migration's last state, unless a command has changed the migration since it was read.
+
+        A migration that was done before keeps the time when it was.
+        """
+        finished = None if state == State.FAILED else record.finished or time.time()
+        last = {"finished": finished, "comparison": None, "waiting": None, "error": None, **changes}
         if not self._ledger.change_migration(record, state=state, **last):
             return CHANGED_MEANWHILE
         self._fleet.registry.forget(record.migration)

@@ -2,7 +2,8 @@
 
 from qmig.errors import TerminalError
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, Reconciliation
+from qmig.ledger.reconciliation import Reconciliation
+from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord
 from qmig.monitor.progress import Progress
 
 #: Unfinished chunks that are read beyond twice the number of running ones. Chunks are queued in order, so the ones
@@ -53,7 +54,7 @@ class ProgressReader:
 
     @property
     def reconciliation(self) -> Reconciliation:
-        """The reconciled counts of both ends; all zero before the end."""
+        """The checks at the end; all zero before it."""
         return self.record.reconciliation or Reconciliation()
 
     def _progress(self, record: MigrationRecord) -> Progress:

@@ -1,19 +1,21 @@
 """Read a Qdrant collection: ranges of its points, its keys, points by their ids."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 from typing import Generic, TypeVar
 
 from qmig.qdrant import messages as api
-from qmig.qdrant.batch import Batch, Boundary, KeyPage
+from qmig.qdrant.batch import Batch, Boundary, IdPage, KeyPage
 from qmig.qdrant.collection import collection_info, exact_count, is_custom, strict_mode
+from qmig.qdrant.ids import got_ids, id_text, raw_id_of, scrolled_ids
 from qmig.qdrant.keys import PointKey, shard_key_of, shard_key_selector, shard_key_text
 from qmig.qdrant.passthrough import get_request, point_id, raw_id, read_get, read_scroll
 from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement, shard_keys
 from qmig.rpc.call import Call
+from qmig.rpc.connection import RETRY_FOR
 
 #: Sampled ids for each chunk. The size of a chunk then varies by 1/sqrt(50), about a seventh.
 SAMPLES_PER_CHUNK = 50
@@ -23,8 +25,11 @@ MAX_SAMPLES = 100_000
 MAX_SAMPLE_QUERIES = 200
 #: Ids in one page of an id-only scroll.
 ID_PAGE = 20_000
-#: Ids in one request for points.
-MAX_IDS_PER_GET = 5_000
+#: Ids in one request that asks which of them exist. Larger requests are slower (measured on 1.19: 400,000 ids/s with
+#: 1,000 ids, 230,000 with 5,000).
+IDS_PER_LOOKUP = 1_000
+#: Such requests under way at once.
+LOOKUPS = 4
 #: Stands for "no limit": larger than any limit that a read asks for.
 NO_QUERY_LIMIT = 2**31
 SCROLL, GET = "/qdrant.Points/Scroll", "/qdrant.Points/Get"
@@ -76,13 +81,11 @@ class CollectionReader:
         """
         total, offset = 0, None
         while True:
-            request = self._scroll_request(None, offset, ID_PAGE)
-            request.with_payload.enable = False
-            points, next_page = read_scroll(self.server.call(self._scroll, request.SerializeToString()))
-            total += len(points)
-            if next_page is None:
+            page = self.read_ids(None, offset, None)
+            total += len(page.ids)
+            if page.next_key is None:
                 return total
-            offset = PointKey.of(next_page).text
+            offset = page.next_key
 
     def boundaries(self, partition: str | None, pieces: int, start: str | None) -> Iterator[Boundary]:
         """Cut a partition into about `pieces` ranges of equal size, at ids from a random sample above `start`."""
@@ -126,43 +129,48 @@ class CollectionReader:
             request.with_payload.include.fields.append(field)
         return self._start_scroll(request, end)
 
-    def point_ids(self, partition: str | None, start: str | None, end: str | None) -> set[str]:
-        """Read the ids of all points in `[start, end)`."""
-        found: set[str] = set()
-        while True:
-            request = self._scroll_request(partition, start, ID_PAGE)
-            request.with_payload.enable = False
-            page = self.server.call(self._scroll, request.SerializeToString())
-            batch = batch_before(page, end)
-            found.update(self.key_of(point) for point in batch.points)
-            if batch.next_key is None:
-                return found
-            start = batch.next_key
+    def read_ids(
+        self, partition: str | None, start: str | None, end: str | None, others: Sequence[str | None] = ()
+    ) -> IdPage:
+        """Read a page of ids of `[start, end)`, and those of them that the partitions `others` have too."""
+        request = self._scroll_request(partition, start, ID_PAGE)
+        request.with_payload.enable = False
+        ids, next_page = scrolled_ids(self.server.call(self._scroll, request.SerializeToString()))
+        if end is not None and (next_page is None or PointKey.of(next_page) >= PointKey(end)):
+            next_page = None
+            del ids[bisect_left(ids, PointKey(end), key=lambda one: PointKey(id_text(one))) :]
+        next_key = None if next_page is None else PointKey.of(next_page).text
+        repeated = self.present_ids(ids, others) if others else ()
+        return IdPage(ids, next_key, repeated=frozenset(repeated))
 
     # Points by their ids
 
     def start_points(self, partition: str | None, keys: Sequence[str]) -> "RawRead[Batch]":
         """Begin to read the points with these keys; those that do not exist are left out, and no order is kept."""
-        return self.start_get(partition, [_raw_id(key) for key in keys])
+        return self.start_get(partition, [raw_id_of(key) for key in keys])
 
     def start_get(self, partition: str | None, ids: Sequence[bytes]) -> "RawRead[Batch]":
         """Begin to read the points with these raw ids; those that do not exist are left out, and no order is kept."""
-        call = self.server.start(self._get, self._get_request(partition, ids, whole=True))
+        call = self.server.start(self._get, self._get_request([partition], ids, whole=True))
         return RawRead(call, lambda response: Batch(read_get(response), None))
 
     def start_present(self, partition: str | None, points: Sequence[bytes]) -> "RawRead[set[bytes]]":
         """Begin to ask which of these points exist, by their ids; the answer holds the raw ids."""
-        request = self._get_request(partition, [raw_id(point) for point in points], whole=False)
+        request = self._get_request([partition], [raw_id(point) for point in points], whole=False)
         return RawRead(self.server.start(self._get, request), lambda response: set(map(raw_id, read_get(response))))
 
-    def present_ids(self, ids: Iterable[str], partition: str | None) -> set[str]:
-        """Find those of `ids` that exist in a partition."""
-        found: set[str] = set()
-        left = iter(ids)
-        while page := list(islice(left, MAX_IDS_PER_GET)):
-            request = self._get_request(partition, [_raw_id(one) for one in page], whole=False)
-            found.update(map(self.key_of, read_get(self.server.call(self._get, request))))
-        return found
+    def present_ids(self, ids: Sequence[bytes], partitions: Sequence[str | None]) -> set[bytes]:
+        """Find those of these raw ids that exist in one of the partitions."""
+        requests = [
+            self._get_request(partitions, ids[first : first + IDS_PER_LOOKUP], whole=False)
+            for first in range(0, len(ids), IDS_PER_LOOKUP)
+        ]
+
+        def look_up(request: bytes) -> list[bytes]:
+            return got_ids(self.server.call(self._get, request, retry_for=RETRY_FOR))
+
+        with ThreadPoolExecutor(LOOKUPS) as threads:
+            return {one for found in threads.map(look_up, requests) for one in found}
 
     def key_of(self, point: bytes) -> str:
         """The id of a serialized `PointStruct` as text."""
@@ -193,9 +201,12 @@ class CollectionReader:
             self._query_limit = strict_mode(collection_info(self.server, self.collection)).max_query_limit
         return min(limit, self._query_limit or NO_QUERY_LIMIT)
 
-    def _get_request(self, partition: str | None, ids: Sequence[bytes], whole: bool) -> bytes:
-        """A request for points by their raw ids, with payload and vectors if `whole`."""
-        header = api.GetPoints(collection_name=self.collection, shard_key_selector=shard_key_selector(partition))
+    def _get_request(self, partitions: Sequence[str | None], ids: Sequence[bytes], whole: bool) -> bytes:
+        """A request for points of some partitions by their raw ids, with payload and vectors if `whole`."""
+        header = api.GetPoints(collection_name=self.collection)
+        for partition in partitions:
+            if (selector := shard_key_selector(partition)) is not None:
+                header.shard_key_selector.MergeFrom(selector)
         header.with_payload.enable = header.with_vectors.enable = whole
         return get_request(header.SerializeToString(), ids)
 
@@ -238,7 +249,3 @@ def batch_before(response: bytes, end: str | None) -> Batch:
             next_key = None
             del points[bisect_left(points, stop, key=lambda point: PointKey.of(point_id(point))) :]
     return Batch(points, None if next_key is None else next_key.text)
-
-
-def _raw_id(key: str) -> bytes:
-    return PointKey(key).to_message().SerializeToString()

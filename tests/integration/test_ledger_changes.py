@@ -14,7 +14,8 @@ from qmig.jobs.supervisor import Supervisor
 from qmig.ledger.control import cancel, pause
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY, Owner
-from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation, State
+from qmig.ledger.reconciliation import Reconciliation
+from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Credentials, Migration, SourceSpec, TargetSpec
 from tests.support.collections import create, dense_params, fill, simple_points
 from tests.support.ends import Ends

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from qmig.errors import TerminalError
 from qmig.ledger.findings import Checks, FindingKind, Findings
 from qmig.ledger.ledger import Ledger
+from qmig.ledger.reconciliation import Reconciliation
 from qmig.ledger.records import (
     ChunkRecord,
     JobKind,
     MigrationRecord,
     RangeOf,
-    Reconciliation,
     RecordKind,
     State,
 )
