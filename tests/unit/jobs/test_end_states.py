@@ -4,18 +4,21 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmig.ledger.records import ChunkRecord
 from qmig.ledger.verdict import Outcome, Verdict, judge
 from tests.support.end_states import DEFINITION, CopiedChunks, MemorySource, MemoryTarget
 
-KEYS = st.integers(0, 23)
-SETS = st.sets(KEYS)
-CUTS = [None, "6", "14", None]
+# Few keys, so that the same one is deleted here and added there.
+KEYS = st.integers(0, 7)
+SETS = st.sets(KEYS, max_size=4)
+CUTS = [None, "3", "6", None]
 #: What others do between the copies of two chunks: at one end, and to one set of ids.
-WRITES = st.lists(st.tuples(st.sampled_from(["add", "delete"]), st.sampled_from(["source", "target"]), SETS))
+WRITES = st.lists(
+    st.tuples(st.sampled_from(["add", "delete"]), st.sampled_from(["source", "target"]), SETS), max_size=2
+)
 
 
 def migration(rows: dict[str | None, set[int]], target: set[int]) -> CopiedChunks:
@@ -36,6 +39,7 @@ def verdict_of(migration: CopiedChunks) -> Verdict:
     return judge(migration.end(), DEFINITION.id)
 
 
+@settings(max_examples=500)
 @given(SETS, SETS, SETS, st.lists(WRITES, min_size=4, max_size=4))
 def test_complete_means_that_every_id_of_the_source_is_in_the_target(
     there: set[int], before: set[int], rejected: set[int], writes: Any
@@ -106,6 +110,26 @@ def test_points_that_replace_one_another_are_counted(west: set[int], east: set[i
     assert expected in verdict.headline
 
 
+@pytest.mark.parametrize(
+    ("before", "exception"),
+    [
+        (set(), "1 points that are new in the source since their chunk was copied, or that were deleted from"),
+        ({2}, "the source and the target were both written to: points that are new in the source may be older ones"),
+    ],
+)
+def test_as_many_points_added_as_deleted_behind_the_offset_are_noticed(before: set[int], exception: str) -> None:
+    """The counts of the chunk and of both ends are those of a migration that nothing disturbed."""
+    one = migration({None: {0, 1}}, before)
+    for index in range(3):
+        one.copy(index, set())
+    one.source.rows[None] = {0, 2}
+
+    verdict = verdict_of(one)
+
+    assert (verdict.outcome, verdict.exit_status) == (Outcome.INCOMPLETE, 3)
+    assert verdict.exceptions[0].startswith(exception)
+
+
 @pytest.mark.parametrize("points", [0, 4])
 def test_a_partition_that_was_added_in_mid_run_is_an_exception(points: int) -> None:
     one = migration({"east": {1, 2}}, set())
@@ -127,4 +151,4 @@ def test_a_partition_that_was_taken_away_is_told() -> None:
     del one.source.rows["west"]
     end = one.end()
     assert judge(end, DEFINITION.id).exit_status == 0
-    assert "3 points were read, it holds 2 now (1 read and 0 now in […, 6) of shard key west)" in end.notices[0]
+    assert "3 points were read, it holds 2 now (1 read and 0 now in [3, 6) of shard key west)" in end.notices[0]
