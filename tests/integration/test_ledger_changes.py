@@ -9,14 +9,16 @@ import pytest
 from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
+from qmig.coordinator.run import new_run
 from qmig.errors import UsageError
 from qmig.jobs.supervisor import Supervisor
-from qmig.ledger.control import cancel, pause
+from qmig.ledger.control import cancel, pause, resume
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY, Owner
 from qmig.ledger.reconciliation import Reconciliation
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Credentials, Migration, SourceSpec, TargetSpec
+from qmig.qdrant.ids import digest, raw_id_of
 from tests.support.collections import create, dense_params, fill, simple_points
 from tests.support.ends import Ends
 
@@ -43,9 +45,18 @@ def ledger(ends: Ends, record: MigrationRecord) -> Ledger:
     ledger = Ledger(ends.target, ends.ledger)
     ledger.create()
     ledger.save_migration(record)
-    counts = {"expected": POINTS, "read": POINTS, "acknowledged": POINTS}
-    ledger.save_chunks([ChunkRecord(record.migration, 0, None, None, None, state=State.DONE, claims=1, **counts)])
+    ledger.save_chunks([copied(record, 0, 0, POINTS)])
     return ledger
+
+
+def copied(record: MigrationRecord, index: int, first: int, last: int) -> ChunkRecord:
+    """A chunk with the points from `first` on, before `last`, that is done."""
+    start, end = str(first) if first else None, str(last) if last < POINTS else None
+    ids = b"".join(raw_id_of(str(key)) for key in range(first, last))
+    counts = {"expected": last - first, "read": last - first, "acknowledged": last - first}
+    return ChunkRecord(
+        record.migration, index, None, start, end, state=State.DONE, claims=1, ids_digest=digest(ids), **counts
+    )
 
 
 def test_a_claim_that_comes_late_leaves_a_finished_chunk_alone(ledger: Ledger, record: MigrationRecord) -> None:
@@ -102,11 +113,49 @@ def supervisor(ledger: Ledger, migration: Migration, idle_broker: str) -> Iterat
 
 
 def test_the_end_is_written(ledger: Ledger, record: MigrationRecord, supervisor: Supervisor) -> None:
-    assert supervisor.run_once() == "done: 10 points are in the target"
+    assert supervisor.run_once() == "done: all 10 points are in the target"
     ended = ledger.migration(record.migration)
     assert ended is not None
     assert ended.reconciliation is not None
     assert (ended.state, ended.reconciliation.read) == (State.DONE, POINTS)
+
+
+def test_ids_are_compared_step_by_step_through_a_pause_and_by_any_worker(
+    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qmig.jobs.supervisor.COMPARE_SECONDS", 0.0)
+    ledger.save_chunks([copied(record, 0, 0, 3), copied(record, 1, 3, 8), copied(record, 2, 8, POINTS)])
+    ledger.update_migration(record.migration, chunks=3)
+
+    assert supervisor.run_once() == "compared 3 ids of the source with the target's"
+
+    seen = ledger.migration(record.migration)
+    assert seen is not None
+    assert seen.comparison is not None
+    assert (seen.state, seen.comparison.chunk, seen.comparison.ids) == (State.RUNNING, 1, 3)
+    pause(ledger, seen)
+    assert supervisor.run_once() == "nothing to do: the migration is paused"
+    paused = ledger.migration(record.migration)
+    assert paused is not None
+    resume(ledger, paused)
+    assert supervisor.run_once() == "compared 8 ids of the source with the target's"
+    assert supervisor.run_once() == "done: all 10 points are in the target"
+
+
+def test_a_command_that_finds_a_migration_done_leaves_the_time_of_its_end(
+    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor
+) -> None:
+    supervisor.run_once()
+    first = ledger.migration(record.migration)
+    assert first is not None
+    ledger.update_migration(record.migration, **{**new_run(first), "run": "first"})
+
+    assert supervisor.run_once().startswith("done: all 10 ids of the source are in the target; contents were not")
+
+    again = ledger.migration(record.migration)
+    assert again is not None
+    assert first.finished is not None
+    assert (again.state, again.finished) == (State.DONE, first.finished)
 
 
 @pytest.mark.parametrize("errors", [[], ["some are missing"]], ids=["sound", "wanting"])
