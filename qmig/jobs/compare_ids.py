@@ -16,7 +16,7 @@ from qmig.ledger.records import ChunkRecord
 from qmig.migration import Migration
 from qmig.qdrant.batch import IdPage
 from qmig.qdrant.ids import digest, raw_id_of
-from qmig.qdrant.reader import CollectionReader
+from qmig.qdrant.reader import ID_PAGE, CollectionReader
 from qmig.qdrant.routing import Router
 from qmig.sources.base import Source
 from qmig.sources.registry import partition_title
@@ -87,13 +87,15 @@ class Comparer:
                     key = None
                     continue
                 others = self._later_partitions(chunk.partition)
-                page = None
+                page, seen = None, self.comparison.part.ids if key is not None else 0
                 while page is None or page.next_key is not None:
+                    # As many as were copied: the rest of a page would be ids of the next chunk.
+                    limit = min(ID_PAGE, chunk.read - seen) if chunk.read > seen else ID_PAGE
                     page = self._source.read_ids(
-                        chunk.partition, chunk.start if key is None else key, chunk.end, others
+                        chunk.partition, chunk.start if key is None else key, chunk.end, limit, others
                     )
                     yield chunk, page
-                    key = page.next_key
+                    key, seen = page.next_key, seen + len(page.ids)
 
     def _later_partitions(self, partition: str | None) -> Sequence[str | None]:
         """The partitions whose points may replace those of this one in the target, because they share their ids."""

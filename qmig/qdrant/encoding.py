@@ -20,11 +20,16 @@ FIELD_1, FIELD_2 = b"\x0a", b"\x12"
 #: `payload` of a PointStruct, one entry of its map.
 PAYLOAD = b"\x1a"
 
+#: The numbers that take one byte: most lengths.
+SHORT = [bytes([value]) for value in range(128)]
+
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
 
 def varint(value: int) -> bytes:
     """Encode an unsigned number in base 128."""
+    if value < len(SHORT):
+        return SHORT[value]
     encoded = bytearray()
     while value > 127:
         encoded.append(value & 127 | 128)

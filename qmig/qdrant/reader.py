@@ -81,7 +81,7 @@ class CollectionReader:
         """
         total, offset = 0, None
         while True:
-            page = self.read_ids(None, offset, None)
+            page = self.read_ids(None, offset, None, ID_PAGE)
             total += len(page.ids)
             if page.next_key is None:
                 return total
@@ -130,10 +130,10 @@ class CollectionReader:
         return self._start_scroll(request, end)
 
     def read_ids(
-        self, partition: str | None, start: str | None, end: str | None, others: Sequence[str | None] = ()
+        self, partition: str | None, start: str | None, end: str | None, limit: int, others: Sequence[str | None] = ()
     ) -> IdPage:
-        """Read a page of ids of `[start, end)`, and those of them that the partitions `others` have too."""
-        request = self._scroll_request(partition, start, ID_PAGE)
+        """Read at most `limit` ids of `[start, end)`, and those of them that the partitions `others` have too."""
+        request = self._scroll_request(partition, start, limit)
         request.with_payload.enable = False
         ids, next_page = scrolled_ids(self.server.call(self._scroll, request.SerializeToString()))
         if end is not None and (next_page is None or PointKey.of(next_page) >= PointKey(end)):

@@ -123,9 +123,9 @@ class Source(KeySpace, Protocol):
         raise NotImplementedError
 
     def read_ids(
-        self, partition: str | None, start: str | None, end: str | None, others: Sequence[str | None] = ()
+        self, partition: str | None, start: str | None, end: str | None, limit: int, others: Sequence[str | None] = ()
     ) -> IdPage:
-        """Read a page of the ids that the points of `[start, end)` have in the target, and wait for it.
+        """Read about `limit` of the ids that the points of `[start, end)` have in the target, and wait for them.
 
         `others` are partitions whose points with the same ids are to be noted in the page.
         """

@@ -15,7 +15,7 @@ from qmig.qdrant.reader import CollectionReader
 from qmig.qdrant.routing import Router
 from qmig.sources.base import Source
 
-#: Ids in a page.
+#: Ids in a page, at most.
 PAGE = 3
 DEFINITION = Migration(SourceSpec("qdrant", Endpoint("a", 1), "rows"), TargetSpec(Endpoint("b", 2), "rows"))
 
@@ -38,12 +38,13 @@ class MemorySource(Source):
         return keys[first : None if end is None else bisect_left(keys, int(end))]
 
     def read_ids(
-        self, partition: str | None, start: str | None, end: str | None, others: Sequence[str | None] = ()
+        self, partition: str | None, start: str | None, end: str | None, limit: int, others: Sequence[str | None] = ()
     ) -> IdPage:
         keys = self.keys(partition, start, end)
         repeated = {key for other in others for key in self.rows[other]}
-        ids = [raw_id_of(str(key)) for key in keys[:PAGE]]
-        next_key = str(keys[PAGE]) if len(keys) > PAGE else None
+        size = min(limit, PAGE)
+        ids = [raw_id_of(str(key)) for key in keys[:size]]
+        next_key = str(keys[size]) if len(keys) > size else None
         return IdPage(ids, next_key, repeated=frozenset(one for one in ids if int(id_text(one)) in repeated))
 
 

@@ -134,6 +134,7 @@ class JsonLines(Source):
         partition: str | None,  # noqa: ARG002
         start: str | None,
         end: str | None,
+        limit: int,  # noqa: ARG002
         others: Sequence[str | None] = (),  # noqa: ARG002
     ) -> IdPage:
         return IdPage([raw_id_of(str(key)) for key in self._keys(start, end)], None)

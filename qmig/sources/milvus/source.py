@@ -179,7 +179,12 @@ class MilvusSource(Source):
         return str(getattr(value, kind)) if value is not None and value.WhichOneof("kind") == kind else None
 
     def read_ids(
-        self, partition: str | None, start: str | None, end: str | None, others: Sequence[str | None] = ()
+        self,
+        partition: str | None,
+        start: str | None,
+        end: str | None,
+        limit: int,  # noqa: ARG002
+        others: Sequence[str | None] = (),
     ) -> IdPage:
         page = self._reader.page(partition, self._key(start), self._key(end))
         ids = [raw_id_of(text) for text in self._converter.keys.ids(page.keys)]
