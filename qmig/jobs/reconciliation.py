@@ -44,8 +44,9 @@ def reconcile(
     expected, actual = _count_target(record, acknowledged, target)
     result.target_now = sum(actual.values())
     fewer = sum(max(0, expected[partition] - actual[partition]) for partition in expected)
-    more = {partition: actual[partition] - expected[partition] for partition in expected}
     result.replaced = _replaced(ids, record, fewer)
+    # Only a target without the source's shard keys has replaced points.
+    more = {partition: actual[partition] + result.replaced - expected[partition] for partition in expected}
     _note_missing(result, fewer)
     _note_fewer(result, fewer, sum(expected.values()))
     if surplus := sum(max(0, points) for points in more.values()):
@@ -164,7 +165,7 @@ def _replaced(ids: IdComparison, record: MigrationRecord, fewer: int) -> int:
     """
     if record.definition.routing.shard_key_field is None:
         return ids.repeated
-    return min(ids.repeated, fewer) if not record.before else ids.repeated
+    return min(ids.repeated, fewer)
 
 
 def _note_missing(result: Reconciliation, fewer: int) -> None:

@@ -28,7 +28,7 @@ MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
 def varint(value: int) -> bytes:
     """Encode an unsigned number in base 128."""
-    if value < len(SHORT):
+    if 0 <= value < len(SHORT):
         return SHORT[value]
     encoded = bytearray()
     while value > 127:

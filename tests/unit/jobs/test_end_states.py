@@ -130,6 +130,18 @@ def test_as_many_points_added_as_deleted_behind_the_offset_are_noticed(before: s
     assert verdict.exceptions[0].startswith(exception)
 
 
+def test_points_of_others_are_told_beside_points_that_replaced_one_another() -> None:
+    one = migration({"east": {1, 2}, "west": {2, 3}}, set())
+    for index in range(6):
+        one.copy(index, set())
+    one.target.ids |= {100, 101}
+
+    end = one.end()
+
+    assert judge(end, DEFINITION.id).headline == "3 of 4 points are in the target, 1 are not"
+    assert "the target holds 5 points, 2 more than it had before plus those that were copied" in end.notices[0]
+
+
 @pytest.mark.parametrize("points", [0, 4])
 def test_a_partition_that_was_added_in_mid_run_is_an_exception(points: int) -> None:
     one = migration({"east": {1, 2}}, set())
