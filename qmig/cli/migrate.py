@@ -10,13 +10,14 @@ from qmig.cli.global_options import skips_tls_verification
 from qmig.cli.interrupt import interruption
 from qmig.cli.views.dry_run import describe_dry_run
 from qmig.cli.views.live import LiveView
-from qmig.cli.views.summary import describe_missing, describe_summary, describe_verification, verification_as_json
+from qmig.cli.views.summary import describe_summary, describe_verification, verification_as_json
 from qmig.coordinator.migrate import Coordinator
 from qmig.coordinator.preflight import PreflightResult, RunOptions
 from qmig.coordinator.results import Result
 from qmig.coordinator.verify import Verification
 from qmig.errors import IncompleteError, UsageError, VerificationError
 from qmig.ledger.findings import Checks
+from qmig.ledger.verdict import judge
 from qmig.migration import Credentials, Endpoint, Migration, OnError, Options, Routing, SourceSpec, TargetSpec
 from qmig.qdrant.keys import shard_key_option
 
@@ -114,12 +115,13 @@ def migrate(
 
 
 def print_summary(result: Result, verify: Callable[[], None] | None = None) -> None:
-    """Print the closing lines, and verify. IncompleteError where points are known to be missing."""
-    print(describe_summary(result), flush=True)
+    """Print the closing lines, and verify. IncompleteError where the verdict has exceptions."""
+    verdict = judge(result.reconciliation, result.record.migration)
+    print(describe_summary(result, verdict), flush=True)
     if verify is not None:
         verify()
-    if missing := describe_missing(result):
-        raise IncompleteError(missing)
+    if verdict.exit_status:
+        raise IncompleteError(f"finished, with exceptions: {'; and '.join(verdict.exceptions)}")
 
 
 def run_verification(

@@ -242,7 +242,9 @@ class Follower:
         if not workers:
             self._report_no_workers(self._fleet, online)
         elif all_finished:
-            self._view.say("every chunk is copied; the counts are being reconciled")
+            comparison = self._reader.record.comparison
+            so_far = "" if comparison is None else f": {comparison.ids_so_far:,} so far"
+            self._view.say(f"every chunk is copied; ids are being compared{so_far}")
         elif time.monotonic() - self._idle_since >= NO_WORKER_AGAIN:
             # Before that, workers may still be about to claim their first chunk.
             self._view.warn(

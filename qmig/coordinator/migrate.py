@@ -36,6 +36,7 @@ from qmig.migration import Credentials, Migration
 from qmig.monitor.reader import ProgressReader
 from qmig.qdrant.collection import existing_collection_info
 from qmig.qdrant.create import after_creation_request
+from qmig.qdrant.described import described_settings
 from qmig.qdrant.identity import settings_of
 from qmig.qdrant.payload_indexes import create_index
 from qmig.qdrant.reader import CollectionReader
@@ -126,8 +127,8 @@ class Coordinator:
         ledger, record = preflight.ledger, self._prepare(preflight, run.interrupted)
         if record.state == State.DONE:
             self.view.say(
-                "this migration is already done: only its counts are reconciled again; --restart-migration copies "
-                "everything again"
+                "this migration is already done: only the ids of both ends are compared again; --restart-migration "
+                "copies everything again"
             )
         else:
             # Before the run: a supervisor that ends the migration after this puts the settings back.
@@ -196,6 +197,7 @@ class Coordinator:
             or (owed is not None and owed.created_target),
             before=before,
             final_settings=owed.final_settings if owed is not None else None,
+            source_settings=described_settings(preflight.source_info, preflight.shard_keys),
             started=time.time(),
         )
 

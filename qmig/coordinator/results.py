@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from qmig.ledger.findings import Findings
-from qmig.ledger.records import MigrationRecord, Reconciliation
+from qmig.ledger.reconciliation import Reconciliation
+from qmig.ledger.records import MigrationRecord
 from qmig.monitor.progress import Progress
 
 
@@ -15,7 +16,7 @@ class Result:
     record: MigrationRecord
     #: Sums over its chunks.
     progress: Progress
-    #: The counts of both ends, reconciled; all zero for a verification.
+    #: The checks at the end; all zero for a verification.
     reconciliation: Reconciliation
     #: Points copied, or compared, in `seconds`.
     points: int

@@ -20,15 +20,20 @@ from qmig.monitor.reader import ProgressReader
 REGISTER_AGAIN = 1.0
 
 
-def new_run() -> dict[str, Any]:
-    """Changes to a record that begin a new run. Tasks of an earlier run may still be queued; they then do nothing."""
+def new_run(record: MigrationRecord) -> dict[str, Any]:
+    """Changes to a record that begin a new run. Tasks of an earlier run may still be queued; they then do nothing.
+
+    A migration that is done keeps the time when it was.
+    """
     return {
         "state": State.RUNNING,
         "run": uuid.uuid4().hex,
-        "finished": None,
+        "reconciliation": None,
+        "comparison": None,
         "waiting": None,
         "waiting_seconds": 0.0,
         "error": None,
+        **({"finished": None} if record.state == State.CANCELLED else {}),
     }
 
 
@@ -38,11 +43,11 @@ def open_run(ledger: Ledger, seen: MigrationRecord, **changes: Any) -> Migration
     Workers keep the chunks that they hold, because the plan is the same. A command that changes the migration at the
     same moment is joined; TerminalError where it begins the migration again, with another plan.
     """
-    changes = {**new_run(), **changes}
     record: MigrationRecord | None = seen
     while record is not None and record.started == seen.started:
-        if ledger.change_migration(record, **changes):
-            opened = ledger.migration(seen.migration) or replace(record, **changes)
+        begun = {**new_run(record), **changes}
+        if ledger.change_migration(record, **begun):
+            opened = ledger.migration(seen.migration) or replace(record, **begun)
             ledger.reopen(opened)
             return opened
         if seen.state == State.PREPARING:

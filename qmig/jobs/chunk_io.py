@@ -1,18 +1,20 @@
 """The input and output of the job on one chunk: read ahead, write, retry, send heartbeats, move the offset."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from qmig.broker.rate_limit import RateLimiter
 from qmig.errors import ContentsRefusedError, MessageTooLargeError, QmigError
 from qmig.formatting import pluralize
+from qmig.jobs.in_flight import Read, Write
 from qmig.jobs.patience import Patience
 from qmig.jobs.session import Session
 from qmig.ledger.lease import HEARTBEAT_SECONDS, Lease
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
-from qmig.qdrant.batch import Batch, InvalidRow
+from qmig.qdrant.batch import Batch
+from qmig.qdrant.ids import batch_ids
 from qmig.qdrant.writer import Upsert
 from qmig.sources.base import Pending
 
@@ -20,46 +22,6 @@ from qmig.sources.base import Pending
 MAX_WAITING = 200
 
 Answer = TypeVar("Answer")
-
-
-@dataclass
-class Read(Generic[Answer]):
-    """A read that can be started again after a transient error."""
-
-    start: Callable[[], Pending[Answer]]
-    #: The read under way; None once its answer was taken.
-    pending: Pending[Answer] | None
-
-
-@dataclass(frozen=True)
-class Write:
-    """A batch on its way into the target. Its points are in the requests alone, to save memory."""
-
-    #: Points and invalid rows in the batch.
-    read: int
-    #: The key after the batch; None at the end of the chunk.
-    next_key: str | None
-    #: One request for each shard key.
-    upserts: Sequence[Upsert]
-    #: Rows of the source that are no valid points.
-    invalid_rows: Sequence[InvalidRow]
-    #: Points that belong to no shard key, each with the reason.
-    unroutable: Sequence[tuple[bytes, str]]
-
-    @property
-    def sent(self) -> int:
-        """The number of points in the upserts."""
-        return sum(upsert.points for upsert in self.upserts)
-
-    @property
-    def unsent(self) -> int:
-        """The number of points and rows that cannot be sent."""
-        return len(self.invalid_rows) + len(self.unroutable)
-
-    @property
-    def bytes(self) -> int:
-        """The size of the upserts."""
-        return sum(len(upsert.request) for upsert in self.upserts)
 
 
 class ChunkIO:
@@ -179,7 +141,7 @@ class ChunkIO:
             self._lease.advance(waiting=None)
         self.retrying(self._lease.confirm)
         read = len(batch.points) + len(batch.invalid_rows)
-        return Write(read, batch.next_key, writer.send(routed), batch.invalid_rows, routed.strays)
+        return Write(read, batch.next_key, writer.send(routed), batch.invalid_rows, routed.strays, batch_ids(batch))
 
     def refused_points(self, write: Write) -> Iterator[tuple[bytes, str]]:
         """Wait until a write is durably in the target. Yield each point that the target refuses, with the reason."""

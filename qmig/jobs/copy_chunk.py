@@ -1,15 +1,18 @@
 """Copy one chunk: read ahead, write behind, move the offset."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
 from qmig.errors import MigrationStoppedError, TerminalError
-from qmig.jobs.chunk_io import ChunkIO, Write
+from qmig.jobs.chunk_io import ChunkIO
+from qmig.jobs.in_flight import Write
 from qmig.ledger.records import ChunkRecord
 from qmig.ledger.rejects import RejectRecord, forget_rejects_ahead, save_rejects
 from qmig.migration import OnError
 from qmig.qdrant.batch import Batch, InvalidRow
+from qmig.qdrant.ids import digest
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id
 
@@ -49,13 +52,21 @@ def split_batch(batch: Batch, parts: Sequence[list[bytes]], key_of: Callable[[by
 
     The offset may end up between two parts. An invalid row before it must be recorded by then: it is not read again.
     """
-    start, end = -1, 0
+    first, rows = 0, list(batch.invalid_rows)
     for part, following in pairwise(parts):
-        end += len(part)
-        rows = tuple(row for row in batch.invalid_rows if start < row.position <= end)
-        yield Batch(part, key_of(following[0]), rows)
-        start = end
-    yield Batch(parts[-1], batch.next_key, tuple(row for row in batch.invalid_rows if row.position > start))
+        end = first + len(part)
+        yield Batch(part, key_of(following[0]), _among(rows, first, end))
+        first = end
+    yield Batch(parts[-1], batch.next_key, _among(rows, first, first + len(parts[-1])))
+
+
+def _among(rows: list[InvalidRow], first: int, end: int) -> tuple[InvalidRow, ...]:
+    """Take the next rows up to the point `end` of their batch, with positions in the part that begins at `first`."""
+    taken = []
+    while rows and rows[0].position <= end:
+        row = rows.pop(0)
+        taken.append(replace(row, position=row.position - first))
+    return tuple(taken)
 
 
 def _rejects(io: ChunkIO, write: Write) -> Iterator[RejectRecord]:
@@ -104,6 +115,7 @@ def _advance(io: ChunkIO, write: Write, rejected: int) -> None:
         acknowledged=write.sent + write.unsent - rejected,
         rejected=rejected,
         size=write.bytes,
+        ids_digest=digest(write.ids, io.chunk.ids_digest),
     )
 
 

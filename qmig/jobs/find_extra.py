@@ -5,7 +5,8 @@ from copy import deepcopy
 from functools import partial
 
 from qmig.errors import NotFoundError
-from qmig.jobs.chunk_io import ChunkIO, Read
+from qmig.jobs.chunk_io import ChunkIO
+from qmig.jobs.in_flight import Read
 from qmig.jobs.recheck import Rechecks, one_ahead
 from qmig.jobs.sampling import is_sampled
 from qmig.ledger.findings import Checks, FindingKind, Findings

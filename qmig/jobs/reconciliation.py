@@ -1,17 +1,19 @@
-"""Reconcile the counts at a migration's end: points read, points acknowledged, and points at both ends now."""
+"""Reconcile both ends at a migration's end: the compared ids, the counts, and what has changed meanwhile."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation
-from qmig.migration import Migration, Routing
+from qmig.ledger.reconciliation import IdComparison, Reconciliation
+from qmig.ledger.records import ChunkRecord, MigrationRecord
+from qmig.migration import Routing
+from qmig.qdrant.collection import existing_collection_info
+from qmig.qdrant.described import changed_settings, described_settings
+from qmig.qdrant.payload_indexes import missing_indexes
 from qmig.qdrant.reader import CollectionReader
+from qmig.qdrant.schema_diff import differences
 from qmig.sources.base import Source
 from qmig.sources.registry import partition_title
-
-#: Key ranges that a message names; further ones are counted.
-MAX_RANGES = 10
 
 # Points by partition of the source; None is the whole collection.
 Counts = dict[str | None, int]
@@ -20,39 +22,61 @@ Counts = dict[str | None, int]
 def reconcile(
     record: MigrationRecord,
     chunks: Sequence[ChunkRecord],
+    ids: IdComparison,
     source: Source,
     target: CollectionReader,
-    rejected_ids: Callable[[ChunkRecord], set[str]],
+    changes: Sequence[str] = (),
 ) -> Reconciliation:
-    """Compare the chunks' counts with those of both ends, and the ids where points seem to be missing in the target.
-
-    `rejected_ids` are the ids of a chunk's points that could not be copied.
-    """
-    migration = record.definition
-    read = _sum_by_partition(chunks, lambda chunk: chunk.acknowledged + chunk.rejected)
+    """Add the counts of the chunks and of both ends to the compared `ids`; `changes` are those of settings."""
     acknowledged = _sum_by_partition(chunks, lambda chunk: chunk.acknowledged)
     result = Reconciliation(
-        read=sum(read.values()),
+        read=sum(chunk.read for chunk in chunks),
         rejected=sum(chunk.rejected for chunk in chunks),
         target_before=sum(record.before.values()),
+        ids=ids,
+        again=record.finished is not None,
+        changes=list(changes),
         errors=[*holes(chunks), *_mismatches(chunks)],
     )
-    _compare_source(result, read, chunks, source, migration)
-    expected, actual = _count_target(record, acknowledged, target, migration.routing)
+    _note_unread(result, record, chunks, source)
+    result.source_now = ids.ids + ids.unreadable.points + result.unread
+    _note_source_changes(result)
+    expected, actual = _count_target(record, acknowledged, target)
     result.target_now = sum(actual.values())
-    missing = {partition for partition in expected if actual[partition] < expected[partition]}
-    if missing:
-        affected = [chunk for chunk in chunks if chunk.partition in missing or None in missing]
-        result.errors += _missing_ids(affected, source, target, migration, rejected_ids)
-    if missing and not result.errors:
-        points = sum(expected[partition] - actual[partition] for partition in missing)
-        _explain_missing(result, points, sum(expected.values()), source, migration.routing)
-    if surplus := sum(max(0, actual[partition] - expected[partition]) for partition in expected):
+    fewer = sum(max(0, expected[partition] - actual[partition]) for partition in expected)
+    result.replaced = _replaced(ids, record, fewer)
+    # Only a target without the source's shard keys has replaced points.
+    more = {partition: actual[partition] + result.replaced - expected[partition] for partition in expected}
+    _note_missing(result, fewer)
+    _note_fewer(result, fewer, sum(expected.values()))
+    if surplus := sum(max(0, points) for points in more.values()):
         result.notices.append(
             f"the target holds {result.target_now:,} points, {surplus:,} more than it had before plus those "
             "that were copied: something else writes to it"
         )
+    changed = set(ids.changed_partitions)
+    # An id that is new in the source may be in the target already: from before, or because others wrote it.
+    result.unclear = any(
+        (changed if partition is None else partition in changed) and (points > 0 or _before(record, partition))
+        for partition, points in more.items()
+    )
     return result
+
+
+def settings_changes(record: MigrationRecord, source: Source, target: CollectionReader) -> list[str]:
+    """Describe what has changed in the settings of both ends since the migration began; one line each."""
+    now = source.describe()
+    before = record.source_settings
+    changes = changed_settings(before, described_settings(now.info, now.shard_keys)) if before else []
+    if changes:
+        return [f"at the source, {change}" for change in changes]
+    info = existing_collection_info(target.server, target.collection)
+    # A target that has its final settings belongs to its user.
+    lost = missing_indexes(now.info, info) if record.created_target and record.finished is None else {}
+    return [
+        *differences(now.info, info),
+        *(f"at the target, payload index {field!r} was taken away" for field in lost),
+    ]
 
 
 def holes(chunks: Sequence[ChunkRecord]) -> list[str]:
@@ -96,34 +120,24 @@ def _sum_by_partition(chunks: Sequence[ChunkRecord], points: Callable[[ChunkReco
 # The source
 
 
-def _compare_source(
-    result: Reconciliation, read: Counts, chunks: Sequence[ChunkRecord], source: Source, migration: Migration
+def _note_unread(
+    result: Reconciliation, record: MigrationRecord, chunks: Sequence[ChunkRecord], source: Source
 ) -> None:
-    """Count the source again: note rows that no query returns, and whether the source has changed."""
-    counted = {partition: source.count(partition, exact=True) for partition in source.partitions()}
-    result.source_now = sum(counted.values())
-    readable = dict(counted)
-    unreadable: list[str] = []
-    changed: list[str] = []
-    for partition in counted:
-        of_partition = [chunk for chunk in chunks if chunk.partition == partition]
-        ranges = [(chunk.start, chunk.end) for chunk in of_partition]
-        counts = source.count_ranges(partition, ranges, [chunk.read for chunk in of_partition])
-        if counts is None or not of_partition:
-            continue
-        readable[partition] = sum(count.readable for count in counts)
-        for chunk, count in zip(of_partition, counts, strict=True):
-            title = _range_title(chunk, migration)
-            if count.unreadable:
-                unreadable.append(f"{count.unreadable:,} in {title}")
-            if count.readable != chunk.read:
-                changed.append(f"{chunk.read:,} read and {count.readable:,} now in {title}")
-    result.unreadable = _first_ranges(unreadable)
-    if changed or readable != {**dict.fromkeys(readable, 0), **read}:
-        ranges_now = f" ({'; '.join(_first_ranges(changed))})" if changed else ""
+    """Count the points in partitions that the source got after it was planned."""
+    planned = {chunk.partition for chunk in chunks}
+    for partition in source.partitions():
+        if partition not in planned:
+            result.unread += source.count(partition, exact=True)
+            result.unread_partitions.append(partition_title(record.definition, partition))
+
+
+def _note_source_changes(result: Reconciliation) -> None:
+    changed = result.ids.changed
+    if changed.points or result.unread:
+        ranges = f" ({changed.text})" if changed.points else ""
         result.notices.append(
             f"the source was written to during the migration: {result.read:,} points were read, it holds "
-            f"{result.source_now:,} now{ranges_now}; points that were added or changed behind an offset are not in "
+            f"{result.source_now:,} now{ranges}; points that were added or changed behind an offset are not in "
             "the target"
         )
 
@@ -131,67 +145,47 @@ def _compare_source(
 # The target
 
 
-def _count_target(
-    record: MigrationRecord, acknowledged: Counts, target: CollectionReader, routing: Routing
-) -> tuple[Counts, Counts]:
+def _before(record: MigrationRecord, partition: str | None) -> int:
+    """The points that the target had before, under this shard key or in all."""
+    return sum(record.before.values()) if partition is None else record.before.get(partition, 0)
+
+
+def _count_target(record: MigrationRecord, acknowledged: Counts, target: CollectionReader) -> tuple[Counts, Counts]:
     """The expected and the actual number of points in the target, by shard key if the points keep theirs."""
-    if routing == Routing() and set(acknowledged) <= set(target.partitions()):
-        expected = {
-            partition: record.before.get(partition or "", 0) + points for partition, points in acknowledged.items()
-        }
-    else:
-        expected = {None: sum(record.before.values()) + sum(acknowledged.values())}
+    keeps_keys = record.definition.routing == Routing() and set(acknowledged) <= set(target.partitions())
+    points = acknowledged if keeps_keys else {None: sum(acknowledged.values())}
+    expected = {partition: _before(record, partition) + count for partition, count in points.items()}
     return expected, {partition: target.count(partition, exact=True) for partition in expected}
 
 
-def _missing_ids(
-    chunks: Sequence[ChunkRecord],
-    source: Source,
-    target: CollectionReader,
-    migration: Migration,
-    rejected_ids: Callable[[ChunkRecord], set[str]],
-) -> list[str]:
-    """An error that names the ranges in which ids of the source are missing in the target; none if all are there."""
-    shard_keys = set(target.partitions())
-    ranges: list[str] = []
-    total = 0
-    for chunk in chunks:
-        shard_key = chunk.partition if chunk.partition in shard_keys else None
-        ids = source.point_ids(chunk.partition, chunk.start, chunk.end)
-        missing = ids - target.present_ids(ids, shard_key)
-        if chunk.rejected:
-            missing -= rejected_ids(chunk)
-        if missing:
-            total += len(missing)
-            ranges.append(f"{len(missing):,} in {_range_title(chunk, migration)}")
-    if not total:
-        return []
-    return [f"missing in the target: {total:,} of the source's points: {'; '.join(_first_ranges(ranges))}"]
+def _replaced(ids: IdComparison, record: MigrationRecord, fewer: int) -> int:
+    """Points that are not in the target because one with the same id came there from another partition.
+
+    A payload field may send points with the same id to different shard keys. Then only the counts tell.
+    """
+    if record.definition.routing.shard_key_field is None:
+        return ids.repeated
+    return min(ids.repeated, fewer)
 
 
-def _explain_missing(result: Reconciliation, missing: int, expected: int, source: Source, routing: Routing) -> None:
-    """Say why the target has fewer points than expected although it has every id of the source."""
-    if routing.shard_key_field is not None and source.count_duplicate_ids():
+def _note_missing(result: Reconciliation, fewer: int) -> None:
+    """Note ids of the source that the target has lost, as an error.
+
+    An id in a chunk that has changed may be new in the source, unless the target itself holds too few points.
+    """
+    lost, uncopied = result.ids.lost, result.ids.uncopied
+    is_lost = lost.points or (uncopied.points and not result.target_before and fewer > result.replaced)
+    if is_lost:
+        text = "; ".join(tally.text for tally in (lost, uncopied) if tally.points)
         result.errors.append(
-            f"{missing:,} points are not in the target: the source repeats ids under several shard keys, and the "
-            f"payload field {routing.shard_key_field!r} sent some of the repeats to one shard key"
+            f"missing in the target: {lost.points + uncopied.points:,} of the source's points: {text}"
         )
-    else:
+
+
+def _note_fewer(result: Reconciliation, fewer: int, expected: int) -> None:
+    """Say why the target has fewer points than expected although it has every id of the source."""
+    if fewer > result.replaced and not result.errors and not result.ids.uncopied.points:
         result.notices.append(
-            f"{missing:,} points fewer than {expected:,} are in the target, yet every id of the source is there: "
-            "they replaced points with the same ids, or were deleted from the source"
+            f"{fewer - result.replaced:,} points fewer than {expected:,} are in the target, yet every id of the "
+            "source is there: they replaced points with the same ids, or were deleted from the source"
         )
-
-
-# Key ranges in messages
-
-
-def _first_ranges(ranges: list[str]) -> list[str]:
-    left = len(ranges) - MAX_RANGES
-    return ranges if left <= 0 else [*ranges[:MAX_RANGES], f"and {left:,} more ranges"]
-
-
-def _range_title(chunk: ChunkRecord, migration: Migration) -> str:
-    of_partition = f" of {partition_title(migration, chunk.partition)}" if chunk.partition is not None else ""
-    start, end = ("…" if key is None else key for key in (chunk.start, chunk.end))
-    return f"[{start}, {end}){of_partition}"

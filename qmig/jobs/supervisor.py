@@ -1,4 +1,4 @@
-"""Drive a migration to its end: queue chunks, requeue stalled ones, reconcile counts, restore the target's settings.
+"""Drive a migration to its end: queue chunks, requeue stalled ones, compare ids, restore the target's settings.
 
 Any worker does this, one at a time for a migration, every few seconds and after each chunk that leaves the queue
 empty. So a migration needs no coordinator once it is planned. All durable state is in the ledger; the registry on
@@ -7,36 +7,24 @@ Redis may be lost.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import ChunkTask, MigrationTask
 from qmig.errors import QmigError, TerminalError, TransientError, WorkerError
-from qmig.formatting import pluralize, short_duration
-from qmig.jobs.reconciliation import reconcile
+from qmig.formatting import pluralize
+from qmig.jobs.ending import Ending
 from qmig.ledger.cancel import close_cancelled
 from qmig.ledger.collection import PAGE
-from qmig.ledger.findings import Findings
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import Owner
-from qmig.ledger.records import ChunkRecord, JobKind, MigrationRecord, RangeOf, Reconciliation, State
-from qmig.ledger.rejects import rejects_of
-from qmig.ledger.settle import put_back, put_back_without_ledger
+from qmig.ledger.records import ChunkRecord, MigrationRecord, State
+from qmig.ledger.settle import put_back_without_ledger
 from qmig.ledger.stalled import LastChange
-from qmig.qdrant.identity import check_same
-from qmig.qdrant.reader import CollectionReader
 from qmig.rpc.connection import RETRY_FOR
-from qmig.sources.base import Source
-from qmig.sources.registry import open_source
 
-#: Failed chunks that the migration's error names; further ones are counted.
-MAX_FAILURES = 5
-#: The result when a command has changed the migration's state or run while the supervisor was running.
-CHANGED_MEANWHILE = "nothing to do: the migration was paused, stopped, cancelled or begun again meanwhile"
 #: The result when the task is not the one that the migration is registered with: it is of an earlier command, whose
 #: access to the servers may be an old one.
 SUPERSEDED = "nothing to do: the migration is registered with another task by now, or no longer"
@@ -56,6 +44,7 @@ class Supervisor:
         self._fleet = fleet
         self._task = task
         self._access = access
+        self._ending = Ending(ledger, fleet, task, access)
 
     def run_once(self) -> str:
         """Do the next step of the migration, unless another worker is doing it. Return what was done, as text."""
@@ -111,10 +100,10 @@ class Supervisor:
             # The step is due again in seconds, and another worker may do it.
             raise
         except QmigError as error:
-            return self._fail(record, str(error))
+            return self._ending.fail(record, str(error))
         except Exception as error:
             # A defect ends the migration and is named there. Otherwise every supervision would fail with it.
-            self._fail(record, f"unexpected {type(error).__name__}: {error}")
+            self._ending.fail(record, f"unexpected {type(error).__name__}: {error}")
             raise
 
     def _next_step(self, record: MigrationRecord) -> str:
@@ -127,24 +116,9 @@ class Supervisor:
             return "chunks are left"
         began = time.monotonic()
         try:
-            return self._finish(record)
+            return self._ending.finish(record)
         except (TransientError, WorkerError) as error:
-            return self._wait_at_the_end(record, error, time.monotonic() - began)
-
-    def _wait_at_the_end(self, record: MigrationRecord, error: QmigError, seconds: float) -> str:
-        """Record why the checks at the end wait, and stop the migration when they have waited for `--retry-for`.
-
-        `seconds` is how long this attempt took. The sum in the ledger needs neither Redis nor another host's clock.
-        """
-        retry_for, waited = record.definition.options.retry_for, record.waiting_seconds + seconds
-        if waited < retry_for:
-            self._ledger.change_migration(record, waiting=str(error), waiting_seconds=waited)
-            raise error
-        reason = (
-            f"{error}; every chunk is done, but both ends could not be checked for {short_duration(retry_for)} "
-            "(--retry-for); the same command checks them again"
-        )
-        return self._close(record, State.STOPPED, f"stopped: {reason}", finished=None, error=reason)
+            return self._ending.wait(record, error, time.monotonic() - began)
 
     # Chunks
 
@@ -206,101 +180,6 @@ class Supervisor:
         before, now = self._fleet.registry.last_changes(record.run), self._fleet.registry.now()
         return {chunk.index: LastChange.of(chunk, before.get(chunk.index), now) for chunk in chunks}, now
 
-    # The end
-
-    def _finish(self, record: MigrationRecord) -> str:
-        """Reconcile the counts and restore the target's settings, or record what failed."""
-        chunks = self._ledger.chunks(record.migration, range(record.chunks))
-        if failed := [chunk for chunk in chunks if chunk.state == State.FAILED]:
-            if any(chunk.run != record.run for chunk in failed):
-                self._ledger.reopen(record)
-                return "reopened chunks that failed in an earlier run"
-            return self._fail(record, _failures(failed))
-        if record.job == JobKind.VERIFY:
-            return self._finish_verification(record, chunks)
-        reconciliation = self._reconcile(record, chunks)
-        if reconciliation.errors:
-            return self._fail(
-                record,
-                f"{'; '.join(reconciliation.errors)}. `qmig verify --repair` copies what is missing, "
-                "--restart-migration copies everything again; the target keeps its points",
-                reconciliation=reconciliation,
-            )
-        if not self._ledger.is_current(record):
-            return CHANGED_MEANWHILE
-        if left := put_back(self._ledger, record):
-            reconciliation.notices.append(left)
-        return self._close(
-            record,
-            State.DONE,
-            f"done: {reconciliation.read - reconciliation.rejected:,} points are in the target",
-            final_settings=None,
-            reconciliation=reconciliation,
-        )
-
-    def _reconcile(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> Reconciliation:
-        migration = record.definition
-        target = CollectionReader(self._ledger.server, migration.target.collection)
-
-        def rejected_ids(chunk: ChunkRecord) -> set[str]:
-            return {reject.point for reject in rejects_of(self._ledger, chunk.migration, chunk.index)}
-
-        with self._recognised_source(record) as source:
-            return reconcile(record, chunks, source, target, rejected_ids)
-
-    @contextmanager
-    def _recognised_source(self, record: MigrationRecord) -> Iterator[Source]:
-        """The source. TerminalError unless both ends are the collections that the migration was begun with."""
-        source, target = record.definition.source, record.definition.target
-        with closing(open_source(record.definition, self._access.credentials, RETRY_FOR)) as opened:
-            opened.check_unchanged(source.identity)
-            check_same(CollectionReader(self._ledger.server, target.collection), target.identity)
-            yield opened
-
-    def _finish_verification(self, record: MigrationRecord, chunks: Sequence[ChunkRecord]) -> str:
-        """Sum up the findings of a verification, if both ends are still the collections that were compared."""
-        with self._recognised_source(record):
-            findings = Findings()
-        for chunk in chunks:
-            findings.add(chunk.findings or Findings())
-        compared = sum(chunk.read for chunk in chunks if chunk.range_of == RangeOf.SOURCE)
-        result = f"done: {compared:,} points compared, {findings.text or 'all of them equal'}"
-        return self._close(record, State.DONE, result, compared=compared, findings=findings)
-
-    def _fail(self, record: MigrationRecord, error: str, **changes: Any) -> str:
-        """Record that the migration has failed, and put the target's settings back: nobody may call it again.
-
-        If the ledger cannot be written, tell the registry.
-        """
-        try:
-            if not self._ledger.is_current(record):
-                return CHANGED_MEANWHILE
-            if problem := self._put_back_after_failure(record):
-                error = f"{error}; {problem}"
-            else:
-                changes["final_settings"] = None
-            return self._close(record, State.FAILED, f"failed: {error}", error=error, **changes)
-        except TerminalError:
-            self._fleet.registry.report_ledger_failure(record.run, error)
-            raise
-
-    def _put_back_after_failure(self, record: MigrationRecord) -> str | None:
-        """Put the target's settings back; why that failed, or None."""
-        try:
-            put_back(self._ledger, record)
-        except QmigError as error:
-            return f"the target's settings could not be put back either: {error}; `qmig cancel` does so"
-        return None
-
-    def _close(self, record: MigrationRecord, state: State, result: str, **changes: Any) -> str:
-        """Record the migration's last state, unless a command has changed the migration since it was read."""
-        finished = None if state == State.FAILED else time.time()
-        last = {"finished": finished, "waiting": None, "waiting_seconds": 0.0, "error": None, **changes}
-        if not self._ledger.change_migration(record, state=state, **last):
-            return CHANGED_MEANWHILE
-        self._fleet.registry.forget(self._task)
-        return result
-
     def _cancel(self, record: MigrationRecord) -> str:
         """Put the target's settings back when no worker holds a chunk any more, as `qmig cancel` itself does."""
         if record.finished is None:
@@ -319,11 +198,3 @@ def _requeue_reason(chunk: ChunkRecord) -> str:
         return "it has no owner, and nothing is queued"
     owner = Owner.parse(chunk.owner)
     return f"worker {owner.pid} on {owner.host} has died, or has sent no heartbeat for {LEASE_SECONDS:g} s"
-
-
-def _failures(failed: list[ChunkRecord]) -> str:
-    """The error of a migration with failed chunks."""
-    shown = "; ".join(f"chunk {chunk.index + 1}: {chunk.error}" for chunk in failed[:MAX_FAILURES])
-    more = f"; and {len(failed) - MAX_FAILURES} more" if len(failed) > MAX_FAILURES else ""
-    chunks = pluralize(len(failed), "chunk")
-    return f"{chunks} failed, the others are done: {shown}{more}. The same command retries them"

@@ -5,7 +5,8 @@ from copy import deepcopy
 from functools import cached_property, partial
 
 from qmig.errors import TerminalError
-from qmig.jobs.chunk_io import ChunkIO, Read
+from qmig.jobs.chunk_io import ChunkIO
+from qmig.jobs.in_flight import Read
 from qmig.jobs.recheck import Rechecks, one_ahead
 from qmig.jobs.sampling import SampleRead
 from qmig.ledger.findings import Checks, FindingKind, Findings

@@ -15,6 +15,7 @@ import msgspec
 from qmig.ledger.fields import Count, MigrationId, Seconds
 from qmig.ledger.findings import Checks, Findings
 from qmig.ledger.owner import NOBODY, OwnerText
+from qmig.ledger.reconciliation import IdComparison, Reconciliation
 from qmig.migration import Migration
 
 #: Version of the records' format. A migration with a higher version was written by a newer qmig.
@@ -96,6 +97,8 @@ class ChunkRecord:
     acknowledged: Count = 0
     #: Points read that cannot be copied and were skipped.
     rejected: Count = 0
+    #: Digest of the ids read, in the order of their keys (see `qmig.qdrant.ids`).
+    ids_digest: Count = 0
     #: Bytes of the upserts.
     bytes: Count = 0
     #: The worker that holds the chunk, an `Owner` as text; empty without one.
@@ -136,28 +139,6 @@ class ChunkRecord:
         return self.state in (State.DONE, State.FAILED)
 
 
-@dataclass
-class Reconciliation:
-    """Result of the checks at a migration's end."""
-
-    #: Points read from the source.
-    read: Count = 0
-    #: Points that the target refused, or that no point can be made of.
-    rejected: Count = 0
-    #: Points that the source has now.
-    source_now: Count = 0
-    #: Points that the target has now.
-    target_now: Count = 0
-    #: Points that the target had before the migration.
-    target_before: Count = 0
-    #: Lost points: the migration fails.
-    errors: list[str] = field(default_factory=list)
-    #: What the user is told beside the result.
-    notices: list[str] = field(default_factory=list)
-    #: Rows that the source counts and no query returns, by range.
-    unreadable: list[str] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class MigrationRecord:
     """One migration, or the verification of one: a record of its own with chunks of its own."""
@@ -191,10 +172,14 @@ class MigrationRecord:
     before: dict[str, Count] = field(default_factory=dict)
     #: The serialized request, in base64, that takes a created target into its final state.
     final_settings: str | None = None
+    #: Vectors, payload indexes and shard keys of the source when the migration was begun, each with its settings.
+    source_settings: dict[str, str] = field(default_factory=dict)
     #: When the migration was begun, in seconds since 1970.
     started: Seconds = 0.0
-    #: When the migration was done, in seconds since 1970.
+    #: When the migration was first done, in seconds since 1970; a later run that copies nothing does not change it.
     finished: Seconds | None = None
+    #: The comparison of ids at the end, while it goes on.
+    comparison: IdComparison | None = None
     #: Result of the checks at the end.
     reconciliation: Reconciliation | None = None
     #: The error that the checks at the end are retrying now.

@@ -3,7 +3,8 @@
 from qmig.errors import TerminalError
 from qmig.ledger.find import existing_migration
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, Reconciliation
+from qmig.ledger.reconciliation import Reconciliation
+from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord
 from qmig.monitor.progress import Progress
 from qmig.rpc.connection import RETRY_FOR
 
@@ -66,7 +67,7 @@ class ProgressReader:
 
     @property
     def reconciliation(self) -> Reconciliation:
-        """The reconciled counts of both ends; all zero before the end."""
+        """The checks at the end; all zero before it."""
         return self.record.reconciliation or Reconciliation()
 
     def _progress(self, record: MigrationRecord) -> Progress:

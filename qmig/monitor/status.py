@@ -9,6 +9,7 @@ from qmig.ledger.findings import Findings
 from qmig.ledger.owner import Owner
 from qmig.ledger.records import ENDED, ChunkRecord, MigrationRecord, State
 from qmig.ledger.stalled import WORKERS_LOST
+from qmig.ledger.verdict import Verdict, verdict_on
 from qmig.monitor.progress import RETRYING, Progress
 from qmig.monitor.rates import Rate, worker_of
 from qmig.monitor.waits import waits_of
@@ -162,6 +163,10 @@ class MigrationStatus:
     waiting: str | None
     #: Why it failed.
     error: str | None
+    #: Ids of the source that were compared with the target's so far; None unless they are being compared.
+    compared_ids: int | None
+    #: What the checks at a migration's end have shown; None before them.
+    verdict: Verdict | None
     #: The differences that a verification has found.
     findings: Findings | None
     #: Whether the plan is complete: until then `chunks` and `expected_points` grow.
@@ -225,9 +230,11 @@ class MigrationStatus:
             seconds_since_progress=rate.seconds_since_progress if copying else 0.0,
             max_rate=record.max_rate,
             started=record.started,
-            finished=record.finished,
+            finished=record.finished if record.state in ENDED else None,
             waiting=record.waiting,
             error=record.error,
+            compared_ids=record.comparison.ids_so_far if record.comparison is not None else None,
+            verdict=verdict_on(record),
             findings=record.findings,
             planned=record.planned,
             chunks=record.chunks,

@@ -59,3 +59,17 @@ class Boundary:
     key: str
     #: Estimated number of points between the boundary before and this one.
     points: int
+
+
+@dataclass(frozen=True)
+class IdPage:
+    """Ids that were read from one range, as serialized `PointId`s: what the target has the points under."""
+
+    #: The ids in the order of their keys.
+    ids: list[bytes]
+    #: The key to read on from; None at the end of the range.
+    next_key: str | None
+    #: Rows between these keys that the server counts and returns in no query, such as repeats of a key.
+    unreadable: int = 0
+    #: Those of `ids` that one of the partitions that were asked about has too.
+    repeated: frozenset[bytes] = frozenset()

@@ -18,9 +18,14 @@ MAX_LEVELS = 122
 #: `payload` of a PointStruct, one entry of its map.
 PAYLOAD = b"\x1a"
 
+#: The numbers that take one byte: most lengths.
+SHORT = [bytes([value]) for value in range(128)]
+
 
 def varint(value: int) -> bytes:
     """Encode an unsigned number in base 128."""
+    if 0 <= value < len(SHORT):
+        return SHORT[value]
     encoded = bytearray()
     while value > 127:
         encoded.append(value & 127 | 128)

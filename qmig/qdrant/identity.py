@@ -13,6 +13,7 @@ from qmig.qdrant import messages as api
 from qmig.qdrant.aliases import own_name
 from qmig.qdrant.collection import collection_info
 from qmig.qdrant.enum_names import enum_name
+from qmig.qdrant.ids import raw_id_of
 from qmig.qdrant.reader import CollectionReader
 
 #: Ids that are recorded.
@@ -75,7 +76,7 @@ def check_same(reader: CollectionReader, recorded: Mapping[str, Any]) -> None:
     if reason := difference(recorded, settings_of(info)):
         raise _another(reader, reason)
     landmarks: Sequence[str] = recorded.get("points", ())
-    gone = len(landmarks) - len(reader.present_ids(landmarks, None))
+    gone = len(landmarks) - len(reader.present_ids([raw_id_of(one) for one in landmarks], [None]))
     if gone * 2 > len(landmarks):
         raise _another(reader, f"{gone} of {len(landmarks)} points that were looked up are gone")
 

@@ -51,7 +51,7 @@ def index_notices(source: api.CollectionInfo, target: api.CollectionInfo) -> lis
         f"payload index {field!r}: {ours} in the source, {theirs} in the target; it is left as it is"
         for field in sorted(source.payload_schema)
         if field in target.payload_schema
-        and (ours := _described(source.payload_schema[field])) != (theirs := _described(target.payload_schema[field]))
+        and (ours := index_text(source.payload_schema[field])) != (theirs := index_text(target.payload_schema[field]))
     ]
 
 
@@ -75,7 +75,7 @@ def create_index(server: Server, collection: str, field: str, info: api.PayloadS
         )
 
 
-def _described(info: api.PayloadSchemaInfo) -> str:
+def index_text(info: api.PayloadSchemaInfo) -> str:
     """An index's type and parameters."""
     name = index_type_name(info.data_type)
     which = info.params.WhichOneof("index_params")

@@ -44,13 +44,17 @@ class Router:
         """
         if not points:
             return Routed({})
-        if not self._custom:
-            return Routed({None: points})
+        if self._custom and self._routing.shard_key_field is not None:
+            return _by_field(points, self._routing.shard_key_field)
+        return Routed({self.shard_key(partition): points})
+
+    def shard_key(self, partition: str | None) -> str | None:
+        """The shard key of all points from `partition`; None where there is none, or where each point has its own."""
+        if not self._custom or self._routing.shard_key_field is not None:
+            return None
         if self._routing.shard_key is not None:
-            return Routed({self._routing.shard_key: points})
-        if self._routing.shard_key_field is None:
-            return Routed({partition: points})
-        return _by_field(points, self._routing.shard_key_field)
+            return self._routing.shard_key
+        return partition
 
 
 def _by_field(points: Sequence[bytes], name: str) -> Routed:

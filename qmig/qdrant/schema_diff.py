@@ -64,7 +64,7 @@ def differences(source: api.CollectionInfo, target: api.CollectionInfo) -> list[
     for name in sorted(ours.names | theirs.names):
         kinds = (ours.kind(name), theirs.kind(name))
         if kinds[0] != kinds[1]:
-            lines.append(_line(_vector(name), kinds[0] or "missing", kinds[1] or "missing"))
+            lines.append(_line(vector_name(name), kinds[0] or "missing", kinds[1] or "missing"))
         elif kinds[0] == "dense":
             lines.extend(_dense_differences(name, ours.dense[name], theirs.dense[name]))
         else:
@@ -72,7 +72,7 @@ def differences(source: api.CollectionInfo, target: api.CollectionInfo) -> list[
             if modifiers[0] != modifiers[1]:
                 lines.append(
                     _line(
-                        _vector(name),
+                        vector_name(name),
                         *(f"modifier {enum_name(api.Modifier.DESCRIPTOR, value)}" for value in modifiers),
                     )
                 )
@@ -95,7 +95,7 @@ def notices(source: api.CollectionInfo, target: api.CollectionInfo) -> list[str]
     for name in sorted(ours.names & theirs.names):
         for mine, other in ((ours.dense, theirs.dense), (ours.sparse, theirs.sparse)):
             if name in mine and name in other:
-                lines += _setting_lines(f"{_vector(name)}: ", mine[name], other[name], DEFINING)
+                lines += _setting_lines(f"{vector_name(name)}: ", mine[name], other[name], DEFINING)
                 break
     return lines
 
@@ -113,26 +113,26 @@ def throttles(target: api.CollectionInfo) -> list[str]:
 def _dense_differences(name: str, ours: api.VectorParams, theirs: api.VectorParams) -> list[str]:
     lines = []
     if ours.size != theirs.size:
-        lines.append(_line(_vector(name), f"size {ours.size}", f"size {theirs.size}"))
+        lines.append(_line(vector_name(name), f"size {ours.size}", f"size {theirs.size}"))
     if ours.distance != theirs.distance:
         lines.append(
             _line(
-                _vector(name),
+                vector_name(name),
                 *(f"distance {enum_name(api.Distance.DESCRIPTOR, side.distance)}" for side in (ours, theirs)),
             )
         )
-    comparators = [_comparator(side) for side in (ours, theirs)]
+    comparators = [comparator_name(side) for side in (ours, theirs)]
     if comparators[0] != comparators[1]:
-        lines.append(_line(_vector(name), comparators[0], comparators[1]))
+        lines.append(_line(vector_name(name), comparators[0], comparators[1]))
     if not _keeps_values(ours.datatype, theirs.datatype):
-        datatypes = [f"datatype {_datatype(side.datatype)}" for side in (ours, theirs)]
-        lines.append(f"{_line(_vector(name), *datatypes)}, which cannot hold every value")
+        datatypes = [f"datatype {datatype_name(side.datatype)}" for side in (ours, theirs)]
+        lines.append(f"{_line(vector_name(name), *datatypes)}, which cannot hold every value")
     return lines
 
 
 def _keeps_values(ours: int, theirs: int) -> bool:
-    same = _datatype(ours) == _datatype(theirs)
-    return same or _datatype(theirs) == "float32" or (ours, theirs) in LOSSLESS
+    same = datatype_name(ours) == datatype_name(theirs)
+    return same or datatype_name(theirs) == "float32" or (ours, theirs) in LOSSLESS
 
 
 def _setting_lines(prefix: str, source: Message, target: Message, skipped: set[str]) -> list[str]:
@@ -205,16 +205,19 @@ def _line(what: str, source: str, target: str) -> str:
     return f"{what}: {source} in the source, {target} in the target"
 
 
-def _vector(name: str) -> str:
+def vector_name(name: str) -> str:
+    """A vector's name for people."""
     return f"vector {name!r}" if name else "the unnamed vector"
 
 
-def _datatype(value: int) -> str:
+def datatype_name(value: int) -> str:
+    """The name of a vector's datatype, such as `float32`."""
     name = enum_name(api.Datatype.DESCRIPTOR, value)
     return "float32" if name == "Default" else name.lower()
 
 
-def _comparator(params: api.VectorParams) -> str:
+def comparator_name(params: api.VectorParams) -> str:
+    """Whether a vector is a multivector, and how its parts are compared."""
     if not params.HasField("multivector_config"):
         return "a single vector"
     comparator = enum_name(api.MultiVectorComparator.DESCRIPTOR, params.multivector_config.comparator)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from qmig.qdrant import messages as api
-from qmig.qdrant.batch import Batch, Boundary, KeyPage
+from qmig.qdrant.batch import Batch, Boundary, IdPage, KeyPage
 from qmig.qdrant.server import Server
 from qmig.qdrant.shard_keys import ShardKeyPlacement
 
@@ -22,16 +22,6 @@ class Description:
     info: api.CollectionInfo
     #: Shard keys of the target that the source's partitions go to; empty where its partitions are not shard keys.
     shard_keys: Sequence[ShardKeyPlacement] = ()
-
-
-@dataclass(frozen=True)
-class RangeCount:
-    """The rows that a range holds now."""
-
-    #: Rows that a query returns.
-    readable: int
-    #: Rows that are counted and never returned, such as repeats of a key.
-    unreadable: int = 0
 
 
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -161,21 +151,14 @@ class Source(KeySpace, Protocol):
         """
         raise NotImplementedError
 
-    def point_ids(self, partition: str | None, start: str | None, end: str | None) -> set[str]:
-        """Read the ids of all points in `[start, end)`, as the target has them."""
-        raise NotImplementedError
+    def read_ids(
+        self, partition: str | None, start: str | None, end: str | None, limit: int, others: Sequence[str | None] = ()
+    ) -> IdPage:
+        """Read about `limit` of the ids that the points of `[start, end)` have in the target, and wait for them.
 
-    def count_ranges(
-        self,
-        partition: str | None,  # noqa: ARG002
-        ranges: Sequence[tuple[str | None, str | None]],  # noqa: ARG002
-        read: Sequence[int],  # noqa: ARG002
-    ) -> list[RangeCount] | None:
-        """Count the rows that each range `[start, end)` holds now; None where the source cannot count ranges.
-
-        `read` says how many points were copied from each: only ranges with another count need a closer look.
+        `others` are partitions whose points with the same ids are to be noted in the page.
         """
-        return None
+        raise NotImplementedError
 
     def close(self) -> None:
         """Close the connections."""

@@ -252,6 +252,9 @@ def test_metrics_carry_qmigs_figures_beside_flowers(client: Client, ends: Ends, 
     assert (figure("qmig_chunks", state="done"), figure("qmig_chunks", state="pending")) == (4, 0)
     assert figure("qmig_migration_state", state="done") == 1
     assert figure("qmig_migration_state", state="running") == 0
+    assert migration["verdict"]["headline"] == f"all {POINTS:,} points are in the target"
+    assert figure("qmig_migration_outcome", outcome=migration["verdict"]["outcome"]) == 1
+    assert figure("qmig_migration_outcome", outcome="missing") == 0
     assert figure("qmig_points_per_second") == figure("qmig_seconds_since_progress") == 0
     assert figure(WORKERS[0]) >= 1
 

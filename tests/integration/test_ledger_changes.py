@@ -10,6 +10,7 @@ import pytest
 from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
+from qmig.coordinator.run import new_run
 from qmig.errors import (
     ChunkLostError,
     MissingKindError,
@@ -21,15 +22,18 @@ from qmig.errors import (
 )
 from qmig.jobs.supervisor import Supervisor
 from qmig.ledger.cancel import cancel
-from qmig.ledger.control import pause
+from qmig.ledger.control import pause, resume
 from qmig.ledger.lease import Lease
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY, Owner
-from qmig.ledger.records import ChunkRecord, MigrationRecord, Reconciliation, RecordKind, State, chunk_id
+from qmig.ledger.reconciliation import Reconciliation
+from qmig.ledger.records import ChunkRecord, MigrationRecord, RecordKind, State, chunk_id
 from qmig.migration import Credentials, Migration, SourceSpec, TargetSpec
 from qmig.qdrant import messages as api
+from qmig.qdrant.ids import digest, raw_id_of
 from tests.support.collections import create, dense_params, fill, simple_points
 from tests.support.ends import Ends
+from tests.support.records import set_fields
 
 POINTS = 10
 
@@ -54,9 +58,18 @@ def ledger(ends: Ends, record: MigrationRecord) -> Ledger:
     ledger = Ledger(ends.target, ends.ledger)
     ledger.create()
     ledger.save_migration(record)
-    counts = {"expected": POINTS, "read": POINTS, "acknowledged": POINTS}
-    ledger.save_chunks([ChunkRecord(record.migration, 0, None, None, None, state=State.DONE, claims=1, **counts)])
+    ledger.save_chunks([copied(record, 0, 0, POINTS)])
     return ledger
+
+
+def copied(record: MigrationRecord, index: int, first: int, last: int) -> ChunkRecord:
+    """A chunk with the points from `first` on, before `last`, that is done."""
+    start, end = str(first) if first else None, str(last) if last < POINTS else None
+    ids = b"".join(raw_id_of(str(key)) for key in range(first, last))
+    counts = {"expected": last - first, "read": last - first, "acknowledged": last - first}
+    return ChunkRecord(
+        record.migration, index, None, start, end, state=State.DONE, claims=1, ids_digest=digest(ids), **counts
+    )
 
 
 def test_a_claim_that_comes_late_leaves_a_finished_chunk_alone(ledger: Ledger, record: MigrationRecord) -> None:
@@ -113,11 +126,49 @@ def supervisor(ledger: Ledger, migration: Migration, idle_broker: str) -> Iterat
 
 
 def test_the_end_is_written(ledger: Ledger, record: MigrationRecord, supervisor: Supervisor) -> None:
-    assert supervisor.run_once() == "done: 10 points are in the target"
+    assert supervisor.run_once() == "done: all 10 points are in the target"
     ended = ledger.migration(record.migration)
     assert ended is not None
     assert ended.reconciliation is not None
     assert (ended.state, ended.reconciliation.read) == (State.DONE, POINTS)
+
+
+def test_ids_are_compared_step_by_step_through_a_pause_and_by_any_worker(
+    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qmig.jobs.ending.COMPARE_SECONDS", 0.0)
+    ledger.save_chunks([copied(record, 0, 0, 3), copied(record, 1, 3, 8), copied(record, 2, 8, POINTS)])
+    set_fields(ledger, record.migration, chunks=3)
+
+    assert supervisor.run_once() == "compared 3 ids of the source with the target's"
+
+    seen = ledger.migration(record.migration)
+    assert seen is not None
+    assert seen.comparison is not None
+    assert (seen.state, seen.comparison.chunk, seen.comparison.ids) == (State.RUNNING, 1, 3)
+    pause(ledger, seen)
+    assert supervisor.run_once() == "nothing to do: the migration is paused"
+    paused = ledger.migration(record.migration)
+    assert paused is not None
+    resume(ledger, paused)
+    assert supervisor.run_once() == "compared 8 ids of the source with the target's"
+    assert supervisor.run_once() == "done: all 10 points are in the target"
+
+
+def test_a_command_that_finds_a_migration_done_leaves_the_time_of_its_end(
+    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor
+) -> None:
+    supervisor.run_once()
+    first = ledger.migration(record.migration)
+    assert first is not None
+    set_fields(ledger, record.migration, **{**new_run(first), "run": "first"})
+
+    assert supervisor.run_once().startswith("done: all 10 ids of the source are in the target; contents were not")
+
+    again = ledger.migration(record.migration)
+    assert again is not None
+    assert first.finished is not None
+    assert (again.state, again.finished) == (State.DONE, first.finished)
 
 
 @pytest.mark.parametrize("errors", [[], ["some are missing"]], ids=["sound", "wanting"])
@@ -134,7 +185,7 @@ def test_counts_of_an_earlier_run_do_not_end_a_migration_that_was_begun_again(
         ledger.save(RecordKind.MIGRATION, [again])
         return Reconciliation(read=POINTS, errors=errors)
 
-    monkeypatch.setattr("qmig.jobs.supervisor.reconcile", begun_again_meanwhile)
+    monkeypatch.setattr("qmig.jobs.ending.reconcile", begun_again_meanwhile)
 
     assert "begun again meanwhile" in supervisor.run_once()
 
@@ -148,7 +199,7 @@ def test_a_pause_while_counts_are_reconciled_holds(
         pause(ledger, record)
         return Reconciliation(read=POINTS)
 
-    monkeypatch.setattr("qmig.jobs.supervisor.reconcile", paused_meanwhile)
+    monkeypatch.setattr("qmig.jobs.ending.reconcile", paused_meanwhile)
     supervisor.run_once()
     now = ledger.migration(record.migration)
     assert now is not None
@@ -161,7 +212,7 @@ def test_a_defect_in_the_reconciliation_is_named_and_ends_the_migration(
     def defect(*_: object) -> Reconciliation:
         raise KeyError("a defect")
 
-    monkeypatch.setattr("qmig.jobs.supervisor.reconcile", defect)
+    monkeypatch.setattr("qmig.jobs.ending.reconcile", defect)
     with pytest.raises(KeyError):
         supervisor.run_once()
     now = ledger.migration(record.migration)
@@ -240,7 +291,7 @@ def test_an_error_that_another_worker_may_not_have_ends_nothing(
     def fail(*_: object) -> Reconciliation:
         raise error
 
-    monkeypatch.setattr("qmig.jobs.supervisor.reconcile", fail)
+    monkeypatch.setattr("qmig.jobs.ending.reconcile", fail)
     with pytest.raises(type(error)):
         supervisor.run_once()
     now = ledger.migration(record.migration)
@@ -251,12 +302,12 @@ def test_an_error_that_another_worker_may_not_have_ends_nothing(
 def test_a_record_that_cannot_be_read_is_not_supervised_for_ever(
     ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, idle_broker: str
 ) -> None:
-    ledger.update_migration(record.migration, state="no such state")
+    set_fields(ledger, record.migration, state="no such state")
     with Fleet(idle_broker) as fleet:
-        assert fleet.registry.is_registered(record.migration)
+        assert fleet.registry.registration(record.migration) is not None
         with pytest.raises(TerminalError, match=record.migration):
             supervisor.run_once()
-        assert not fleet.registry.is_registered(record.migration)
+        assert fleet.registry.registration(record.migration) is None
 
 
 def test_a_migration_that_the_ledger_has_lost_is_given_up(
@@ -266,7 +317,7 @@ def test_a_migration_that_the_ledger_has_lost_is_given_up(
     assert "is not in the ledger" in supervisor.run_once()
     assert ledger.migration(record.migration) is None
     with Fleet(idle_broker) as fleet:
-        assert not fleet.registry.is_registered(record.migration)
+        assert fleet.registry.registration(record.migration) is None
 
 
 def test_a_worker_whose_chunk_was_deleted_does_not_write_it_again(ledger: Ledger, record: MigrationRecord) -> None:

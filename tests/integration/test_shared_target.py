@@ -16,6 +16,7 @@ from tests.support.collections import contents, create, dense_params, fill, simp
 from tests.support.command import Run
 from tests.support.ends import Ends
 from tests.support.migrations import LEISURELY, copied, finish, own_fleet, start, state_of
+from tests.support.records import set_fields
 from tests.support.target_settings import debt_of, indexing_threshold, is_final
 from tests.support.views import SilentView
 from tests.support.waiting import until, until_logged
@@ -83,7 +84,7 @@ def test_a_target_that_was_created_since_preflight_is_the_other_migrations(
         with monkeypatch.context() as patched:
             patched.setattr("qmig.coordinator.preflight.collection_info", lambda *_: None)
             preflight = coordinator.preflight()
-        record = coordinator._prepare(preflight)
+        record = coordinator._prepare(preflight, lambda: False)
         coordinator._target_load(preflight, record).begin()
 
     assert not record.created_target
@@ -126,7 +127,7 @@ def test_the_last_to_end_puts_back_the_settings_of_a_target_that_another_created
         else:
             creator.kill()
             state = State.STOPPED if end == "killed" else State.FAILED
-            Ledger(first.target, first.ledger).update_migration(migration_of(first).id, state=state)
+            set_fields(Ledger(first.target, first.ledger), migration_of(first).id, state=state)
         finish(joining)
         assert is_final(first)
         again = qmig("qdrant", *first.arguments, broker=broker.url)

@@ -295,7 +295,7 @@ def test_a_dry_run_shows_the_plan_that_the_ledger_has(ends: Ends, migrate: Run) 
     again = migrate("--dry-run").stdout
     anew = migrate("--dry-run", "--restart-migration").stdout
 
-    assert "has this migration, done; its counts would be reconciled again, and nothing copied" in again
+    assert "has this migration, done; the ids of both ends would be compared again, and nothing copied" in again
     assert "chunks  2 of about 100 points, already planned" in again
     assert f"1  […, {first.end})  ~100 points  done" in again
     assert "its plan and offsets would be deleted, and it would begin again" in anew

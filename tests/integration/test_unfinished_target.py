@@ -28,6 +28,7 @@ from tests.support.migrations import (
     state_of,
     until_copied,
 )
+from tests.support.records import set_fields
 from tests.support.target_settings import debt_of, indexing_threshold, is_final, target_config
 from tests.support.views import SilentView
 from tests.support.waiting import until_logged
@@ -57,7 +58,7 @@ def unfinished(filled: Ends, plan_only: Callable[..., None]) -> MigrationRecord:
 def test_any_migration_that_is_not_done_can_be_cancelled_without_workers(
     filled: Ends, unfinished: MigrationRecord, qmig: Run, state: State
 ) -> None:
-    Ledger(filled.target, filled.ledger).update_migration(unfinished.migration, state=state)
+    set_fields(Ledger(filled.target, filled.ledger), unfinished.migration, state=state)
 
     result = qmig("cancel", *filled.where)
 
@@ -78,7 +79,7 @@ def test_a_cancel_that_was_killed_between_its_steps_is_finished_by_the_next(
     filled: Ends, unfinished: MigrationRecord
 ) -> None:
     ledger = Ledger(filled.target, filled.ledger)
-    ledger.update_migration(unfinished.migration, state=State.CANCELLED)
+    set_fields(ledger, unfinished.migration, state=State.CANCELLED)
     seen = replace(unfinished, state=State.CANCELLED)
     assert cancel(ledger, seen)
     assert is_final(filled)
@@ -91,7 +92,7 @@ def test_a_view_of_a_migration_that_nobody_ends_does_not_wait_for_ever(
     filled: Ends, unfinished: MigrationRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = Ledger(filled.target, filled.ledger)
-    ledger.update_migration(unfinished.migration, state=State.CANCELLED)
+    set_fields(ledger, unfinished.migration, state=State.CANCELLED)
     monkeypatch.setattr("qmig.coordinator.follow.CANCEL_SECONDS", 0.5)
     follower = Follower(ProgressReader(ledger, unfinished.migration), None, SilentView())
     waits: list[float] = []

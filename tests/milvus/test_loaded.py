@@ -15,6 +15,7 @@ from tests.support.command import Run
 from tests.support.migrations import finish, own_fleet
 from tests.support.milvus.migration import Migration
 from tests.support.milvus.running import SLOWLY, begin, record_of, until_read
+from tests.support.records import set_fields
 from tests.support.waiting import until
 
 #: In each of two partitions.
@@ -140,7 +141,7 @@ def test_a_partition_released_after_the_last_row_fails_the_end(
     halves.succeed()
     record = record_of(halves)
     assert record is not None
-    Ledger(halves.target, halves.ledger).update_migration(record.migration, state=State.RUNNING)
+    set_fields(Ledger(halves.target, halves.ledger), record.migration, state=State.RUNNING)
     access = AccessGrant.of(record.definition, Credentials())
     release(halves)
 

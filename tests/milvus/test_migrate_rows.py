@@ -5,7 +5,6 @@ import re
 import sys
 import uuid
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from pymilvus import DataType, MilvusException
 
 from qmig import migration as migrations
 from qmig.embedded.child_process import ChildProcess
-from qmig.ledger.ledger import Ledger
 from qmig.migration import Credentials, Endpoint
 from qmig.qdrant.collection import collection_names
 from qmig.rpc.connection import RETRY_FOR
@@ -65,7 +63,7 @@ def test_chunks_are_of_one_size_where_keys_crowd(migration: Migration) -> None:
     migration.insert([{"pk": key, "number": key} for key in crowded])
     points = migration.succeed("--chunk-size", "250", "--batch-size", "100")
     assert sorted(point.payload["number"] for point in points.values()) == sorted(crowded)
-    sizes = [chunk["acknowledged"] for chunk in chunk_records(migration)]
+    sizes = [chunk.acknowledged for chunk in migration.chunks()]
     assert max(sizes) <= 2 * 250
     assert sorted(sizes)[1] >= 125
 
@@ -76,7 +74,7 @@ def test_string_keys_are_cut_into_chunks(migration: Migration) -> None:
     migration.insert([{"pk": key, "number": number} for number, key in enumerate(keys)])
     migration.succeed("--chunk-size", "300", "--batch-size", "77")
     assert numbers(migration) == {str(uuid.uuid5(NAMESPACE, key)): number for number, key in enumerate(keys)}
-    sizes = [chunk["acknowledged"] for chunk in chunk_records(migration)]
+    sizes = [chunk.acknowledged for chunk in migration.chunks()]
     assert len(sizes) == 11
     assert max(sizes) <= 300
 
@@ -231,64 +229,6 @@ def test_the_spellings_of_the_go_tool(migration: Migration, milvus_server: Milvu
     assert numbers(migration) == {"1": 2}
 
 
-def test_repeats_of_a_key_are_reported(migration: Migration, milvus_server: MilvusServer) -> None:
-    if milvus_server.kind == "lite":
-        pytest.skip("this server keeps a key once")
-    migration.create(fields=NUMBER)
-    for repeat in range(2):
-        migration.insert([{"pk": key, "number": repeat} for key in range(500)])
-        migration.client.flush(migration.source_name)
-    migration.insert([{"pk": key, "number": 0} for key in range(500, 1000)])
-    done = migration.run("-c", "--chunk-size", "300")
-    assert done.returncode == 3, done.stderr
-    assert "500" in done.stderr
-    assert numbers(migration).keys() == {str(key) for key in range(1000)}
-
-
-def test_changes_that_cancel_out_in_the_total_are_named_by_range(migration: Migration) -> None:
-    migration.create(fields=NUMBER)
-    migration.insert([{"pk": key, "number": 1} for key in range(0, 2000, 2)])
-    migration.succeed("--chunk-size", "250")
-    migration.client.delete(migration.source_name, filter="pk < 20")
-    migration.insert([{"pk": key, "number": 2} for key in range(1981, 2000, 2)])
-    # The answer to this has waited for both.
-    migration.client.query(migration.source_name, filter="pk == 1", consistency_level="Strong")
-
-    done = migration.run()
-
-    assert done.returncode == 0, done.stderr
-    assert "1,000 points were read, it holds 1,000 now" in done.stderr
-    read = [chunk["read"] for chunk in chunk_records(migration)]
-    assert len(read) >= 4
-    assert f"{read[0]} read and {read[0] - 10} now in […, " in done.stderr
-    assert f"{read[-1]} read and {read[-1] + 10} now in [" in done.stderr
-
-
-def test_more_repeats_than_a_page_has_keys(migration: Migration, milvus_server: MilvusServer) -> None:
-    if milvus_server.kind == "lite":
-        pytest.skip("this server keeps a key once")
-    migration.create()
-    for _ in range(3):
-        migration.insert([{"pk": key} for key in range(12_000)])
-    done = migration.run("-c", "--chunk-size", "1000000")
-    assert done.returncode == 3, done.stderr
-    assert "24,000" in done.stderr
-    assert migration.points().keys() == {str(key) for key in range(12_000)}
-
-
-def test_a_key_that_is_counted_and_not_returned_is_reported(
-    migration: Migration, milvus_server: MilvusServer
-) -> None:
-    if milvus_server.kind != "standalone":
-        pytest.skip("this server gives it")
-    migration.create()
-    migration.insert([{"pk": key} for key in (1, 2**63 - 1)])
-    done = migration.run("-c")
-    assert done.returncode == 3
-    assert "1 in [" in done.stderr
-    assert migration.points().keys() == {"1"}
-
-
 def test_resume_after_a_kill_loses_nothing(migration: Migration) -> None:
     migration.create(fields=NUMBER)
     migration.insert([{"pk": key, "number": key} for key in range(6000)])
@@ -333,10 +273,3 @@ def count(migration: Migration) -> int:
     return (
         points_in(migration.target, migration.target_name) if migration.target_name in collections(migration) else 0
     )
-
-
-def chunk_records(migration: Migration) -> list[dict[str, Any]]:
-    """The chunks in the ledger."""
-    ledger = Ledger(migration.target, migration.ledger)
-    (record,) = ledger.migrations()
-    return [asdict(chunk) for chunk in ledger.chunks(record.migration, range(record.chunks))]

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from qmig.errors import TerminalError, TransientError, UsageError
 from qmig.migration import Credentials, Migration, SourceSpec, UrlForm
 from qmig.qdrant import messages as api
-from qmig.qdrant.batch import Batch, Boundary, KeyPage
+from qmig.qdrant.batch import Batch, Boundary, IdPage, KeyPage
+from qmig.qdrant.ids import raw_id_of
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.passthrough import point_id, raw_id
 from qmig.qdrant.payload import to_payload
@@ -128,8 +129,15 @@ class JsonLines(Source):
     def start_present(self, partition: str | None, points: Sequence[bytes]) -> Call[set[bytes]]:  # noqa: ARG002
         return self._start(lambda: {raw_id(point) for point in points if int(self.key_of(point)) in self._rows})
 
-    def point_ids(self, partition: str | None, start: str | None, end: str | None) -> set[str]:  # noqa: ARG002
-        return set(map(str, self._keys(start, end)))
+    def read_ids(
+        self,
+        partition: str | None,  # noqa: ARG002
+        start: str | None,
+        end: str | None,
+        limit: int,  # noqa: ARG002
+        others: Sequence[str | None] = (),  # noqa: ARG002
+    ) -> IdPage:
+        return IdPage([raw_id_of(str(key)) for key in self._keys(start, end)], None)
 
     def close(self) -> None:
         self._pool.shutdown()

@@ -73,7 +73,7 @@ def _consequence(record: MigrationRecord, run_options: RunOptions) -> str:
     if run_options.restart:
         return "its plan and offsets would be deleted, and it would begin again"
     if record.state == State.DONE:
-        return "its counts would be reconciled again, and nothing copied"
+        return "the ids of both ends would be compared again, and nothing copied"
     return "it would resume from there"
 
 

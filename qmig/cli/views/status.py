@@ -41,6 +41,10 @@ def _lines(status: MigrationStatus) -> Iterator[tuple[str, str | Table]]:
     yield "points", f"{status.points:,} of {status.expected_points:,} expected, {megabytes(status.bytes)}"
     if status.rejected_points:
         yield "rejects", f"{status.rejected_points:,} points; `qmig rejects {status.id}` lists them"
+    if status.verdict is not None:
+        yield from _named("result", [status.verdict.headline, *status.verdict.exceptions])
+    if status.compared_ids is not None:
+        yield "comparing", f"{status.compared_ids:,} ids of the source are looked up in the target so far"
     if status.findings is not None:
         yield "found", status.findings.text or "all points are equal"
     if status.points_per_second is not None and status.bytes_per_second is not None:

@@ -6,15 +6,16 @@ from typing import Any
 from qmig.coordinator.results import Result
 from qmig.formatting import megabytes, pluralize
 from qmig.ledger.findings import Checks, FindingKind
-from qmig.ledger.records import MigrationRecord, Reconciliation
+from qmig.ledger.records import MigrationRecord
+from qmig.ledger.verdict import Verdict
 
 
-def describe_summary(result: Result) -> str:
+def describe_summary(result: Result, verdict: Verdict) -> str:
     """The closing lines of a migration."""
     record, progress, counts = result.record, result.progress, result.reconciliation
     return "\n".join(
         [
-            f"{record.title}: {_arrived(counts)}",
+            f"{record.title}: {verdict.headline}",
             f"  {_speed(result)}, {megabytes(progress.bytes)} in all",
             f"  {pluralize(progress.chunks, 'chunk')}, {progress.resumed:,} of them resumed, "
             f"{pluralize(progress.retries, 'retry', 'retries')}",
@@ -23,22 +24,6 @@ def describe_summary(result: Result) -> str:
             f"  migration {record.migration}",
         ]
     )
-
-
-def describe_missing(result: Result) -> str | None:
-    """The points that are known to be missing, and what can be done about them; None where none is missing."""
-    counts, missing = result.reconciliation, []
-    if counts.rejected:
-        missing.append(
-            f"{counts.rejected:,} points that cannot be copied as they are: `qmig rejects "
-            f"{result.record.migration}` lists them with the reasons, --retry-rejects retries them"
-        )
-    if counts.unreadable:
-        missing.append(
-            "rows that the source counts but returns in no query, most likely rows that repeat a primary key: "
-            f"{'; '.join(counts.unreadable)}"
-        )
-    return f"finished; everything is in the target except {'; and '.join(missing)}" if missing else None
 
 
 def describe_verification(result: Result) -> str:
@@ -99,14 +84,6 @@ def verification_as_json(result: Result) -> str:
             "seconds": round(result.seconds, 3),
         },
         ensure_ascii=False,
-    )
-
-
-def _arrived(counts: Reconciliation) -> str:
-    if not counts.rejected:
-        return f"all {counts.read:,} points are in the target"
-    return (
-        f"{counts.read - counts.rejected:,} of {counts.read:,} points are in the target, {counts.rejected:,} are not"
     )
 
 

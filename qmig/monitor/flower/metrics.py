@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import REGISTRY, Collector
 
 from qmig.ledger.records import State
+from qmig.ledger.verdict import Outcome
 from qmig.monitor.flower.feed import Feed
 from qmig.monitor.status import MigrationStatus
 
@@ -91,6 +92,12 @@ MIGRATION_METRICS = (
         "1 for the state that the migration is in, 0 for every other state.",
         lambda status: {state: float(state == status.state) for state in MIGRATION_STATES},
         "state",
+    ),
+    MigrationMetric(
+        "qmig_migration_outcome",
+        "1 for what the checks at the migration's end have shown, 0 for every other outcome.",
+        lambda status: {one: float(status.verdict is not None and one == status.verdict.outcome) for one in Outcome},
+        "outcome",
     ),
 )
 

@@ -36,8 +36,7 @@ def present(
     """Find the point ids of those keys that exist in one of the partitions."""
     found: set[bytes] = set()
     keys = list(ids)
-    for partition in partitions:
-        for first in range(0, len(keys), MAX_KEYS_PER_FILTER):
-            answer = yield requests.keys_of(partition, keys[first : first + MAX_KEYS_PER_FILTER])
-            found.update(ids[key] for key in converter.key_column(answer))
+    for first in range(0, len(keys), MAX_KEYS_PER_FILTER):
+        answer = yield requests.keys_of(partitions, keys[first : first + MAX_KEYS_PER_FILTER])
+        found.update(ids[key] for key in converter.key_column(answer))
     return found

@@ -83,10 +83,14 @@ class RangeReader:
         self._last = (what, read)
         return read
 
+    def page(self, partition: str | None, start: Key | None, end: Key | None) -> Page:
+        """Read the keys from `start` on, at most one page."""
+        return self.run(self._page(partition, start, end))
+
     def pages(self, partition: str | None, start: Key | None, end: Key | None) -> Generator[Page, None, None]:
         """All keys of a range, page by page."""
         while True:
-            page = self.run(self._page(partition, start, end))
+            page = self.page(partition, start, end)
             yield page
             if page.is_last:
                 return

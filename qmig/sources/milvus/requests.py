@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from qmig.sources.milvus.connection import MAX_ROWS
 from qmig.sources.milvus.keys import Key, Keys
 from qmig.sources.milvus.messages import milvus
 from qmig.sources.milvus.settings import CUSTOMIZED, STRONG
@@ -35,25 +36,26 @@ class Requests:
 
     def rows_of(self, partition: str | None, keys: Sequence[Key]) -> milvus.QueryRequest:
         """Ask for the rows with these keys."""
-        return self._query(partition, self._keys.one_of(keys), self._output_fields, 2 * len(keys))
+        return self._query([partition], self._keys.one_of(keys), self._output_fields, 2 * len(keys))
 
-    def keys_of(self, partition: str | None, keys: Sequence[Key]) -> milvus.QueryRequest:
-        """Ask which of these keys exist."""
-        return self._query(partition, self._keys.one_of(keys), self._output_fields[:1], 2 * len(keys))
+    def keys_of(self, partitions: Sequence[str | None], keys: Sequence[Key]) -> milvus.QueryRequest:
+        """Ask which of these keys exist in one of the partitions."""
+        limit = min(MAX_ROWS, (1 + len(partitions)) * len(keys))
+        return self._query(partitions, self._keys.one_of(keys), self._output_fields[:1], limit)
 
     def _range(
         self, partition: str | None, start: Key | None, end: Key | None, fields: list[str], limit: int | None
     ) -> milvus.QueryRequest:
-        return self._query(partition, self._keys.condition(start, end), fields, limit)
+        return self._query([partition], self._keys.condition(start, end), fields, limit)
 
     def _query(
-        self, partition: str | None, condition: str, fields: list[str], limit: int | None
+        self, partitions: Sequence[str | None], condition: str, fields: list[str], limit: int | None
     ) -> milvus.QueryRequest:
         request = milvus.QueryRequest(
             collection_name=self._collection,
             expr=condition,
             output_fields=fields,
-            partition_names=self.partitions if partition is None else [partition],
+            partition_names=[one for one in partitions if one is not None] or self.partitions,
             consistency_level=CUSTOMIZED if self.guarantee_timestamp else STRONG,
             guarantee_timestamp=self.guarantee_timestamp,
         )

@@ -9,11 +9,11 @@ from typing import Any
 
 from qmig.errors import AccessError, QmigError, TerminalError, TransientError, UsageError
 from qmig.migration import SourceSpec
-from qmig.qdrant.batch import Batch, Boundary, KeyPage
-from qmig.qdrant.keys import PointKey
+from qmig.qdrant.batch import Batch, Boundary, IdPage, KeyPage
+from qmig.qdrant.ids import raw_id_of
 from qmig.qdrant.passthrough import payload_value, raw_id
 from qmig.rpc.diagnosis import explain
-from qmig.sources.base import Description, RangeCount, Source
+from qmig.sources.base import Description, Source
 from qmig.sources.milvus.connection import (
     MilvusConnection,
     ResultTooLargeError,
@@ -230,7 +230,7 @@ class MilvusSource(Source):
             # Another program's point may hold a key there whose row has another point id.
             if (text := self._key_in(point)) is not None:
                 key = self._converter.keys.parse(text)
-                made = PointKey(self._converter.keys.ids([key])[0]).to_message().SerializeToString()
+                made = raw_id_of(self._converter.keys.ids([key])[0])
                 if made == raw_id(point):
                     ids[key] = made
         self._look_now_and_then()
@@ -248,29 +248,23 @@ class MilvusSource(Source):
         kind = "integer_value" if isinstance(self._converter.keys, Int64Keys) else "string_value"
         return str(getattr(value, kind)) if value is not None and value.WhichOneof("kind") == kind else None
 
-    def point_ids(self, partition: str | None, start: str | None, end: str | None) -> set[str]:
-        found: set[str] = set()
-        for page in self._reader.pages(partition, self._key(start), self._key(end)):
-            found.update(self._converter.keys.ids(page.keys))
-        return found
-
-    def count_ranges(
-        self, partition: str | None, ranges: Sequence[tuple[str | None, str | None]], read: Sequence[int]
-    ) -> list[RangeCount] | None:
-        bounds = [(self._key(start), self._key(end)) for start, end in ranges]
-        counts = self._counts(partition, bounds)
-        return [
-            RangeCount(points) if rows == points else self._count_range(partition, *within)
-            for within, points, rows in zip(bounds, read, counts, strict=True)
-        ]
-
-    def _count_range(self, partition: str | None, start: Key | None, end: Key | None) -> RangeCount:
-        """Count the keys of a range by reading them."""
-        readable = unreadable = 0
-        for page in self._reader.pages(partition, start, end):
-            readable += len(page.keys)
-            unreadable += max(0, page.counted - len(page.keys))
-        return RangeCount(readable, unreadable)
+    def read_ids(
+        self,
+        partition: str | None,
+        start: str | None,
+        end: str | None,
+        limit: int,  # noqa: ARG002
+        others: Sequence[str | None] = (),
+    ) -> IdPage:
+        page = self._reader.page(partition, self._key(start), self._key(end))
+        ids = [raw_id_of(text) for text in self._converter.keys.ids(page.keys)]
+        next_key = None if page.is_last or page.stop is None else self._converter.keys.text(page.stop)
+        unreadable = max(0, page.counted - len(page.keys))
+        repeated: set[bytes] = set()
+        if others:
+            by_key = dict(zip(page.keys, ids, strict=True))
+            repeated = self._reader.run(present(self._requests, self._converter, others, by_key))
+        return IdPage(ids, next_key, unreadable, frozenset(repeated))
 
     def close(self) -> None:
         self.server.close()

@@ -10,6 +10,8 @@ from pymilvus import DataType, MilvusClient
 from qdrant_client import grpc as api
 from qdrant_client.conversions.conversion import grpc_to_payload
 
+from qmig.ledger.ledger import Ledger
+from qmig.ledger.records import ChunkRecord
 from qmig.qdrant.keys import PointKey
 from qmig.qdrant.server import Server
 from tests.support.command import Run
@@ -102,6 +104,12 @@ class Migration:
     def rejects(self) -> list[dict[str, Any]]:
         """The rejects that `qmig rejects` lists."""
         return [json.loads(line) for line in self.qmig("rejects", *self.where, "--json").stdout.splitlines()]
+
+    def chunks(self) -> list[ChunkRecord]:
+        """The chunks in the ledger."""
+        ledger = Ledger(self.target, self.ledger)
+        (record,) = ledger.migrations()
+        return ledger.chunks(record.migration, range(record.chunks))
 
     def points(self) -> dict[str, Point]:
         """Every point of the target by its id."""

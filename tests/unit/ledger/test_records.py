@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from qmig.errors import TerminalError
 from qmig.ledger.findings import Checks, FindingKind, Findings
 from qmig.ledger.ledger import Ledger
+from qmig.ledger.reconciliation import ChunkIds, IdComparison, Reconciliation, Tally
 from qmig.ledger.records import (
     ChunkRecord,
     JobKind,
     MigrationRecord,
     RangeOf,
-    Reconciliation,
     RecordKind,
     State,
 )
@@ -44,7 +44,16 @@ MIGRATION = MigrationRecord(
     final_settings="AA==",
     started=1.5,
     finished=2.5,
-    reconciliation=Reconciliation(read=3, notices=["a"]),
+    reconciliation=Reconciliation(
+        read=3,
+        ids=IdComparison(3, ChunkIds("5", 2), lost=Tally(1, ["1 in […, …)"]), changed_partitions=['"eu"']),
+        unread_partitions=["shard key 7"],
+        changes=["a"],
+        errors=["a"],
+        notices=["a"],
+    ),
+    comparison=IdComparison(1, ChunkIds("5", 2)),
+    source_settings={"vector 'a'": "size 4"},
     waiting="a",
     error="b",
     checks=Checks(share=0.5),
@@ -70,7 +79,7 @@ PLACES = [
     (kind, path)
     for kind, record in RECORDS.items()
     for path in paths(msgspec.to_builtins(record))
-    if path[-2:-1] not in [("before",), ("retry_reasons",), ("ids",)]
+    if path[-2:-1] not in [("before",), ("retry_reasons",), ("ids",), ("source_settings",)]
 ]
 
 

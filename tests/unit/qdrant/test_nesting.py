@@ -12,7 +12,7 @@ from qmig.qdrant.encoding import INTEGER, length_delimited, list_value, map_entr
 from qmig.qdrant.nesting import MAX_LEVELS
 from qmig.qdrant.passthrough import payload_value
 from qmig.qdrant.point_diff import PointComparison
-from qmig.qdrant.reader import batch_before
+from qmig.qdrant.raw_read import batch_before
 
 ONE = INTEGER + b"\x01"
 

@@ -385,7 +385,14 @@
 
         updateProblems(migration) {
             const failed = [migration.error, migration.problem].filter(Boolean).map((text) => element("li", "", text));
-            if (migration.rejected_points) {
+            if (migration.verdict) {
+                const complete = migration.verdict.outcome === "complete";
+                failed.push(element("li", complete ? "is-good" : "is-waiting", migration.verdict.headline));
+                if (!migration.error) {
+                    failed.push(...migration.verdict.exceptions.map((text) => element("li", "is-waiting", text)));
+                }
+            }
+            if (migration.rejected_points && !migration.verdict) {
                 const text = number(migration.rejected_points) + " points could not be copied; list them with: qmig rejects " + migration.id;
                 failed.push(element("li", "is-waiting", text));
             }
@@ -395,6 +402,9 @@
                 failed.push(element("li", found ? "" : "is-good", "found: " + (found || "all of them equal")));
             }
             const waiting = migration.waiting ? [element("li", "is-waiting", "waiting: " + migration.waiting)] : [];
+            if (migration.compared_ids !== null) {
+                waiting.push(element("li", "is-waiting", "comparing ids: " + number(migration.compared_ids) + " so far"));
+            }
             this.set("problems", ...failed, ...waiting);
         }
 
