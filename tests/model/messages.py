@@ -82,6 +82,11 @@ class Message:
         return self.is_done
 
 
+def is_writing(actor: Actor) -> bool:
+    """Whether the actor waits for a batch to arrive in the target."""
+    return any(is_batch(message.path, message.request) for message in actor.waits_for)
+
+
 def is_write(message: Message) -> bool:
     """Whether a message that is under way changes a record or a point."""
     return not message.is_done and message.path in WRITES

@@ -16,12 +16,13 @@ from qmig.errors import QmigError
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.records import State
 from tests.model.conftest import MakeWorld
-from tests.model.messages import is_write
+from tests.model.messages import is_write, is_writing
 from tests.model.network import Actor
 from tests.model.world import CHUNK_SIZE, POINTS, SHARD_KEYS, World
 
-# Actors at once: two commands, and two of the others.
-MAX_ACTORS = 4
+# Commands at once, and actors.
+MAX_COMMANDS = 2
+MAX_ACTORS = 5
 EXAMPLES = int(os.environ.get("EXAMPLES", "40"))
 CHUNKS = POINTS // CHUNK_SIZE
 # How far an actor goes: until it waits for its first write, its second and so on, until it sleeps, or on and on while
@@ -55,12 +56,16 @@ class Protocol(RuleBasedStateMachine):
     def has_room(self) -> bool:
         return len(self.network.actors) < MAX_ACTORS
 
-    @precondition(lambda self: self.has_room)
+    @property
+    def may_begin(self) -> bool:
+        return sum(actor.name in ("command", "restart") for actor in self.network.actors) < MAX_COMMANDS
+
+    @precondition(lambda self: self.may_begin)
     @rule(far=FAR)
     def command(self, far: int) -> None:
         self.go_on(self.world.command(self.world.shard_key, restart=False), far)
 
-    @precondition(lambda self: self.has_room)
+    @precondition(lambda self: self.may_begin and self.world.is_planned)
     @rule(far=FAR)
     def restart(self, far: int) -> None:
         """The migration begins again, with the other shard key."""
@@ -68,9 +73,14 @@ class Protocol(RuleBasedStateMachine):
         self.go_on(self.world.command(other, restart=True), far)
 
     @precondition(lambda self: self.has_room)
-    @rule(index=st.integers(0, CHUNKS - 1), is_requeued=st.booleans(), far=FAR)
-    def worker(self, index: int, is_requeued: bool, far: int) -> None:
-        self.go_on(self.world.worker(index, is_requeued), far)
+    @rule(index=st.integers(0, CHUNKS - 1), far=FAR)
+    def worker(self, index: int, far: int) -> None:
+        self.go_on(self.world.worker(index, is_requeued=False), far)
+
+    @precondition(lambda self: self.has_room)
+    @rule(index=st.integers(0, CHUNKS - 1), far=FAR)
+    def worker_with_queued_task(self, index: int, far: int) -> None:
+        self.go_on(self.world.worker(index, is_requeued=True), far)
 
     @precondition(lambda self: self.has_room)
     @rule(far=FAR)
@@ -78,7 +88,7 @@ class Protocol(RuleBasedStateMachine):
         self.go_on(self.world.supervisor(), far)
 
     @precondition(lambda self: self.has_room)
-    @rule(verb=st.sampled_from(["pause", "resume", "cancel", "throttle"]), far=FAR)
+    @rule(verb=st.sampled_from(["pause", "resume", "resume", "resume", "cancel", "throttle"]), far=FAR)
     def control(self, verb: str, far: int) -> None:
         self.go_on(self.world.control(verb), far)
 
@@ -87,11 +97,11 @@ class Protocol(RuleBasedStateMachine):
     def step(self, choice: int, far: int) -> None:
         self.go_on(self.chosen(choice), far)
 
-    @precondition(lambda self: self.network.actors)
-    @rule(choice=st.integers(0, MAX_ACTORS - 1), far=FAR)
-    def stall(self, choice: int, far: int) -> None:
-        """The target is slow with a worker's batches, and the ledger is not."""
-        self.go_on(self.chosen(choice), far, self.network.stall)
+    @precondition(lambda self: any(map(is_writing, self.network.actors)))
+    @rule(far=st.integers(2, 8))
+    def stall(self, far: int) -> None:
+        """The target is slow with a worker's batch, and the ledger is not."""
+        self.go_on(next(filter(is_writing, self.network.actors)), far, self.network.stall)
 
     @precondition(lambda self: self.network.actors)
     @rule(choice=st.integers(0, MAX_ACTORS - 1))

@@ -7,7 +7,7 @@ import grpc
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.records import State
 from tests.model.conftest import MakeWorld
-from tests.model.messages import Message, is_batch
+from tests.model.messages import Message, is_writing
 from tests.model.network import Actor
 from tests.model.world import RETRY_FOR, World
 
@@ -33,11 +33,6 @@ def is_sending(actor: Actor, method: str, field: str = "") -> Callable[[], bool]
         return is_to_ledger and message.path.endswith(f"/{method}") and field in str(message.request)
 
     return lambda: any(map(sends, actor.waits_for))
-
-
-def is_writing(actor: Actor) -> bool:
-    """Whether the actor waits for a batch to arrive in the target."""
-    return any(is_batch(message.path, message.request) for message in actor.waits_for)
 
 
 def is_planned(world: World, shard_key: str = "one") -> bool:
@@ -74,6 +69,24 @@ def test_undisturbed(make_world: MakeWorld) -> None:
     assert world.run_to_the_end(command) is None
     assert_done(world)
     world.check_repeats()
+
+
+def test_a_batch_that_takes_its_time_is_not_counted_before_it_arrives(make_world: MakeWorld) -> None:
+    world = make_world()
+    command = world.command("one", restart=False)
+    run_until(world, command, lambda: is_planned(world))
+    worker = world.worker(0, is_requeued=False)
+    run_until(world, worker, lambda: is_writing(worker))
+    heartbeat = world.plan[0].heartbeat
+    for _ in range(6):
+        world.network.stall(worker)
+        world.check()
+    assert world.plan[0].heartbeat > heartbeat
+
+    copy(world)
+    world.run_to_the_end(worker)
+    copy(world)
+    assert_done(world)
 
 
 def test_a_worker_between_its_look_and_its_claim_while_the_migration_begins_again(make_world: MakeWorld) -> None:
