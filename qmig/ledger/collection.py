@@ -182,21 +182,22 @@ class LedgerCollection:
         retry_for: float | None = None,
     ) -> None:
         """Write records, and replace those that exist: all, or those that match `replaceable`."""
-        for start in range(0, len(records), self._page):
-            points = [
-                api.PointStruct(
-                    id=api.PointId(uuid=record.id),
-                    payload=_payload({"record": kind.value, **msgspec.to_builtins(record)}),
-                    vectors=NO_VECTORS,
-                )
-                for record in records[start : start + self._page]
-            ]
+        points = [
+            api.PointStruct(
+                id=api.PointId(uuid=record.id),
+                payload=_payload({"record": kind.value, **msgspec.to_builtins(record)}),
+                vectors=NO_VECTORS,
+            )
+            for record in records
+        ]
+        for start in range(0, len(points), self._page):
+            page = points[start : start + self._page]
             if replaceable is not None and not self._has_conditional_upserts:
-                points = self._without_kept(points, replaceable)
-                if not points:
+                page = self._without_kept(page, replaceable)
+                if not page:
                     continue
             request = api.UpsertPoints(
-                collection_name=self.name, wait=True, points=points, ordering=MEDIUM, update_filter=replaceable
+                collection_name=self.name, wait=True, points=page, ordering=MEDIUM, update_filter=replaceable
             )
             self._update(self.server.points.Upsert, request, retry_for)
 

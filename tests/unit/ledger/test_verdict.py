@@ -97,7 +97,7 @@ def test_the_verdict_is_that_of_the_page(state: str) -> None:
     assert all(words in line for words, line in zip(expected, verdict.exceptions, strict=True))
 
 
-@pytest.mark.parametrize(("one", "other"), permutations(STATES, 2))
+@pytest.mark.parametrize(("one", "other"), list(permutations(STATES, 2)))
 def test_with_several_exceptions_each_is_named_and_the_worst_decides(one: str, other: str) -> None:
     results = [STATES[one][0], STATES[other][0]]
     both = together(*results)

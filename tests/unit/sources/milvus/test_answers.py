@@ -7,7 +7,12 @@ import pytest
 
 from qmig.errors import AccessError, NotFoundError, QmigError, TerminalError, TransientError
 from qmig.migration import Credentials, Endpoint, Migration, SourceSpec, TargetSpec
-from qmig.sources.milvus.connection import MilvusConnection, ResultTooLargeError, UnsupportedCallError
+from qmig.sources.milvus.connection import (
+    MilvusConnection,
+    PartitionGoneError,
+    ResultTooLargeError,
+    UnsupportedCallError,
+)
 from qmig.sources.milvus.messages import common, milvus
 from tests.support.grpc_proxy import GrpcProxy, Refusal, Reply
 
@@ -75,7 +80,7 @@ def test_a_failed_call(proxy: GrpcProxy, code: grpc.StatusCode, details: str, ki
         (3, 53, "memory limit exceeded", TransientError, ""),
         (7, 54, "disk limit exceeded", TransientError, ""),
         (103, 1, "collection not fully loaded", TransientError, ""),
-        (202, 1, "partition not fully loaded", TransientError, ""),
+        (202, 1, "partition not fully loaded", PartitionGoneError, ""),
         (400, 46, "replica not found", TransientError, ""),
         (500, 1, "channel not found", TransientError, ""),
         (503, 1, "channel not available", TransientError, ""),
@@ -87,7 +92,7 @@ def test_a_failed_call(proxy: GrpcProxy, code: grpc.StatusCode, details: str, ki
         (10001, 1, "context deadline exceeded", TransientError, ""),
         (65535, 1, "rpc error: code = Unavailable desc = connection error", TransientError, ""),
         (101, 1, "collection not loaded", TerminalError, "load the collection into memory first"),
-        (201, 1, "partition not loaded", TransientError, ""),
+        (201, 1, "partition not loaded", PartitionGoneError, ""),
         (100, 4, "can't find collection", NotFoundError, ""),
         (0, 4, "can't find collection", NotFoundError, ""),
         (800, 1, "database not found", TerminalError, "check --source-database"),
