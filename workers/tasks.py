@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from qmig.broker.app import app, broker_in_use
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MIGRATE_CHUNK, SUPERVISE_MIGRATION, ChunkTask, MigrationTask
-from qmig.errors import MigrationStoppedError, QmigError
+from qmig.errors import ChunkSetAsideError, MigrationStoppedError, QmigError
 from qmig.jobs.runner import Worker
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,9 @@ def migrate_chunk(self: Task, **kwargs: Any) -> str:
     task = ChunkTask.from_kwargs(kwargs)
     try:
         return _worker.run_chunk(task, lambda text: _progress.send(self, text))
+    except ChunkSetAsideError as set_aside:
+        # At once, while this process is still busy: a worker that waits for a task gets it, and not this one again.
+        raise Reject(str(set_aside), requeue=True) from None
     except MigrationStoppedError as stopped:
         if _stop[0]:
             raise Reject(str(stopped), requeue=True) from None

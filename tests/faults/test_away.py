@@ -214,7 +214,7 @@ def test_checks_at_the_end_wait_for_a_bounded_time_too(
     with own_fleet() as (redis, _):
         running = start(refused, *SLOWLY, "--retry-for", "5s", broker=redis.url)
         until_copied(refused, 500)
-        source_answers.answer("Count", AWAY, ALWAYS, refused.source_name)
+        source_answers.answer("Get", AWAY, ALWAYS, refused.source_name)
         finish(running, 1)
         until_state(refused, "stopped")
         assert "both ends could not be checked for 5.0 s (--retry-for)" in running.read_stderr()

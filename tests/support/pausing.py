@@ -18,6 +18,6 @@ def paused(ledger: Ledger) -> Iterator[None]:
         return found
 
     pause(ledger, record())
-    until(lambda: not ledger.chunks_in(record().migration, State.RUNNING), "the workers releasing their chunks")
+    until(lambda: not ledger.chunks_in(record(), State.RUNNING), "the workers releasing their chunks")
     yield
     resume(ledger, record())
