@@ -38,6 +38,10 @@ PRIORITY_SEPARATOR = "\x06\x16"
 #: Seconds between two supervisions of a migration, and between two heartbeats of a worker.
 SUPERVISE_EVERY = 5.0
 
+#: What a user can do about a broker that cannot be used.
+CHECK_URL = f"check --broker-url or ${BROKER_VARIABLE}"
+START_REDIS = f"start Redis there, or {CHECK_URL}"
+
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +55,7 @@ class Fleet:
         try:
             self.registry = FleetRegistry(broker_url, self.queue_name)
         except ValueError as error:
-            raise UsageError(f"the broker {shown_text(broker_url)} cannot be used: {error}") from None
+            raise UsageError(f"the broker {shown_text(broker_url)} cannot be used: {error}; {CHECK_URL}") from None
         self._url = self.registry.broker.url
         use_broker(self._url)
         # The application's own pool would stay with the broker of the process' first fleet.
@@ -82,15 +86,14 @@ class Fleet:
 
         UsageError where it cannot be used. A process that `waits` gets a line where that may pass by itself.
         """
-        hint = f"start Redis there, or check --broker-url or ${BROKER_VARIABLE}"
         if missing := self._url.missing_file:
-            raise UsageError(f"the broker {self.shown_url} cannot be used: {missing}: No such file")
+            raise UsageError(f"the broker {self.shown_url} cannot be used: {missing}: No such file; {START_REDIS}")
         try:
             return self.ask()
         except TransientError as error:
             if waits and error.reason == REFUSES_FOR_NOW:
                 return [f"{error}; waiting"]
-            raise UsageError(f"{error}; {hint}" if error.reason == UNAVAILABLE else str(error)) from None
+            raise UsageError(f"{error}; {START_REDIS}" if error.reason == UNAVAILABLE else str(error)) from None
 
     def ask(self) -> list[str]:
         """What `check` does; TransientError where the broker does not answer, or refuses what the fleet needs."""

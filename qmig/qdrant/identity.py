@@ -60,8 +60,8 @@ def identity_of(reader: CollectionReader, info: api.CollectionInfo) -> dict[str,
 def check_same(reader: CollectionReader, recorded: Mapping[str, Any]) -> None:
     """Raise TerminalError where the collection is another one than the one that `recorded` identifies.
 
-    It is another one if its name has become an alias, if a recorded setting has another value, if none of its vectors
-    is left, or if more than half of the recorded ids are gone. A few deleted points do not matter.
+    It is another one if its name has become an alias, if a recorded setting has another value, or if none of its
+    vectors or of the recorded ids is left. Deleted points do not matter, even if they are most of them.
     """
     server, name = reader.server, reader.collection
     other = own_name(server, name)
@@ -76,9 +76,8 @@ def check_same(reader: CollectionReader, recorded: Mapping[str, Any]) -> None:
     if reason := difference(recorded, settings_of(info)):
         raise _another(reader, reason)
     landmarks: Sequence[str] = recorded.get("points", ())
-    gone = len(landmarks) - len(reader.present_ids([raw_id_of(one) for one in landmarks], [None]))
-    if gone * 2 > len(landmarks):
-        raise _another(reader, f"{gone} of {len(landmarks)} points that were looked up are gone")
+    if landmarks and not reader.present_ids([raw_id_of(one) for one in landmarks], [None]):
+        raise _another(reader, f"the {len(landmarks)} points that were looked up are gone")
 
 
 def _another(reader: CollectionReader, reason: str) -> TerminalError:

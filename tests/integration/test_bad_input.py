@@ -13,7 +13,7 @@ from qmig.broker.sealing import new_secret
 from qmig.embedded.child_process import ChildProcess, free_port
 from qmig.embedded.qdrant.process import EmbeddedQdrant
 from qmig.ledger.ledger import Ledger
-from qmig.ledger.records import MigrationRecord
+from qmig.ledger.records import MigrationRecord, RecordKind
 from qmig.migration import Endpoint, Migration, SourceSpec, TargetSpec
 from qmig.qdrant.server import Server
 from tests.support.collections import contents, count, create, delete, dense_params, exists
@@ -43,7 +43,7 @@ def with_option(ends: Ends, option: str, value: str) -> list[str]:
 
 BAD_URLS = {
     "http://localhost:port": "port",
-    "http://localhost:99999": "Port out of range",
+    "http://localhost:99999": "the port 99999 is not between 1 and 65535",
     "http://localhost:0": "port 0",
     "localhost:6334": "scheme",
     "ftp://localhost:6334": "scheme",
@@ -250,7 +250,7 @@ def test_a_ledger_that_a_newer_qmig_wrote(there: Ends, migrate: Run, qmig: Run) 
     )
     ledger = Ledger(there.target, there.ledger)
     ledger.create()
-    ledger.save_migration(MigrationRecord(migration.id, migration, version=99))
+    ledger.save(RecordKind.MIGRATION, [MigrationRecord(migration.id, migration, version=99)])
     before = contents(there.target, there.ledger)
 
     for result in (
@@ -298,7 +298,7 @@ def test_both_ends_equal(ends: Ends, qmig: Run) -> None:
     [
         ("redis://127.0.0.1:{port}/0", "refused"),
         ("http://127.0.0.1:{port}", "redis://"),
-        ("redis://127.0.0.1:99999/0", "Port out of range"),
+        ("redis://127.0.0.1:99999/0", "the port 99999 is not between 1 and 65535"),
         ("redis://127.0.0.1:port/0", "port"),
     ],
 )

@@ -137,7 +137,7 @@ def test_ids_are_compared_step_by_step_through_a_pause_and_by_any_worker(
     ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qmig.jobs.ending.COMPARE_SECONDS", 0.0)
-    ledger.save_chunks([copied(record, 0, 0, 3), copied(record, 1, 3, 8), copied(record, 2, 8, POINTS)])
+    ledger.save(RecordKind.CHUNK, [copied(record, 0, 0, 3), copied(record, 1, 3, 8), copied(record, 2, 8, POINTS)])
     set_fields(ledger, record.migration, chunks=3)
 
     assert supervisor.run_once() == "compared 3 ids of the source with the target's"
@@ -156,12 +156,16 @@ def test_ids_are_compared_step_by_step_through_a_pause_and_by_any_worker(
 
 
 def test_a_command_that_finds_a_migration_done_leaves_the_time_of_its_end(
-    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor
+    ledger: Ledger, record: MigrationRecord, supervisor: Supervisor, idle_broker: str
 ) -> None:
+    access = AccessGrant.of(record.definition, Credentials())
+    task = MigrationTask(migration=record.migration, access=access.to_text())
     supervisor.run_once()
     first = ledger.migration(record.migration)
     assert first is not None
     set_fields(ledger, record.migration, **{**new_run(first), "run": "first"})
+    with Fleet(idle_broker) as fleet:
+        fleet.registry.register(task)
 
     assert supervisor.run_once().startswith("done: all 10 ids of the source are in the target; contents were not")
 

@@ -72,7 +72,7 @@ class Remade:
 
 
 REMADE = {
-    "other ids": Remade(other_ids, "32 of 32 points that were looked up are gone"),
+    "other ids": Remade(other_ids, "the 32 points that were looked up are gone"),
     "other vectors": Remade(other_vectors, "its vector was size 4 Dot and is size 8 Dot"),
     "now an alias": Remade(now_an_alias, "is now an alias of"),
 }
@@ -161,7 +161,7 @@ def test_remade_while_it_is_verified_the_source_fails_the_verification(filled: E
         with workers_on(redis.url, 1):
             finish(verifying, status=1)
 
-    assert "32 of 32 points that were looked up are gone" in verifying.read_stderr()
+    assert "the 32 points that were looked up are gone" in verifying.read_stderr()
     assert "points compared" not in verifying.read_stdout()
 
 

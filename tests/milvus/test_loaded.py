@@ -145,8 +145,10 @@ def test_a_partition_released_after_the_last_row_fails_the_end(
     access = AccessGrant.of(record.definition, Credentials())
     release(halves)
 
+    task = MigrationTask(migration=record.migration, access=access.to_text())
     with Fleet(redis_server.url) as fleet:
-        result = Worker(lambda: fleet).supervise(MigrationTask(migration=record.migration, access=access.to_text()))
+        fleet.registry.register(task)
+        result = Worker(lambda: fleet).supervise(task)
 
     assert is_refused(result, halves.source_name)
     ended = record_of(halves)

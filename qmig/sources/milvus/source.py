@@ -98,8 +98,8 @@ class MilvusSource(Source):
         self._look_at_partitions()
         if reason is None and (keys := [self._converter.keys.parse(key) for key in recorded.get("keys", ())]):
             found = self._reader.run(rows(self._requests, self._converter, None, keys))
-            gone = len(keys) - len(found.points) - len(found.invalid_rows)
-            reason = f"{gone} of {len(keys)} rows that were looked up are gone" if gone * 2 > len(keys) else None
+            if not found.points and not found.invalid_rows:
+                reason = f"the {len(keys)} rows that were looked up are gone"
         if reason is not None:
             raise TerminalError(
                 f"the source collection {self._source.collection!r} is not the one that the migration began with: "
