@@ -39,10 +39,11 @@ def use_broker(url: BrokerUrl) -> None:
     """Use this Redis, and the queue of this process' secret and version."""
     settings = url.celery_settings()
     settings["broker_transport_options"]["visibility_timeout"] = VISIBILITY_TIMEOUT
-    # Celery's own form of the URL leaves out the name of the sentinels' master.
-    app.conf.update(**settings, task_default_queue=queue_name(), qmig_broker_url=str(url))
+    app.conf.update(**settings, task_default_queue=queue_name())
+    # Not a setting: a worker answers with its settings to whoever asks, and Celery would not know what to hide.
+    app.qmig_broker = url
 
 
 def broker_in_use() -> str:
     """The URL of the Redis that this process uses."""
-    return str(app.conf.qmig_broker_url)
+    return str(app.qmig_broker)

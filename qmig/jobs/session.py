@@ -57,9 +57,14 @@ class Session:
 
     @property
     def patience(self) -> float:
-        """Seconds for which a task waits for the target before it has a chunk."""
-        options = Options() if self.definition is None else self.definition.options
-        return min(options.retry_for, RETRY_FOR) if self.is_target_away else options.retry_for
+        """Seconds for which a task waits for the target before it has a chunk.
+
+        Only a target whose ledger has the migration is waited for longer than a command waits: a task may name any.
+        """
+        if self.definition is None:
+            return RETRY_FOR
+        retry_for = self.definition.options.retry_for
+        return min(retry_for, RETRY_FOR) if self.is_target_away else retry_for
 
     @cached_property
     def source(self) -> Source:

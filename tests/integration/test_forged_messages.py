@@ -75,7 +75,7 @@ def kwargs_of(access: Any, migration: str | None = None, **changes: Any) -> dict
     if migration is None:
         migration = json.loads(access)["migration"] if str(access).startswith("{") else NOBODYS
     of_migration = {"migration": migration, "access": access}
-    return {"version": TASK_VERSION, "migration_task": of_migration, "chunk": 0, **changes}
+    return {"version": TASK_VERSION, "migration_task": of_migration, "run": "any", "chunk": 0, **changes}
 
 
 def envelope(body: bytes, name: str | None = MIGRATE_CHUNK, kind: str = "application/json", **headers: Any) -> str:
@@ -259,7 +259,7 @@ def test_a_ledger_that_names_another_source_gets_no_credentials(
         assert ledger.change_migration(record, definition=definition, state=State.RUNNING)
         before = worker.read_stderr()
 
-        send(broker, task(kwargs_of(access_to(filled))))
+        send(broker, task(kwargs_of(access_to(filled), run=record.run)))
 
         assert_one_line(worker, before, "has other ends in its ledger than in the task", "nothing was done")
         with pytest.raises(BlockingIOError):

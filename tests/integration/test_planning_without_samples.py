@@ -8,6 +8,7 @@ import pytest
 
 from qmig.coordinator.plan import cut, plan_size
 from qmig.errors import TerminalError
+from qmig.ledger.ledger import Ledger
 from qmig.migration import Endpoint
 from qmig.qdrant import messages as api
 from qmig.qdrant.reader import CollectionReader
@@ -99,7 +100,14 @@ def test_a_source_that_cannot_be_planned_ends_the_command_within_the_time(
     ends: Ends, proxy: GrpcProxy, fleet: str, qmig: Run
 ) -> None:
     fill_source(ends, POINTS)
-    refuse(proxy, Refusal(grpc.StatusCode.UNAVAILABLE, "not today"), "Query", "Scroll")
+    ledger = Ledger(ends.target, ends.ledger)
+
+    def reply(path: str, _request: bytes) -> Reply | None:
+        """The source is there for the checks, which come before anything is written."""
+        is_away = path.rpartition("/")[2] in ("Query", "Scroll") and ledger.exists()
+        return Refusal(grpc.StatusCode.UNAVAILABLE, "not today") if is_away else None
+
+    proxy.reply = reply
 
     result = qmig("qdrant", *ends.through(proxy.url), "-c", "--chunk-size", "300", "--retry-for", "1s", broker=fleet)
 
