@@ -156,8 +156,8 @@ class Coordinator:
         ledger.create(preflight.replicas)
         if record is None or self.run_options.restart:
             record = begin_record(ledger, record, self._new_record(preflight, record))
-        elif record.state == State.PREPARING:
-            record = self._change(ledger, record, run=uuid.uuid4().hex)
+        elif not record.is_prepared:
+            record = self._change(ledger, record, state=State.PREPARING, run=uuid.uuid4().hex, finished=None)
         else:
             return record
         return self._prepare_target(preflight, begin_new_plan(ledger, record, self.view, interrupted))

@@ -117,7 +117,7 @@ class Preflight:
             record=record,
             versions=(f"{source.product} {source.version}", f"Qdrant {target_version}"),
             shard_keys=list(source.shard_keys),
-            begins=record is None or self.run_options.restart or record.state == State.PREPARING,
+            begins=record is None or self.run_options.restart or not record.is_prepared,
             is_lost=is_lost,
             missing_indexes=self._wanted_indexes(
                 source.info, target_info, is_lost or (record is not None and record.created_target)
@@ -153,7 +153,7 @@ class Preflight:
     def _check_resume(self, record: MigrationRecord, target: api.CollectionInfo | None) -> None:
         """Refuse what would change the plan of a migration that has begun."""
         out = "or begin again with --restart-migration"
-        if record.state == State.PREPARING:
+        if not record.is_prepared:
             if target is None and not self.run_options.create_target:
                 self._refuse_missing_target()
             return

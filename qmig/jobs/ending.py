@@ -93,7 +93,7 @@ class Ending:
             f"{error}; every chunk is done, but both ends could not be checked for {short_duration(retry_for)} "
             "(--retry-for); the same command checks them again"
         )
-        return self._close(record, State.STOPPED, f"stopped: {reason}", finished=None, error=reason)
+        return self._close(record, State.STOPPED, f"stopped: {reason}", finished=record.finished, error=reason)
 
     def fail(self, record: MigrationRecord, error: str, **changes: Any) -> str:
         """Record that the migration has failed, and put the target's settings back: nobody may call it again.
@@ -111,6 +111,16 @@ class Ending:
         except TerminalError:
             self._fleet.registry.report_ledger_failure(record.run, error)
             raise
+
+    def forget(self) -> None:
+        """End the supervision of the migration, unless a command has begun a run of it meanwhile."""
+        registry = self._fleet.registry
+        registry.forget(self._task)
+        # A command changes the record first and registers the migration then: either sees the other.
+        record = self._ledger.migration(self._task.migration)
+        is_begun = record is not None and record.state in (State.RUNNING, State.PAUSED)
+        if is_begun and registry.register_again(self._task):
+            self._fleet.enqueue_supervision(self._task)
 
     def _compare_ids(self, record: MigrationRecord, source: Source, target: CollectionReader) -> IdComparison:
         """Compare ids for some seconds. If a call fails then, record how far the comparison has come."""
@@ -176,7 +186,7 @@ class Ending:
         last |= changes
         if not self._ledger.change_migration(record, state=state, **last):
             return CHANGED_MEANWHILE
-        self._fleet.registry.forget(self._task)
+        self.forget()
         return result
 
 

@@ -58,7 +58,7 @@ class Supervisor:
             if record is None:
                 return self._give_up()
             if record.state not in (State.RUNNING, State.PAUSED, State.CANCELLED):
-                self._fleet.registry.forget(self._task)
+                self._ending.forget()
                 return f"nothing to do: the migration is {record.state}"
             self._access.check(record)
             if record.state == State.CANCELLED:
@@ -82,7 +82,7 @@ class Supervisor:
     def _give_up(self) -> str:
         """End the supervision of a migration that is not in the ledger, and put its target's settings back."""
         found = put_back_without_ledger(self._ledger.server, self._task.migration)
-        self._fleet.registry.forget(self._task)
+        self._ending.forget()
         settings = f"; the settings of {', '.join(map(repr, found))} were put back" if found else ""
         log.warning(
             "migration %s is not in the ledger %r, which was deleted or lost the record%s",
@@ -189,7 +189,7 @@ class Supervisor:
             if any(not changes[chunk.index].has_expired(now) for chunk in running):
                 return CANCELLING
             close_cancelled(self._ledger, record)
-        self._fleet.registry.forget(self._task)
+        self._ending.forget()
         return "cancelled"
 
 

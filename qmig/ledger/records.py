@@ -204,6 +204,13 @@ class MigrationRecord:
         return self.migration
 
     @property
+    def is_prepared(self) -> bool:
+        """Whether the target was prepared to the end. A migration may be cancelled before that."""
+        begins = self.state == State.PREPARING
+        # The first run records what identifies the target.
+        return not begins and (self.state != State.CANCELLED or bool(self.definition.target.identity))
+
+    @property
     def title(self) -> str:
         """Both collections, for people."""
         return f"verify {self.definition.title}" if self.job == JobKind.VERIFY else self.definition.title

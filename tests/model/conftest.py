@@ -10,7 +10,7 @@ from qmig.embedded.qdrant.storage import Storage
 from tests.model.network import Network
 from tests.model.world import World
 
-MakeWorld = Callable[[], World]
+MakeWorld = Callable[..., World]
 
 
 @pytest.fixture(scope="session")
@@ -21,19 +21,28 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
 
 
 @pytest.fixture
-def make_world(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> MakeWorld:
+def make_world(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
     """Make a world of its own for each example."""
+    worlds: list[World] = []
 
-    def make() -> World:
+    # Plans are written chunk by chunk: a planner can be overtaken between two.
+    monkeypatch.setattr("qmig.coordinator.planner.MAX_CHUNKS_SAVED", 1)
+
+    def make(is_created: bool = False) -> World:
+        while worlds:
+            worlds.pop().close()
         network = Network(handlers(storage))
         monkeypatch.setattr("qmig.rpc.connection.open_channel", network.open_channel)
-        for module in ("qmig.rpc.connection", "qmig.ledger.lease"):
-            monkeypatch.setattr(f"{module}.ThreadPoolExecutor", network.executor)
+        for module in ("rpc.connection", "ledger.lease", "jobs.compare_ids", "qdrant.reader"):
+            monkeypatch.setattr(f"qmig.{module}.ThreadPoolExecutor", network.executor)
         for module in ("qmig.rpc.call", "qmig.ledger.lease"):
             monkeypatch.setattr(f"{module}.wait_for", network.wait)
         monkeypatch.setattr(time, "monotonic", network.monotonic)
         monkeypatch.setattr(time, "clock_gettime", lambda _: network.monotonic())
         monkeypatch.setattr(time, "sleep", network.sleep)
-        return World(network)
+        worlds.append(World(network, is_created))
+        return worlds[-1]
 
-    return make
+    yield make
+    while worlds:
+        worlds.pop().close()

@@ -1,4 +1,4 @@
-"""A fleet in memory: tasks may be lost or be delivered twice, and its locks hold nobody back."""
+"""A fleet without processes: tasks may be lost or be delivered late and twice, and its locks hold nobody back."""
 
 from __future__ import annotations
 
@@ -6,56 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qmig.broker.fleet import Fleet
+from qmig.broker.fleet import SUPERVISE_EVERY, Fleet
 from qmig.broker.registry import FleetRegistry
-from qmig.broker.task import ChunkTask
+from qmig.broker.remembered import RememberedMigrations
+from qmig.broker.task import ChunkTask, MigrationTask
 from tests.model.network import Network
+from tests.model.redis import Client
 
 URL = "redis://model.invalid:6379/0"
 
 
-class MemoryRedis:
-    """The commands of Redis that the registry uses."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._values: dict[str, Any] = {}
-
-    def time(self) -> tuple[int, int]:
-        return int(self._network.now), 0
-
-    def get(self, key: str) -> Any:
-        return self._values.get(key)
-
-    def set(self, key: str, value: Any, nx: bool = False, **_: Any) -> bool:
-        if nx and key in self._values:
-            return False
-        self._values[key] = value if isinstance(value, bytes) else str(value).encode()
-        return True
-
-    def delete(self, key: str) -> None:
-        self._values.pop(key, None)
-
-    def pttl(self, _key: str) -> int:
-        return 1
-
-    def hset(self, key: str, name: str, value: Any) -> None:
-        self._values.setdefault(key, {})[name] = value
-
-    def hdel(self, key: str, name: str) -> None:
-        self._values.get(key, {}).pop(name, None)
-
-    def hexists(self, key: str, name: str) -> bool:
-        return name in self._values.get(key, {})
-
-    def hvals(self, key: str) -> list[Any]:
-        return list(self._values.get(key, {}).values())
-
-    def close(self) -> None:
-        pass
-
-
 class MemoryRegistry(FleetRegistry):
+    """The registry on the Redis of one network."""
+
+    def __init__(self, network: Network, queue: str) -> None:
+        super().__init__(URL, queue)
+        client: Any = Client(network)
+        self.broker.client = client
+        self._forget = client.register_script("")
+
     @contextmanager
     def lock(self, migration: str) -> Iterator[bool]:  # noqa: ARG002
         """A lock that has always expired: its holder may have been stopped."""
@@ -63,21 +32,36 @@ class MemoryRegistry(FleetRegistry):
 
 
 class MemoryFleet(Fleet):
-    """The fleet of one world. `chunk_tasks` are the tasks that were queued last, by the chunk's index."""
+    """The fleet of one world. `chunk_tasks` has all the tasks that were ever queued for a chunk, by its index."""
 
     def __init__(self, network: Network) -> None:
         super().__init__(URL)
-        self.registry = MemoryRegistry(URL, self.queue_name)
-        self.registry._redis = MemoryRedis(network)  # type: ignore[assignment]
-        self.chunk_tasks: dict[int, ChunkTask] = {}
+        self.registry = MemoryRegistry(network, self.queue_name)
+        self.chunk_tasks: dict[int, list[ChunkTask]] = {}
 
     def _send(self, tasks: Any) -> None:
         for _, task, *_ in tasks:
             if isinstance(task, ChunkTask):
-                self.chunk_tasks[task.chunk] = task
+                self.chunk_tasks.setdefault(task.chunk, []).append(task)
+
+    def ask(self) -> list[str]:
+        return []
 
     def queued(self) -> int:
         return 0
 
     def close(self) -> None:
         """It is there for the next command."""
+
+
+class Host:
+    """The main process of one host's workers. Its timer registers again what the broker has lost."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._remembered = RememberedMigrations()
+
+    def due(self) -> list[MigrationTask]:
+        """What the timer does: return the migrations whose supervision is due."""
+        registered = self._remembered.refresh(self._fleet)
+        return [task for task in registered if self._fleet.registry.is_due(task.migration, SUPERVISE_EVERY)]

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from tests.model.network import Actor, Network
 
 UPSERT = "/qdrant.Points/Upsert"
-# The calls that change a record or a point.
-WRITES = (UPSERT, "/qdrant.Points/SetPayload", "/qdrant.Points/Delete")
+UPDATE = "/qdrant.Collections/Update"
+# A command to the broker; its request has the command's name, its arguments and its settings.
+REDIS = "redis"
+# The calls that change a record, a point or the target's settings.
+WRITES = (UPSERT, UPDATE, "/qdrant.Points/SetPayload", "/qdrant.Points/Delete")
 
 
 def is_batch(path: str, request: Any) -> bool:

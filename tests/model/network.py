@@ -1,32 +1,31 @@
 """A network without sockets: actors whose calls are delivered when a test says so, and a clock that a test moves.
 
-An actor runs in a thread of its own, but only one thread runs at a time: an actor goes on until it waits for an
-answer or for the clock, and then returns to the test. A message may be delivered after the death of its sender.
+An actor is a greenlet: it goes on until it waits for an answer or for the clock, and then returns to the test. A
+message may be delivered after the death of its sender.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import grpc
+from greenlet import getcurrent, greenlet
 
-from tests.model.messages import CallError, Context, Message, is_batch
+from tests.model.messages import REDIS, CallError, Context, Message, is_batch
+from tests.model.redis import MemoryRedis
 from tests.model.stand_ins import Channel, Executor
 
-# Seconds of real time in which an actor comes back to the test: more than it ever needs.
-PATIENCE = 120.0
 # Seconds after which a write to the target's points is lost if it was not delivered. The protocol rests on this: no
 # ledger can hold back a request that is under way in the network for longer than a lease.
 UPSERT_LIFETIME = 9.0
 
 
 class Killed(BaseException):
-    """Ends the thread of an actor that was killed."""
+    """Ends an actor that was killed."""
 
 
 @dataclass(eq=False)
@@ -34,13 +33,24 @@ class Actor:
     """A process of the model. `waits_for` are messages, one of which it needs; `until` is when it goes on without."""
 
     name: str
+    body: Callable[[], Any]
     waits_for: Sequence[Message] = ()
     until: float | None = 0.0
     is_alive: bool = True
     is_killed: bool = False
     outcome: Any = None
-    go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    back: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def __post_init__(self) -> None:
+        self.thread = greenlet(self._run)
+
+    def _run(self) -> None:
+        try:
+            self.outcome = "killed" if self.is_killed else self.body()
+        except Killed:
+            self.outcome = "killed"
+        except BaseException as error:  # noqa: BLE001
+            self.outcome = error
+        self.is_alive = False
 
 
 class Network:
@@ -48,32 +58,18 @@ class Network:
 
     def __init__(self, services: Sequence[grpc.GenericRpcHandler]) -> None:
         self._services = services
-        self._local = threading.local()
         self.now = 1000.0
         self.messages: list[Message] = []
         self.actors: list[Actor] = []
+        self.redis = MemoryRedis(lambda: self.now)
         # Called with the path and the request of every call, before the endpoint answers it.
-        self.observe: Callable[[str, Any], None] = lambda *_: None
+        self.observers: list[Callable[[str, Any], None]] = []
 
     # For the test
 
     def start(self, name: str, body: Callable[[], Any]) -> Actor:
         """Start an actor. It waits before its first step."""
-        actor = Actor(name)
-
-        def run() -> None:
-            self._local.actor = actor
-            actor.go.acquire()
-            try:
-                actor.outcome = "killed" if actor.is_killed else body()
-            except Killed:
-                actor.outcome = "killed"
-            except BaseException as error:  # noqa: BLE001
-                actor.outcome = error
-            actor.is_alive = False
-            actor.back.release()
-
-        threading.Thread(target=run, name=name, daemon=True).start()
+        actor = Actor(name, body)
         self.actors.append(actor)
         return actor
 
@@ -109,6 +105,10 @@ class Network:
         actor.is_killed = True
         self._resume(actor)
 
+    def kill_all(self) -> None:
+        for actor in list(self.actors):
+            self.kill(actor)
+
     def pass_time(self, seconds: float) -> None:
         self.now += max(0.0, seconds)
         for message in list(self.messages):
@@ -116,8 +116,7 @@ class Network:
                 message.fail(grpc.StatusCode.UNAVAILABLE, "the network lost it")
 
     def _resume(self, actor: Actor) -> None:
-        actor.go.release()
-        assert actor.back.acquire(timeout=PATIENCE), f"{actor.name} waits for something outside of the model"
+        actor.thread.switch()
         if not actor.is_alive:
             self.actors.remove(actor)
 
@@ -125,8 +124,9 @@ class Network:
 
     @property
     def actor(self) -> Actor | None:
-        """The actor whose thread this is; None in the test's own thread."""
-        return getattr(self._local, "actor", None)
+        """The actor that is running; None while the test is."""
+        current = getcurrent()
+        return next((actor for actor in self.actors if actor.thread is current), None)
 
     def pause(self, messages: Sequence[Message], until: float | None) -> None:
         """Return to the test until it lets this actor go on."""
@@ -138,8 +138,7 @@ class Network:
         if actor.is_killed:
             raise Killed
         actor.waits_for, actor.until = messages, until
-        actor.back.release()
-        actor.go.acquire()
+        actor.thread.parent.switch()
         if actor.is_killed:
             raise Killed
 
@@ -149,9 +148,12 @@ class Network:
         return message
 
     def answer(self, path: str, request: Any) -> Any:
-        """Have the endpoint answer a request, given as a message or as its bytes."""
+        """Have Redis or the endpoint answer a request, given as a command, as a message or as its bytes."""
+        if path == REDIS:
+            return self.redis.answer(*request)
         handler = self._handler(path)
-        self.observe(path, request)
+        for observe in self.observers:
+            observe(path, request)
         is_raw = isinstance(request, bytes)
         parsed = handler.request_deserializer(request if is_raw else request.SerializeToString())
         answered = handler.unary_unary(parsed, Context())

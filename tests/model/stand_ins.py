@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -51,5 +52,14 @@ class Executor:
             future.set_exception(error)
         return future
 
+    def map(self, call: Any, *arguments: Any) -> Iterator[Any]:
+        return map(call, *arguments)
+
     def shutdown(self, **_: Any) -> None:
+        pass
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         pass

@@ -1,64 +1,13 @@
 """Schedules that once went wrong, and the undisturbed one."""
 
-from collections.abc import Callable
-
 import grpc
 
 from qmig.ledger.lease import LEASE_SECONDS
 from qmig.ledger.records import State
 from tests.model.conftest import MakeWorld
-from tests.model.messages import Message, is_writing
-from tests.model.network import Actor
-from tests.model.world import RETRY_FOR, World
-
-MAX_STEPS = 2000
-
-
-def run_until(world: World, actor: Actor, has_come: Callable[[], bool]) -> None:
-    """Let an actor run alone until something has come about. What must hold is looked at after each step."""
-    for _ in range(MAX_STEPS):
-        if has_come():
-            return
-        assert actor.is_alive, f"{actor.name} ended: {actor.outcome}"
-        world.network.step(actor)
-        world.check()
-    raise AssertionError(f"{actor.name} does not get there")
-
-
-def is_sending(actor: Actor, method: str, field: str = "") -> Callable[[], bool]:
-    """Whether the actor waits for the ledger to answer a call, which writes this field."""
-
-    def sends(message: Message) -> bool:
-        is_to_ledger = not isinstance(message.request, bytes)
-        return is_to_ledger and message.path.endswith(f"/{method}") and field in str(message.request)
-
-    return lambda: any(map(sends, actor.waits_for))
-
-
-def is_planned(world: World, shard_key: str = "one") -> bool:
-    """Whether there is a complete plan that routes all points to this shard key."""
-    record = world.record
-    if record is None or record.definition.routing.shard_key != shard_key:
-        return False
-    return record.state == State.RUNNING and record.planned
-
-
-def copy(world: World) -> None:
-    """Have every chunk copied by a worker of its own, and the migration ended by a supervisor."""
-    record = world.record
-    assert record is not None
-    for index in range(record.chunks):
-        world.run_to_the_end(world.worker(index, is_requeued=False))
-        world.check()
-    world.run_to_the_end(world.supervisor())
-    world.check()
-
-
-def assert_done(world: World) -> None:
-    record = world.record
-    assert record is not None
-    assert (record.state, record.error) == (State.DONE, None)
-    world.check()
+from tests.model.messages import is_writing
+from tests.model.schedule import assert_done, copy, is_planned, is_sending, run_until
+from tests.model.world import RETRY_FOR
 
 
 def test_undisturbed(make_world: MakeWorld) -> None:
@@ -68,14 +17,14 @@ def test_undisturbed(make_world: MakeWorld) -> None:
     copy(world)
     assert world.run_to_the_end(command) is None
     assert_done(world)
-    world.check_repeats()
+    world.must.check_repeats()
 
 
 def test_a_batch_that_takes_its_time_is_not_counted_before_it_arrives(make_world: MakeWorld) -> None:
     world = make_world()
     command = world.command("one", restart=False)
     run_until(world, command, lambda: is_planned(world))
-    worker = world.worker(0, is_requeued=False)
+    worker = world.worker(0)
     run_until(world, worker, lambda: is_writing(worker))
     heartbeat = world.plan[0].heartbeat
     for _ in range(6):
@@ -93,7 +42,7 @@ def test_a_worker_between_its_look_and_its_claim_while_the_migration_begins_agai
     world = make_world()
     command = world.command("one", restart=False)
     run_until(world, command, lambda: is_planned(world))
-    late = world.worker(0, is_requeued=False)
+    late = world.worker(0)
     run_until(world, late, is_sending(late, "SetPayload"))
 
     again = world.command("two", restart=True)
@@ -112,7 +61,7 @@ def test_a_batch_under_way_while_the_migration_begins_again(make_world: MakeWorl
     world = make_world()
     command = world.command("one", restart=False)
     run_until(world, command, lambda: is_planned(world))
-    late = world.worker(0, is_requeued=False)
+    late = world.worker(0)
     run_until(world, late, lambda: is_writing(late))
     again, began = world.command("two", restart=True), world.network.now
     run_until(world, again, lambda: world.network.now > began + LEASE_SECONDS / 3)
@@ -136,14 +85,14 @@ def test_a_planner_whose_step_takes_longer_than_its_lease(make_world: MakeWorld)
     assert world.run_to_the_end(slow) is None
     assert world.run_to_the_end(other) is None
     assert_done(world)
-    world.check_repeats()
+    world.must.check_repeats()
 
 
 def test_a_worker_that_was_stopped_looks_before_it_sends(make_world: MakeWorld) -> None:
     world = make_world()
     command = world.command("one", restart=False)
     run_until(world, command, lambda: is_planned(world))
-    sleeper = world.worker(0, is_requeued=False)
+    sleeper = world.worker(0)
     run_until(world, sleeper, lambda: is_writing(sleeper))
     world.network.step(sleeper)
     assert sleeper.is_alive
@@ -151,9 +100,9 @@ def test_a_worker_that_was_stopped_looks_before_it_sends(make_world: MakeWorld) 
 
     again = world.command("two", restart=True)
     run_until(world, again, lambda: is_planned(world, "two"))
-    written = world.written("one")
+    written = world.must.written("one")
     assert "belongs to another worker by now" in str(world.run_to_the_end(sleeper))
-    assert world.written("one") == written
+    assert world.must.written("one") == written
     copy(world)
     assert_done(world)
 
@@ -162,7 +111,7 @@ def test_a_claim_whose_answer_comes_after_the_lease_is_looked_at_again(make_worl
     world = make_world()
     command = world.command("one", restart=False)
     run_until(world, command, lambda: is_planned(world))
-    late = world.worker(0, is_requeued=False)
+    late = world.worker(0)
     run_until(world, late, lambda: bool(world.plan[0].owner))
     run_until(world, late, is_sending(late, "Get"))
     late.waits_for[0].deliver()
@@ -171,7 +120,7 @@ def test_a_claim_whose_answer_comes_after_the_lease_is_looked_at_again(make_worl
     again = world.command("two", restart=True)
     run_until(world, again, lambda: is_planned(world, "two"))
     assert "belongs to another worker by now" in str(world.run_to_the_end(late))
-    assert world.written("one") == 0
+    assert world.must.written("one") == 0
     copy(world)
     assert_done(world)
 
@@ -180,7 +129,7 @@ def test_a_failure_of_an_earlier_run_does_not_fail_the_next_one(make_world: Make
     world = make_world()
     command = world.command("one", restart=False)
     run_until(world, command, lambda: is_planned(world))
-    late = world.worker(0, is_requeued=False)
+    late = world.worker(0)
     run_until(world, late, lambda: is_writing(late))
     before = world.record
     again = world.command("one", restart=False)
@@ -200,7 +149,7 @@ def test_a_stop_is_seen_while_the_ledger_refuses_the_end_of_a_chunk(make_world: 
     world = make_world()
     command = world.command("one", restart=False)
     run_until(world, command, lambda: is_planned(world))
-    worker = world.worker(0, is_requeued=False)
+    worker = world.worker(0)
     is_ending = is_sending(worker, "SetPayload", '"done"')
     run_until(world, worker, is_ending)
     world.run_to_the_end(world.control("pause"))

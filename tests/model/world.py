@@ -1,11 +1,10 @@
-"""One migration with its commands, workers and fleet, on a network that a test steps through; and what must hold."""
+"""One migration with its commands, workers and fleet, on a network that a test steps through."""
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from typing import Any
 
 from qmig.broker.access import AccessGrant
@@ -13,22 +12,23 @@ from qmig.broker.task import ChunkTask, MigrationTask
 from qmig.coordinator.migrate import Coordinator
 from qmig.coordinator.preflight import RunOptions
 from qmig.errors import QmigError
-from qmig.jobs.reconciliation import holes
 from qmig.jobs.runner import Worker
 from qmig.ledger import control
+from qmig.ledger.cancel import cancel
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord, State
 from qmig.migration import Credentials, Endpoint, Migration, Options, Routing, SourceSpec, TargetSpec
 from qmig.qdrant import messages as api
 from qmig.qdrant.server import Server
-from tests.model.fleet import MemoryFleet
-from tests.model.messages import WRITES, is_batch
+from tests.model.fleet import Host, MemoryFleet
+from tests.model.invariants import Invariants, shard_key_of
 from tests.model.network import Actor, Network
-from tests.support.collections import contents, create, create_shard_key, dense_params, fill, simple_points
+from tests.support.collections import create, create_shard_key, delete, dense_params, fill, simple_points
 
-POINTS = 12
+POINTS = 8
 CHUNK_SIZE = 4
 SHARD_KEYS = ("one", "two")
+HOSTS = 2
 # Seconds for which a worker retries.
 RETRY_FOR = 60.0
 ENDPOINT = Endpoint("model.invalid", 6334)
@@ -49,59 +49,72 @@ class Silent:
         pass
 
 
-@dataclass
 class World:
-    """The target has two shard keys, and each command says which of them gets the points."""
+    """A migration of a source with one shard key. Each command says which of the target's two gets the points."""
 
-    network: Network
-
-    def __post_init__(self) -> None:
+    def __init__(self, network: Network, is_created: bool = False, beside: World | None = None) -> None:
+        """`is_created`: the migration creates the target. `beside`: a world whose target this one loads too."""
+        self.network = network
         number = next(numbers)
-        self.names = (f"source-{number}", f"target-{number}", f"ledger-{number}")
         self.server = Server(ENDPOINT, "model")
-        source, target, _ = self.names
-        create(self.server, source, dense_params())
-        fill(self.server, source, simple_points(POINTS))
-        create(self.server, target, dense_params(), sharding_method=api.Custom)
-        for key in SHARD_KEYS:
-            create_shard_key(self.server, target, f'"{key}"')
+        self.source, self.target, ledger = f"source-{number}", f"target-{number}", f"ledger-{number}"
+        if beside is not None:
+            self.target, ledger = beside.target, beside.ledger.name
+        points = range(POINTS) if beside is None else range(POINTS, 2 * POINTS)
+        self._create(self.source, SHARD_KEYS[:1])
+        fill(self.server, self.source, simple_points(POINTS, points.start), f'"{SHARD_KEYS[0]}"')
+        if not is_created and beside is None:
+            self._create(self.target, SHARD_KEYS)
+        self.ledger = Ledger(self.server, ledger)
         self.migration = self._migration(SHARD_KEYS[0])
-        self.ledger = Ledger(self.server, self.names[2])
-        self.ledger.create()
-        self.fleet = MemoryFleet(self.network)
+        self.fleet = MemoryFleet(network)
+        self.hosts = [Host(self.fleet) for _ in range(HOSTS)]
         access = AccessGrant.of(self.migration, Credentials()).to_text()
         self.task = MigrationTask(migration=self.migration.id, access=access)
-        self._done: set[int] = set()
-        self._finished: dict[str, float | None] = {}
-        self._written: Counter[tuple[str, int]] = Counter()
-        self._started = 0.0
-        self._is_written = True
-        self.network.observe = self._observe
+        self.ledger.create()
+        self.must = Invariants(self.ledger, self.migration.id, self.target, points)
+        self.check = self.must.check
+        network.observers.append(self.must.observe)
+
+    def close(self) -> None:
+        """Kill the actors, and delete the collections: each takes up space on the disk."""
+        self.network.kill_all()
+        for name in (self.source, self.target, self.ledger.name):
+            delete(self.server, name)
+
+    def _create(self, name: str, shard_keys: tuple[str, ...]) -> None:
+        create(self.server, name, dense_params(), sharding_method=api.Custom)
+        for key in shard_keys:
+            create_shard_key(self.server, name, f'"{key}"')
 
     def _migration(self, shard_key: str) -> Migration:
-        source, target, ledger = self.names
         return Migration(
-            SourceSpec("qdrant", ENDPOINT, source),
-            TargetSpec(ENDPOINT, target, ledger),
+            SourceSpec("qdrant", ENDPOINT, self.source),
+            TargetSpec(ENDPOINT, self.target, self.ledger.name),
             Options(batch_size=2, retry_for=RETRY_FOR),
-            Routing(shard_key=shard_key),
+            Routing(shard_key=f'"{shard_key}"'),
         )
 
     @property
     def record(self) -> MigrationRecord | None:
-        return self.ledger.migration(self.migration.id)
+        return self.must.record
 
     @property
     def plan(self) -> list[ChunkRecord]:
         """The chunks of the plan so far."""
+        return self.must.plan
+
+    @property
+    def state(self) -> State | None:
+        """The migration's state, where it has begun."""
         record = self.record
-        return [] if record is None else self.ledger.chunks(record.migration, range(record.chunks))
+        return None if record is None else record.state
 
     @property
     def shard_key(self) -> str:
         """The shard key that the migration routes its points to."""
         record = self.record
-        return (record.definition.routing.shard_key if record is not None else None) or SHARD_KEYS[0]
+        return SHARD_KEYS[0] if record is None else shard_key_of(record)
 
     @property
     def is_planned(self) -> bool:
@@ -111,35 +124,76 @@ class World:
 
     # The actors
 
-    def command(self, shard_key: str, restart: bool) -> Actor:
-        """`qmig qdrant`, perhaps with --restart-migration."""
+    def command(self, shard_key: str, restart: bool, is_detached: bool = False) -> Actor:
+        """`qmig qdrant -c`, perhaps with --restart-migration and --detach."""
 
         def migrate() -> None:
-            options = RunOptions(restart=restart, chunk_size=CHUNK_SIZE)
+            options = RunOptions(restart=restart, chunk_size=CHUNK_SIZE, create_target=True)
             with Coordinator(self._migration(shard_key), Credentials(), options, Silent()) as coordinator:
-                coordinator.run(self.fleet, coordinator.preflight(), lambda: False)
+                run = coordinator.detach if is_detached else coordinator.run
+                run(self.fleet, coordinator.preflight(), lambda: False)
 
         return self._start("restart" if restart else "command", migrate)
 
-    def worker(self, index: int, is_requeued: bool) -> Actor:
-        """A worker with the task of one chunk: a new one, or the last that the supervisor has queued."""
-        new = ChunkTask(migration_task=self.task, chunk=index)
-        task = self.fleet.chunk_tasks.get(index, new) if is_requeued else new
-        return self._start(f"worker-{index}", lambda: Worker(lambda: self.fleet).run_chunk(task, lambda _: None))
+    def restart(self) -> Actor:
+        """The command that begins the migration again, with the other shard key."""
+        (other,) = set(SHARD_KEYS) - {self.shard_key}
+        return self.command(other, restart=True)
+
+    def worker(self, index: int, age: int | None = None) -> Actor:
+        """A worker with the task of one chunk: a new one, or one that was queued, the last with an `age` of 0."""
+        record = self.record
+        task = ChunkTask(migration_task=self.task, run="" if record is None else record.run, chunk=index)
+        queued = self.fleet.chunk_tasks.get(index, [])
+        if age is not None and queued:
+            task = queued[-1 - age % len(queued)]
+        return self.run_task(task)
+
+    def run_task(self, task: ChunkTask) -> Actor:
+        """A worker with a task."""
+        worker = Worker(lambda: self.fleet)
+
+        def run() -> str:
+            try:
+                return worker.run_chunk(task, lambda _: None)
+            finally:
+                with suppress(QmigError):
+                    worker.after_chunk(task)
+
+        return self._start(f"worker-{task.chunk}", run)
 
     def supervisor(self) -> Actor:
         return self._start("supervisor", lambda: Worker(lambda: self.fleet).supervise(self.task))
+
+    def timer(self, host: int) -> Actor:
+        """The timer of a host's workers, and the supervision that it queues."""
+
+        def fire() -> None:
+            for task in self.hosts[host].due():
+                Worker(lambda: self.fleet).supervise(task)
+
+        return self._start("timer", fire)
 
     def control(self, verb: str) -> Actor:
         """`qmig pause`, `resume`, `cancel` or `throttle`."""
 
         def change() -> None:
             record = self.ledger.migration(self.migration.id)
-            if record is not None:
-                arguments = (None,) if verb == "throttle" else ()
-                getattr(control, verb)(self.ledger, record, *arguments)
+            if record is None:
+                return
+            if verb == "cancel":
+                cancel(self.ledger, record)
+            elif verb == "throttle":
+                control.throttle(self.ledger, record, None)
+            else:
+                getattr(control, verb)(self.ledger, record)
 
         return self._start(verb, change)
+
+    def is_for_source(self, actor: Actor) -> bool:
+        """Whether the actor waits for an answer about the source."""
+        names = [str(message.request) for message in actor.waits_for]
+        return any(self.source in name for name in names)
 
     def _start(self, name: str, body: Callable[[], Any]) -> Actor:
         def run() -> Any:
@@ -158,71 +212,3 @@ class World:
             self.network.step(actor)
         assert not actor.is_alive, f"{actor.name} does not end"
         return actor.outcome
-
-    # What must hold
-
-    def _observe(self, path: str, request: Any) -> None:
-        self._is_written = self._is_written or path in WRITES
-        if is_batch(path, request):
-            upsert = api.UpsertPoints.FromString(request)
-            (key,) = upsert.shard_key_selector.shard_keys
-            self._written.update((key.keyword, point.id.num) for point in upsert.points)
-
-    def check(self) -> None:
-        """Look at the ledger and the target, if something was written since the last look."""
-        record = self.record if self._is_written else None
-        self._is_written = False
-        if record is None:
-            return
-        if record.started != self._started:
-            self._started = record.started
-            self._done.clear()
-            self._written.clear()
-        chunks = self.plan
-        self._check_plan(record, chunks)
-        target = self._ids(record)
-        for chunk in chunks:
-            self._check_chunk(chunk, target)
-        self._check_end(record, chunks, target)
-
-    def _check_plan(self, record: MigrationRecord, chunks: list[ChunkRecord]) -> None:
-        # While it is being made, a plan has no end yet.
-        whole = chunks if record.planned else [*chunks[:-1], *(replace(last, end=None) for last in chunks[-1:])]
-        found = holes(whole)
-        assert not found, f"{found} in {chunks}"
-
-    def _check_chunk(self, chunk: ChunkRecord, target: set[int]) -> None:
-        assert chunk.state == State.DONE or chunk.index not in self._done, f"chunk {chunk.index} was done"
-        if chunk.state == State.DONE:
-            self._done.add(chunk.index)
-        start = int(chunk.start or 0)
-        end = POINTS if chunk.end is None else int(chunk.end)
-        offset = start if chunk.offset is None else int(chunk.offset)
-        copied = range(start, end if chunk.state == State.DONE else offset)
-        missing = [point for point in copied if point not in target]
-        assert not missing, f"chunk {chunk.index} is at {chunk.offset}, and {missing} are not in the target"
-
-    def _check_end(self, record: MigrationRecord, chunks: list[ChunkRecord], target: set[int]) -> None:
-        if record.state == State.DONE:
-            assert record.planned, "done without a plan"
-            assert {chunk.state for chunk in chunks} == {State.DONE}
-            assert target == set(range(POINTS)), "done without all points"
-            before = self._finished.setdefault(record.run, record.finished)
-            assert before == record.finished, "the time of the end moves"
-
-    def _ids(self, record: MigrationRecord) -> set[int]:
-        """The ids in the shard key that the migration routes its points to."""
-        return {int(key) for key in contents(self.server, self.names[1], f'"{record.definition.routing.shard_key}"')}
-
-    def written(self, shard_key: str) -> int:
-        """How many points were written to a shard key since the migration was begun, repeats included."""
-        return sum(times for (key, _), times in self._written.items() if key == shard_key)
-
-    def check_repeats(self) -> None:
-        """No claim of a chunk copies a point twice."""
-        record = self.record
-        assert record is not None
-        for chunk in self.plan:
-            for point in range(int(chunk.start or 0), POINTS if chunk.end is None else int(chunk.end)):
-                written = self._written[record.definition.routing.shard_key or "", point]
-                assert written <= chunk.claims, f"point {point} was written {written} times in {chunk.claims} claims"
