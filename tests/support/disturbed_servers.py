@@ -62,6 +62,8 @@ class DisturbedServers:
         self.given: dict[str, str] = {}
         #: Collections that an alias is moved to; nobody may read or write them.
         self._others: dict[str, str] = {}
+        #: Ends whose alias points to the other collection.
+        self.moved: set[str] = set()
 
     def __enter__(self) -> Self:
         if self.cluster is not None:
@@ -113,6 +115,7 @@ class DisturbedServers:
     def move_alias(self, role: str) -> None:
         """Point the alias of this end to the other collection, until `restore`."""
         point_alias(self._direct[role], self.given[role], self._others[role])
+        self.moved.add(role)
 
     # Faults end
 
@@ -126,9 +129,9 @@ class DisturbedServers:
             proxy.restore()
         for answering in self.answering.values():
             answering.restore()
-        for role in self.servers:
-            if self.is_aliased(role):
-                point_alias(self._direct[role], self.given[role], self.names[role])
+        for role in self.moved:
+            point_alias(self._direct[role], self.given[role], self.names[role])
+        self.moved.clear()
 
     def _restore_cluster(self, cluster: QdrantCluster) -> None:
         """Start the nodes that have died. No other node may die before every replica is active again."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from qmig.embedded.child_process import ChildProcess
 from qmig.ledger.records import State
 from tests.support.disturbed_fleet import DisturbedFleet
-from tests.support.faults import ALIAS_MOVED, FAULTS, NODE_KILLED
+from tests.support.faults import ALIAS_MOVED, FAULTS, NODE
 from tests.support.qdrant_servers import EXECUTABLE_VARIABLE
 
 # Seconds that a migration gets to end when nothing happens to it any more.
@@ -88,18 +88,19 @@ class Mix:
 
     def _disturb(self, fleet: DisturbedFleet, rng: random.Random, end: float) -> None:
         """Begin faults at random until the migration or the time is over."""
-        possible = sorted(name for name in FAULTS if fleet.ends.cluster is not None or name != NODE_KILLED)
+        kinds = sorted(kind for kind in FAULTS if fleet.ends.cluster is not None or kind != NODE)
         while time.monotonic() < end:
             pause = rng.uniform(*PAUSES)
-            names = rng.sample(possible, 2 if rng.random() < TWO_AT_ONCE else 1)
+            chosen = rng.sample(kinds, 2 if rng.random() < TWO_AT_ONCE else 1)
+            faults = {name: FAULTS[kind][name] for kind in sorted(chosen) for name in [rng.choice([*FAULTS[kind]])]}
             lasting = rng.uniform(*(LONG if rng.random() < LONG_ONES else SHORT))
             by_same_command = rng.random() < 0.5
             if self._ended_within(fleet, pause):
                 return
-            self._note(f"{' and '.join(names)} for {lasting:.1f} s")
-            self._faults.update(names)
-            # An alias is moved while its server still answers.
-            ends = [FAULTS[name](fleet, rng) for name in sorted(names, key=lambda one: ALIAS_MOVED not in one)]
+            self._note(f"{' and '.join(faults)} for {lasting:.1f} s")
+            self._faults.update(faults)
+            # In the order of the kinds: an alias is moved while its server still answers.
+            ends = [begin(fleet, rng) for begin in faults.values()]
             ended = self._ended_within(fleet, lasting)
             for undo in ends:
                 if undo is not None:
@@ -110,7 +111,7 @@ class Mix:
                 return
             if fleet.coordinator is not None and not fleet.coordinator.running:
                 self._ended_well(fleet.coordinator)
-                fleet.call_again()
+                self._call_again(fleet)
 
     def _ended_within(self, fleet: DisturbedFleet, seconds: float) -> bool:
         """Whether the migration's command ends within so long, with status 0."""
@@ -145,9 +146,15 @@ class Mix:
             self._until_ended(fleet.second)
             if fleet.ends.state == State.DONE:
                 break
-            self._note(f"the same command again: the migration is {fleet.ends.state}")
-            fleet.call_again()
+            self._call_again(fleet)
         assert (difference := fleet.ends.difference()) is None, difference
+
+    def _call_again(self, fleet: DisturbedFleet) -> None:
+        assert fleet.coordinator is not None
+        _, is_error, error = fleet.coordinator.read_stderr().rpartition("Error: ")
+        before = error.strip()[:200] if is_error else f"status {fleet.coordinator.wait()}"
+        self._note(f"the same command again; before: {before}")
+        fleet.call_again()
 
     def _until_ended(self, command: ChildProcess | None) -> None:
         if command is not None:
