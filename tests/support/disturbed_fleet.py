@@ -99,10 +99,9 @@ class DisturbedFleet:
         if self.control is None:
             return
         self._until_controlled()
-        if self.ends.state == State.PAUSED and by_same_command:
-            self.call_beside()
-            second = self.second
-            until(lambda: self.ends.state != State.PAUSED or not (second and second.running), "the resumption")
+        if self.ends.state == State.PAUSED and by_same_command and not (self.second and self.second.running):
+            self.second = second = self._command()
+            until(lambda: self.ends.state != State.PAUSED or not second.running, "the resumption")
         while self.ends.state == State.PAUSED:
             self.control_with("resume")
             self._until_controlled()
