@@ -38,7 +38,7 @@ test_integration: $(STAMP)
 	$(BIN)/pytest $(PARALLEL) tests/integration
 
 # Random faults in a random order: make test_faults MINUTES=5 SEED=123
-test_faults: $(STAMP)
+test_faults: $(STAMP) $(VENV)/milvus/.standalone
 	$(BIN)/python -m tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 # The checks are in .pre-commit-config.yaml; with `make hooks` git runs them before each commit.

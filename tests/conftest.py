@@ -21,7 +21,7 @@ from qmig.migration import Endpoint
 from qmig.qdrant import messages as api
 from qmig.qdrant.server import Server, server_version
 from tests.support.collections import create, create_shard_key, delete, dense_params, new_name
-from tests.support.command import Run
+from tests.support.command import Run, run_command
 from tests.support.ends import Ends
 from tests.support.migrations import POINTS, fill_source
 from tests.support.qdrant_servers import SOURCE_VARIABLE, TARGET_VARIABLE
@@ -31,8 +31,6 @@ from tests.support.workers import start_workers
 
 # Folders that run last, where several processes share the files: by then there are only short files to give out.
 LAST = ("integration", "unit")
-# Seconds within which a command ends, on a busy machine too.
-COMMAND_SECONDS = 300.0
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -167,30 +165,7 @@ def idle_broker() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def qmig() -> Run:
     """Call `qmig` as a process: `qmig("qdrant", …, broker=url, env={…})`."""
-
-    def run(
-        *arguments: str,
-        broker: str | None = None,
-        env: dict[str, str] | None = None,
-        timeout: float = COMMAND_SECONDS,
-    ) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, **(env or {})}
-        if broker is not None:
-            environment["QMIG_BROKER_URL"] = broker
-        try:
-            return subprocess.run(
-                [sys.executable, "-m", "qmig", *arguments],
-                check=False,
-                capture_output=True,
-                text=True,
-                env=environment,
-                timeout=timeout,
-            )
-        except subprocess.TimeoutExpired as error:
-            said = (error.stderr or b"").decode(errors="replace")
-            raise AssertionError(f"`qmig {arguments[0]}` did not end within {timeout:g} s\n{said}") from None
-
-    return run
+    return run_command
 
 
 @pytest.fixture

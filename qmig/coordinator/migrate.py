@@ -17,7 +17,7 @@ from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import MIN_FOLLOW_INTERVAL, View
 from qmig.coordinator.lost_ledger import explaining_a_lost_ledger
-from qmig.coordinator.new_plan import begin_new_plan, begin_record, begun_elsewhere
+from qmig.coordinator.new_plan import begin_new_plan, begin_record, overtaken
 from qmig.coordinator.patience import Patience
 from qmig.coordinator.planner import Planner
 from qmig.coordinator.preflight import Preflight, PreflightResult, RunOptions
@@ -173,11 +173,10 @@ class Coordinator:
 
     def _overtaken(self, ledger: Ledger, record: MigrationRecord) -> TerminalError:
         """The error of a command that finds the migration changed by another one."""
-        if existing_migration(ledger, record.migration).state != State.CANCELLED:
-            return begun_elsewhere(record.migration)
-        # The target may have been prepared after `qmig cancel` had put its settings back.
-        put_back(ledger, record)
-        return TerminalError(f"migration {record.migration} was cancelled at this moment")
+        if existing_migration(ledger, record.migration).state == State.CANCELLED:
+            # The target may have been prepared after `qmig cancel` had put its settings back.
+            put_back(ledger, record)
+        return overtaken(ledger, record.migration)
 
     def _new_record(self, preflight: PreflightResult, kept: MigrationRecord | None) -> MigrationRecord:
         """Make the first record; `kept` is the record of a migration that begins again."""

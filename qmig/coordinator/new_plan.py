@@ -7,10 +7,11 @@ from dataclasses import fields
 from qmig.coordinator.follow import MIN_FOLLOW_INTERVAL, View
 from qmig.errors import Interrupted, TerminalError
 from qmig.formatting import pluralize
+from qmig.ledger.find import existing_migration
 from qmig.ledger.lease import HEARTBEAT_SECONDS
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY, Owner
-from qmig.ledger.records import MigrationRecord
+from qmig.ledger.records import MigrationRecord, State
 from qmig.ledger.stalled import StalledChunks
 
 
@@ -26,7 +27,7 @@ def begin_record(ledger: Ledger, kept: MigrationRecord | None, record: Migration
         changes = {one.name: getattr(record, one.name) for one in fields(record) if one.name != "planner"}
         is_written = ledger.change_migration(kept, **changes)
     if not is_written:
-        raise begun_elsewhere(record.migration)
+        raise overtaken(ledger, record.migration)
     return record
 
 
@@ -47,11 +48,15 @@ def begin_new_plan(
         now = ledger.migration(record.migration)
         if now is not None and (now.state, now.run) == (record.state, record.run):
             return now
-    raise begun_elsewhere(record.migration)
+    raise overtaken(ledger, record.migration)
 
 
-def begun_elsewhere(migration: str) -> TerminalError:
-    """The error of a command that finds another one beginning the same migration: each command has its own run."""
+def overtaken(ledger: Ledger, migration: str) -> TerminalError:
+    """The error of a command that finds its migration cancelled, or begun by another one: each has its own run."""
+    if existing_migration(ledger, migration).state == State.CANCELLED:
+        return TerminalError(
+            f"migration {migration} was cancelled at this moment; give the same command again to continue it"
+        )
     return TerminalError(
         f"another command is beginning migration {migration} at this moment; give the same command again in a while "
         "to join it"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from qmig.coordinator.new_plan import begun_elsewhere
+from qmig.coordinator.new_plan import overtaken
 from qmig.errors import ContentsRefusedError, Interrupted
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import ChunkRecord, MigrationRecord
@@ -32,7 +32,7 @@ def retry_rejects(
             if interrupted():
                 raise Interrupted("interrupted while rejects were retried; the same command retries the others")
             if not ledger.is_current(record):
-                raise begun_elsewhere(record.migration)
+                raise overtaken(ledger, record.migration)
             page = rejects[first : first + REJECTS_PER_WRITE]
             reasons = {one: _copy(one, chunks[one.chunk], source, writer) for one in page}
             failed = [replace(one, reason=reason) for one, reason in reasons.items() if reason is not None]

@@ -9,7 +9,7 @@ from typing import Any
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import Follower, View
-from qmig.coordinator.new_plan import begun_elsewhere
+from qmig.coordinator.new_plan import overtaken
 from qmig.coordinator.results import Result
 from qmig.errors import TransientError
 from qmig.ledger.ledger import Ledger
@@ -53,7 +53,7 @@ def open_run(ledger: Ledger, seen: MigrationRecord, **changes: Any) -> Migration
         if seen.state == State.PREPARING:
             break
         record = ledger.migration(seen.migration)
-    raise begun_elsewhere(seen.migration)
+    raise overtaken(ledger, seen.migration)
 
 
 class Run:

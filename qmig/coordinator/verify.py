@@ -15,7 +15,7 @@ from qmig.broker.access import AccessGrant
 from qmig.broker.fleet import Fleet
 from qmig.broker.task import MigrationTask
 from qmig.coordinator.follow import View
-from qmig.coordinator.new_plan import begin_new_plan, begin_record, begun_elsewhere
+from qmig.coordinator.new_plan import begin_new_plan, begin_record, overtaken
 from qmig.coordinator.plan import cut, plan_size
 from qmig.coordinator.results import Result
 from qmig.coordinator.run import Run, open_run
@@ -163,7 +163,7 @@ class Verification:
         ledger.save_chunks(page)
         planned: dict[str, Any] = {"chunks": count, "expected": expected, "planned": True}
         if not ledger.change_migration(record, **planned):
-            raise begun_elsewhere(record.migration)
+            raise overtaken(ledger, record.migration)
         self._view.say(f"verification {record.migration}: {pluralize(count, 'chunk')}")
         return replace(record, **planned)
 

@@ -1,9 +1,13 @@
-"""`python -m tests.faults --minutes 5 --seed 123`: the random mix of faults; without a seed another one each time."""
+"""`python -m tests.faults --minutes 5 --seed 123`: the random mix of faults; without a seed another one each time.
+
+After it, one migration from a Milvus whose partition is released at random.
+"""
 
 import secrets
 
 import click
 
+from tests.support.milvus.released_partition import ReleasedPartition, missing
 from tests.support.random_faults import Mix
 
 
@@ -17,6 +21,10 @@ def main(minutes: float, seed: int | None, points: int) -> None:
     click.echo(f"seed {chosen}")
     try:
         Mix(chosen, points, click.echo).run(60 * minutes)
+        if reason := missing():
+            click.echo(f"no partition of a Milvus is released: {reason}")
+        else:
+            ReleasedPartition(chosen, say=click.echo).run()
     except AssertionError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"seed {chosen}: nothing was lost")

@@ -4,13 +4,16 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import redis
 
 from qmig.broker.task import TASK_VERSION
+from qmig.coordinator.new_plan import begin_new_plan
 from qmig.embedded.child_process import ChildProcess
 from qmig.embedded.redis import EmbeddedRedis
+from qmig.errors import TerminalError
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
 from tests.support.command import Run
@@ -30,7 +33,9 @@ from tests.support.migrations import (
     until_copied,
     until_state,
 )
+from tests.support.records import set_fields
 from tests.support.target_settings import indexing_threshold
+from tests.support.views import SilentView
 from tests.support.waiting import PATIENCE, until, until_logged
 from tests.support.workers import worker_of_another_version
 
@@ -112,6 +117,25 @@ def test_the_same_command_twice_at_once_is_done_by_one(filled: Ends, qmig: Run, 
     assert indexing_threshold(filled) > 0
     again = qmig("qdrant", *filled.arguments, broker=fleet)
     assert again.returncode == 0, again.stderr
+
+
+def test_a_command_whose_migration_is_cancelled_as_it_begins_names_the_cancellation(
+    filled: Ends, steer: Run, qmig: Run, fleet: str
+) -> None:
+    done = qmig("qdrant", *filled.arguments, "-c", broker=fleet)
+    assert done.returncode == 0, done.stderr
+    ledger, record = Ledger(filled.target, filled.ledger), record_of(filled)
+    assert record is not None
+    set_fields(ledger, record.migration, state=State.PREPARING)
+    beginning = replace(record, state=State.PREPARING)
+    assert steer("cancel").returncode == 0
+
+    with pytest.raises(TerminalError, match=f"{record.migration} was cancelled at this moment"):
+        begin_new_plan(ledger, beginning, SilentView(), lambda: False)
+
+    again = qmig("qdrant", *filled.arguments, "-c", broker=fleet)
+    assert again.returncode == 0, again.stderr
+    assert arrived(filled)
 
 
 def test_a_paused_migration_rests_and_a_resumed_one_continues(filled: Ends, steer: Run) -> None:

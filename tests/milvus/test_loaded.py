@@ -1,5 +1,7 @@
 """Partitions that are not loaded: their rows cannot be read, and a migration says so whenever that happens."""
 
+from dataclasses import replace
+
 import pytest
 from pymilvus import DataType
 
@@ -10,8 +12,11 @@ from qmig.embedded.redis import EmbeddedRedis
 from qmig.jobs.runner import Worker
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import State
-from qmig.migration import Credentials
+from qmig.migration import Credentials, Endpoint
+from qmig.sources.milvus.messages import milvus
+from qmig.sources.milvus.partitions import LOADING
 from tests.support.command import Run
+from tests.support.grpc_proxy import GrpcProxy
 from tests.support.migrations import finish, own_fleet
 from tests.support.milvus.migration import Migration
 from tests.support.milvus.running import SLOWLY, begin, record_of, until_read
@@ -81,6 +86,22 @@ def test_a_chosen_partition_that_is_not_loaded_is_refused(halves: Migration) -> 
 
     assert result.returncode == 1
     assert f"the source's collection {halves.source_name!r} is loaded without its partitions 'p1'" in result.stderr
+
+
+def test_a_collection_that_is_still_being_loaded_is_waited_for(halves: Migration) -> None:
+    looks = [LOADING] * 9
+
+    def loading(path: str, answer: bytes) -> bytes:
+        if not path.endswith("GetLoadState") or not looks:
+            return answer
+        return bytes(milvus.GetLoadStateResponse(state=looks.pop()).SerializeToString())
+
+    with GrpcProxy(Endpoint.parse(halves.url, "source")) as proxy:
+        proxy.alter = loading
+        replace(halves, url=proxy.url).succeed()
+
+    assert not looks
+    assert numbers(halves) == set(range(2 * ROWS))
 
 
 def test_the_loaded_partitions_alone_can_be_copied(halves: Migration) -> None:

@@ -12,6 +12,7 @@ from qmig.migration import SourceSpec
 from qmig.qdrant.batch import Batch, Boundary, IdPage, KeyPage
 from qmig.qdrant.ids import raw_id_of
 from qmig.qdrant.passthrough import payload_value, raw_id
+from qmig.rpc.connection import retrying
 from qmig.rpc.diagnosis import explain
 from qmig.sources.base import Description, Source
 from qmig.sources.milvus.connection import (
@@ -111,12 +112,15 @@ class MilvusSource(Source):
         return identity_of(self.server, collection, self._source.partitions)
 
     def _look_at_partitions(self) -> None:
-        """Ask which partitions there are, for the queries to come; TerminalError where one is not loaded."""
+        """Ask which partitions there are, for the queries to come; TerminalError where one is not loaded.
+
+        One that is being loaded is waited for as long as a server that is away.
+        """
         collection = self.mapping.collection
         partitions = self._source.partitions or named_partitions(
             self.server, collection.name, collection.partition_key is not None
         )
-        check_loaded(self.server, collection.name, partitions)
+        retrying(self.server.retry_for)(check_loaded, self.server, collection.name, partitions)
         self._requests.partitions = partitions
         self._looked = time.monotonic()
 
