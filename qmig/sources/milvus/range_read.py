@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from qmig.errors import QmigError, TransientError
 from qmig.rpc.call import Call
-from qmig.sources.milvus.connection import MilvusConnection, ResultTooLargeError
+from qmig.sources.milvus.connection import MilvusConnection, PartitionGoneError, ResultTooLargeError
 from qmig.sources.milvus.messages import milvus
 
 Result = TypeVar("Result")
@@ -47,8 +47,12 @@ class RangeRead(Generic[Result]):
 
     @property
     def can_go_on(self) -> bool:
-        """Whether a transient error has ended the read, so that the same request may be answered now."""
-        return isinstance(self._failed, TransientError) and self._request is not None
+        """Whether a transient error has ended the read, so that the same request may be answered now.
+
+        A request that names a partition which is gone never is: the next read names those that there are.
+        """
+        is_transient = isinstance(self._failed, TransientError) and not isinstance(self._failed, PartitionGoneError)
+        return is_transient and self._request is not None
 
     def go_on(self) -> Self:
         """Send the request again that a transient error has ended; the answers before it are kept."""
