@@ -45,7 +45,8 @@ _URL = re.compile(
     r"(?P<scheme>[a-z+]+)://((?P<login>[^/?#]*)@)?(?P<host>\[[^\]/?#@]*\]|[^/?#@:\[\]]*)(:(?P<port>[0-9]{0,9}))?"
     r"(?P<path>/[^?#]*)?(\?(?P<query>[^#]*))?"
 )
-_NO_PORT = re.compile(r"(://[^/@;:]*):(?![0-9]{1,5}(?:[/?;]|$))[^/;?]*")
+#: A user and a password without a host, rather than a host and a port that is none.
+_NO_PORT = re.compile(r"(://[^/@;:.]*):(?![0-9]{1,5}(?:[/?;]|$))[^/;?]*")
 _HOST = re.compile(r"[\w.-]+")
 _DATABASE = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -176,7 +177,7 @@ def _match(text: str, scheme: str) -> dict[str, str]:
     if "@" in parts.get("path", "") + parts.get("query", "") or (found is None and "@" in text):
         raise ValueError("a character of the user or the password has to be percent-encoded, such as %2F for /")
     if found is None or parts["scheme"] != scheme or not text.isprintable():
-        raise ValueError(f"not a URL of a Redis, such as {FORMS}")
+        raise ValueError(f"not a URL of a Redis with a host and a port, such as {FORMS}")
     return parts
 
 

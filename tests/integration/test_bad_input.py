@@ -43,7 +43,7 @@ def with_option(ends: Ends, option: str, value: str) -> list[str]:
 
 BAD_URLS = {
     "http://localhost:port": "port",
-    "http://localhost:99999": "the port 99999 is not between 1 and 65535",
+    "http://localhost:99999": "Port out of range",
     "http://localhost:0": "port 0",
     "localhost:6334": "scheme",
     "ftp://localhost:6334": "scheme",
