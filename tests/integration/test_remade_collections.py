@@ -208,5 +208,6 @@ def test_what_may_change_does_not_make_another_collection(
 
     result = migrate("-c")
 
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 3
+    assert "with exceptions: settings have changed: at the source, payload index 'number' was added" in result.stderr
     assert arrived(filled)
