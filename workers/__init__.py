@@ -5,7 +5,7 @@ import sys
 
 from qmig.broker.app import app, use_broker
 from qmig.broker.queues import queue_name
-from qmig.broker.url import BROKER_VARIABLE, DEFAULT_BROKER, BrokerUrl, shown_text
+from qmig.broker.url import BROKER_VARIABLE, DEFAULT_BROKER, BrokerUrl, unusable
 
 # A command of qmig has chosen broker and queue before Celery imports this package; `celery` itself has not.
 if app.conf.task_default_queue != queue_name():
@@ -13,6 +13,6 @@ if app.conf.task_default_queue != queue_name():
     try:
         use_broker(BrokerUrl.parse(_given))
     except ValueError as error:
-        sys.exit(f"Error: the broker {shown_text(_given)} cannot be used: {error}")
+        sys.exit(f"Error: {unusable(_given, error)}")
 
 __all__ = ["app"]

@@ -25,7 +25,7 @@ from qmig.broker.task import (
     TaskArguments,
     task_repr,
 )
-from qmig.broker.url import BROKER_VARIABLE, shown_text
+from qmig.broker.url import CHECK_URL, unusable
 from qmig.errors import TransientError, UsageError
 from qmig.ledger.records import ChunkRecord, MigrationRecord
 
@@ -38,8 +38,7 @@ PRIORITY_SEPARATOR = "\x06\x16"
 #: Seconds between two supervisions of a migration, and between two heartbeats of a worker.
 SUPERVISE_EVERY = 5.0
 
-#: What a user can do about a broker that cannot be used.
-CHECK_URL = f"check --broker-url or ${BROKER_VARIABLE}"
+#: What a user can do about a broker that does not answer.
 START_REDIS = f"start Redis there, or {CHECK_URL}"
 
 log = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ class Fleet:
         try:
             self.registry = FleetRegistry(broker_url, self.queue_name)
         except ValueError as error:
-            raise UsageError(f"the broker {shown_text(broker_url)} cannot be used: {error}; {CHECK_URL}") from None
+            raise UsageError(unusable(broker_url, error)) from None
         self._url = self.registry.broker.url
         use_broker(self._url)
         # The application's own pool would stay with the broker of the process' first fleet.

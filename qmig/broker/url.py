@@ -18,6 +18,8 @@ from qmig.migration import redacted
 
 #: The environment variable with the broker's URL.
 BROKER_VARIABLE = "QMIG_BROKER_URL"
+#: What a user can do about a URL that names no broker.
+CHECK_URL = f"check --broker-url or ${BROKER_VARIABLE}"
 #: The broker of a worker that is given none.
 DEFAULT_BROKER = "redis://127.0.0.1:6379/0"
 #: Seconds after which a Redis that does not answer counts as unavailable: a network may drop packets silently.
@@ -164,6 +166,11 @@ class BrokerUrl:
         if self.master_name:
             options["master_name"] = self.master_name
         return {"broker_url": url, "broker_use_ssl": dict(self.tls) or None, "broker_transport_options": options}
+
+
+def unusable(text: str, problem: object) -> str:
+    """The message about a URL that names no Redis, with what a user can do."""
+    return f"the broker {shown_text(text)} cannot be used: {problem}; {CHECK_URL}"
 
 
 def shown_text(text: str) -> str:

@@ -12,7 +12,7 @@ from qmig.ledger.lease import HEARTBEAT_SECONDS
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.owner import NOBODY, Owner
 from qmig.ledger.records import MigrationRecord, State
-from qmig.ledger.stalled import StalledChunks
+from qmig.ledger.release import until_released
 
 
 def begin_record(ledger: Ledger, kept: MigrationRecord | None, record: MigrationRecord) -> MigrationRecord:
@@ -65,14 +65,11 @@ def overtaken(ledger: Ledger, migration: str) -> TerminalError:
 
 def _wait_for_workers(ledger: Ledger, migration: str, view: View, interrupted: Callable[[], bool]) -> None:
     """Wait until every chunk is released, or its lease has expired."""
-    stalled, began, is_reported = StalledChunks(), time.monotonic(), False
-    while held := ledger.held(migration):
-        now = time.monotonic()
-        if len(stalled.find(held, now)) == len(held):
-            return
+    began, is_reported = time.monotonic(), False
+    for held in until_released(ledger, migration):
         if interrupted():
             raise Interrupted("interrupted before the migration was begun again; the same command begins it")
-        if not is_reported and now - began >= HEARTBEAT_SECONDS:
+        if not is_reported and time.monotonic() - began >= HEARTBEAT_SECONDS:
             is_reported = True
-            view.say(f"waiting for the workers of the earlier plan to release {pluralize(len(held), 'chunk')} …")
+            view.say(f"waiting for the workers of the earlier plan to release {pluralize(held, 'chunk')} …")
         time.sleep(MIN_FOLLOW_INTERVAL)

@@ -131,7 +131,7 @@ class Preflight:
         result.notices += requantized_notices(target_info or source.info)
         if target_info is None:
             name = self.migration.target.collection
-            result.notices += replication_notices(self.target, name, source.info, source.shard_keys)
+            result.notices += replication_notices(self.target, name, result.replicas or 0)
         return result
 
     def _refuse_missing_target(self) -> None:

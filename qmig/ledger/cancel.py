@@ -14,8 +14,8 @@ from qmig.formatting import pluralize
 from qmig.ledger.find import existing_migration
 from qmig.ledger.ledger import Ledger
 from qmig.ledger.records import MigrationRecord, State
+from qmig.ledger.release import until_released
 from qmig.ledger.settle import lost_migrations, put_back, put_back_without_ledger
-from qmig.ledger.stalled import StalledChunks
 from qmig.qdrant.debt import read_debt
 from qmig.rpc.connection import CALL_TIMEOUT
 
@@ -98,16 +98,11 @@ def _is_owed(ledger: Ledger, record: MigrationRecord) -> bool:
 
 def _wait_for_release(ledger: Ledger, record: MigrationRecord, say: Callable[[str], None]) -> MigrationRecord:
     """Wait until no live worker holds a chunk, and return the record then."""
-    stalled, deadline, is_said = StalledChunks(), time.monotonic() + MAX_RELEASE_SECONDS, False
-    while True:
-        current = existing_migration(ledger, record.migration)
-        if (current.state, current.run) != (State.CANCELLED, record.run):
-            raise _changed(record)
-        running, now = ledger.held(record.migration), time.monotonic()
-        if len(stalled.find(running, now)) == len(running):
-            return current
-        held = pluralize(len(running), "chunk")
-        if now > deadline:
+    deadline, is_said = time.monotonic() + MAX_RELEASE_SECONDS, False
+    for chunks in until_released(ledger, record.migration):
+        _still_cancelled(ledger, record)
+        held = pluralize(chunks, "chunk")
+        if time.monotonic() > deadline:
             raise TerminalError(
                 f"migration {record.migration} is cancelled, but workers still hold {held} after "
                 f"{MAX_RELEASE_SECONDS:g} s; give `qmig cancel` again to put the target's settings back"
@@ -116,6 +111,15 @@ def _wait_for_release(ledger: Ledger, record: MigrationRecord, say: Callable[[st
             say(f"cancelled; waiting until workers release {held} …")
             is_said = True
         time.sleep(RELEASE_INTERVAL)
+    return _still_cancelled(ledger, record)
+
+
+def _still_cancelled(ledger: Ledger, record: MigrationRecord) -> MigrationRecord:
+    """The record as it is now; UsageError where the migration was begun again meanwhile."""
+    current = existing_migration(ledger, record.migration)
+    if (current.state, current.run) != (State.CANCELLED, record.run):
+        raise _changed(record)
+    return current
 
 
 def _changed(record: MigrationRecord) -> QmigError:

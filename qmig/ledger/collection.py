@@ -99,7 +99,12 @@ class LedgerCollection:
     @cached_property
     def _page(self) -> int:
         """Records in one request to read or write."""
-        return max_records(self.server, self.name, PAGE)
+        return max_records(self._info, PAGE)
+
+    @cached_property
+    def _info(self) -> api.CollectionInfo:
+        """The ledger's settings when they were first needed: what a strict mode allows."""
+        return existing_collection_info(self.server, self.name)
 
     # Reading
 
@@ -126,12 +131,8 @@ class LedgerCollection:
 
     def count(self, wanted: api.Filter, retry_for: float | None = None) -> int:
         """Number of points that match the filter; an estimate where a strict mode forbids more."""
-        request = api.CountPoints(collection_name=self.name, filter=wanted, exact=self._counts_exactly)
+        request = api.CountPoints(collection_name=self.name, filter=wanted, exact=allows_exact_counts(self._info))
         return self.server.call(self.server.points.Count, request, retry_for=retry_for).result.count
-
-    @cached_property
-    def _counts_exactly(self) -> bool:
-        return allows_exact_counts(existing_collection_info(self.server, self.name))
 
     def _get(self, ids: Sequence[str], retry_for: float | None = None) -> Sequence[api.RetrievedPoint]:
         """The points with these ids that exist."""

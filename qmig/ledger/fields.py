@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from qmig.errors import UsageError
+from qmig.qdrant.encoding import MAX_INTEGER, MIN_INTEGER
 
 #: How many there are of something.
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -16,9 +17,6 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, le=1)]
 #: The id of a migration's record, a UUID.
 MigrationId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
-
-#: Integers that a payload holds exactly; it turns a larger one into a double, which no integer field accepts.
-MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
 
 def check_numbers(fields: Mapping[str, Any]) -> None:

@@ -66,9 +66,9 @@ def prepare(server: Server, name: str) -> None:
             _create_index(server, name, field, kind)
 
 
-def max_records(server: Server, name: str, most: int) -> int:
-    """Records that one request may read or write: `most`, or what a strict mode allows."""
-    strict = strict_mode(existing_collection_info(server, name))
+def max_records(info: api.CollectionInfo, most: int) -> int:
+    """Records that one request may read or write: `most`, or what the ledger's strict mode allows."""
+    strict = strict_mode(info)
     return min(most, strict.max_query_limit or most, strict.upsert_max_batchsize or most)
 
 

@@ -36,6 +36,21 @@ def existing_collection_info(server: Server, name: str) -> api.CollectionInfo:
     return info
 
 
+def cluster_info(server: Server, name: str, retry_for: float | None = None) -> api.CollectionClusterInfoResponse:
+    """Get where the replicas of a collection's shards are; an API key may forbid it."""
+    request = api.CollectionClusterInfoRequest(collection_name=name)
+    answer: api.CollectionClusterInfoResponse = server.call(
+        server.collections.CollectionClusterInfo, request, retry_for=retry_for
+    )
+    return answer
+
+
+def peer_ids(server: Server, name: str) -> set[int]:
+    """The ids of the peer that answers, and of those that hold shards of the collection."""
+    cluster = cluster_info(server, name)
+    return {cluster.peer_id, *(shard.peer_id for shard in cluster.remote_shards)}
+
+
 def is_custom(info: api.CollectionInfo | None) -> bool:
     """Whether there is a collection, and it shards by key."""
     return info is not None and info.config.params.sharding_method == api.ShardingMethod.Custom

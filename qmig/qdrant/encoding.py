@@ -15,6 +15,9 @@ FIELD_1, FIELD_2 = b"\x0a", b"\x12"
 #: Lists and objects within each other, under one payload key, with which a server starts again (see `nesting`).
 MAX_LEVELS = 122
 
+#: Integers that a payload holds exactly; it turns a larger one into a double.
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
+
 #: `payload` of a PointStruct, one entry of its map.
 PAYLOAD = b"\x1a"
 

@@ -11,6 +11,8 @@ from qmig.qdrant.encoding import (
     BOOLS,
     DOUBLE,
     INTEGER,
+    MAX_INTEGER,
+    MIN_INTEGER,
     NULL,
     list_value,
     string_value,
@@ -18,7 +20,6 @@ from qmig.qdrant.encoding import (
     varint,
 )
 
-MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 #: Messages within each other that the gRPC clients of Qdrant decode: protobuf's limit in Python, Rust, Java and C#.
 MAX_CLIENT_MESSAGES = 100
 #: Messages around a top-level value in the answer to a scroll, a get or a query: the point, its payload's entry, and

@@ -4,8 +4,7 @@ import socket
 
 from qmig.errors import QmigError
 from qmig.migration import Endpoint
-from qmig.qdrant import messages as api
-from qmig.qdrant.collection import collection_names
+from qmig.qdrant.collection import collection_names, peer_ids
 from qmig.qdrant.server import Server
 
 
@@ -33,9 +32,7 @@ def _addresses(endpoint: Endpoint) -> set[tuple[str, int]]:
 
 def _peers(server: Server, collection: str) -> set[int]:
     """The ids of the peers that hold a collection; none where there is no such collection, or the key forbids it."""
-    request = api.CollectionClusterInfoRequest(collection_name=collection)
     try:
-        answer = server.call(server.collections.CollectionClusterInfo, request)
+        return peer_ids(server, collection)
     except QmigError:
         return set()
-    return {answer.peer_id, *(shard.peer_id for shard in answer.remote_shards)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from qmig.errors import NotFoundError, TerminalError, TransientError
 from qmig.qdrant import messages as api
-from qmig.qdrant.collection import existing_collection_info, is_custom
+from qmig.qdrant.collection import cluster_info, existing_collection_info, is_custom
 from qmig.qdrant.server import Server
 
 #: States of replicas that move between peers; these do not count as replicas of a shard.
@@ -178,8 +178,7 @@ def _replicas(
     server: Server, collection: str, retry_for: float | None = None
 ) -> list[api.LocalShardInfo | api.RemoteShardInfo]:
     """All replicas of a collection's shards."""
-    request = api.CollectionClusterInfoRequest(collection_name=collection)
-    cluster = server.call(server.collections.CollectionClusterInfo, request, retry_for=retry_for)
+    cluster = cluster_info(server, collection, retry_for)
     return [*cluster.local_shards, *cluster.remote_shards]
 
 

@@ -7,6 +7,7 @@ from qmig.sources.milvus.connection import MAX_ROWS
 from qmig.sources.milvus.keys import Key, Keys
 from qmig.sources.milvus.messages import milvus
 from qmig.sources.milvus.settings import CUSTOMIZED, STRONG
+from qmig.sources.milvus.values import int_of
 
 COUNT = "count(*)"
 
@@ -67,4 +68,4 @@ class Requests:
 def counted(results: Any) -> int:
     """Read the number in the answer to a count."""
     (packed,) = results.fields_data[0].scalars.long_data.data
-    return sum((byte & 127) << 7 * place for place, byte in enumerate(packed))
+    return int_of(packed)
