@@ -72,7 +72,10 @@ _TOO_LARGE = ("message larger than max", "maxoutputsize", "exceed the limit size
 # The same for a limit on rows, which a text about a rate may contain too.
 _TOO_MANY_ROWS = ("query result window", "exceeds the maximum")
 # The errors of 2.3 about partitions and fields, in lower case; they have no code of their own.
-_PARTITION_GONE = re.compile(r"partition (name \S+ )?not (found|loaded|fully loaded)")
+_PARTITION_GONE = re.compile(
+    # The last one comes from a query that was under way when its partition was released.
+    r"partition (name \S+ )?not (found|loaded|fully loaded)|belongs to partition \d+, which is not in"
+)
 _FIELD_NOT_LOADED = re.compile(r"field\b.*\bnot loaded")
 # Parts of the texts for a failure between Milvus' own servers, in lower case; their code says nothing.
 _LOST_NODE = ("code = unavailable", "code = canceled", "deadline exceeded", "connection refused", "connection reset")

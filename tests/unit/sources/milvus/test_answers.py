@@ -93,6 +93,7 @@ def test_a_failed_call(proxy: GrpcProxy, code: grpc.StatusCode, details: str, ki
         (65535, 1, "rpc error: code = Unavailable desc = connection error", TransientError, ""),
         (101, 1, "collection not loaded", TerminalError, "load the collection into memory first"),
         (201, 1, "partition not loaded", PartitionGoneError, ""),
+        (65535, 1, "segment 471 belongs to partition 470, which is not in [469]", PartitionGoneError, ""),
         (100, 4, "can't find collection", NotFoundError, ""),
         (0, 4, "can't find collection", NotFoundError, ""),
         (800, 1, "database not found", TerminalError, "check --source-database"),
